@@ -1,0 +1,1 @@
+"""Predict, drive and read Google's Edge TPU compiler."""

@@ -1,0 +1,1 @@
+"""The dictation device: microphone, features, encoder, decoder, text, sinks."""

@@ -1,0 +1,1 @@
+"""Manifests, weights, language model, and the bundle contract between convert/ and device/."""
