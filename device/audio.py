@@ -1,0 +1,134 @@
+"""Where sound comes from: a microphone or a file, both as chunks of 16 kHz mono samples.
+
+A source is anything that iterates `Chunk`s. Chunks carry the index of their first sample, so that gaps can be
+seen, and how many times the source has lost sound so far, so that loss is never silent.
+
+>>> import numpy as np, soundfile, tempfile, pathlib
+>>> path = pathlib.Path(tempfile.mkdtemp()) / "half-a-second.wav"
+>>> soundfile.write(path, np.zeros(24_000, np.int16), 48_000)
+>>> [(chunk.first, len(chunk.samples)) for chunk in WaveFile(path, block=5_000)]
+[(0, 5000), (5000, 3000)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000
+"""Samples per second of every chunk."""
+
+BLOCK = 1_600
+"""Samples in a chunk unless told otherwise: 100 ms."""
+
+
+class AudioError(Exception):
+    """A source of sound cannot be read; the message names it, the cause and what to do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """A stretch of sound, 16 kHz mono.
+
+    >>> Chunk(np.zeros(1_600, np.int16), first=32_000, overruns=0).seconds
+    2.0
+    """
+
+    samples: NDArray[np.int16]
+    """Shape (n,), n at most the block that the source was asked for."""
+    first: int
+    """Index of samples[0] since the source was opened, lost samples not counted."""
+    overruns: int
+    """How many times the source has lost sound since it was opened."""
+
+    @property
+    def seconds(self) -> float:
+        """When the chunk begins, in seconds since the source was opened."""
+        return self.first / SAMPLE_RATE
+
+
+class Converter:
+    """Turns float32 mono sound of any rate into int16 blocks of 16 kHz, without seams between the pieces fed.
+
+    Resampling is libsoxr's streaming resampler at its high quality setting; at 16 kHz nothing is touched.
+
+    >>> converter = Converter(rate=8_000, block=1_600)
+    >>> halves = [*converter.feed(np.zeros(8_000, np.float32)), *converter.finish()]
+    >>> sum(map(len, halves)), halves[0].dtype
+    (16000, dtype('int16'))
+    """
+
+    def __init__(self, rate: int, block: int = BLOCK) -> None:
+        if block < 1:
+            raise ValueError(f"a block of {block} samples: must be 1 or more")
+        self._block = block
+        self._pending: NDArray[np.int16] = np.zeros(0, np.int16)
+        self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1) if rate != SAMPLE_RATE else None
+
+    def feed(self, samples: NDArray[np.float32]) -> Iterator[NDArray[np.int16]]:
+        """Take `samples`, shape (n,), full scale ±1; yield every block that is now complete."""
+        self._append(samples, last=False)
+        while len(self._pending) >= self._block:
+            yield self._take(self._block)
+
+    def finish(self) -> Iterator[NDArray[np.int16]]:
+        """Yield what is left; the last block may be shorter than the others."""
+        self._append(np.zeros(0, np.float32), last=True)
+        while len(self._pending):
+            yield self._take(self._block)
+
+    def _append(self, samples: NDArray[np.float32], last: bool) -> None:
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples, last=last)
+        scaled = np.rint(np.nan_to_num(samples) * 32_768.0)
+        new = np.clip(scaled, -32_768, 32_767).astype(np.int16)
+        self._pending = np.concatenate([self._pending, new])
+
+    def _take(self, count: int) -> NDArray[np.int16]:
+        block, self._pending = self._pending[:count], self._pending[count:]
+        return block
+
+
+class WaveFile:
+    """A recording as a source: WAV, FLAC, OGG or MP3 of any rate, its channels mixed to one.
+
+    It reads as fast as it is asked, holds one block in memory, and can be iterated again from the start.
+    Raises AudioError on iteration if the file is missing or is not a recording that libsndfile reads.
+
+    >>> list(WaveFile("missing.wav"))
+    Traceback (most recent call last):
+    device.audio.AudioError: missing.wav: no such file; check the path
+    """
+
+    def __init__(self, path: str | Path, block: int = BLOCK) -> None:
+        if block < 1:
+            raise ValueError(f"a block of {block} samples: must be 1 or more")
+        self._path = Path(path)
+        self._block = block
+
+    def __iter__(self) -> Iterator[Chunk]:
+        first = 0
+        for samples in self._blocks():
+            yield Chunk(samples, first, overruns=0)
+            first += len(samples)
+
+    def _blocks(self) -> Iterator[NDArray[np.int16]]:
+        try:
+            if not self._path.exists():
+                raise AudioError(f"{self._path}: no such file; check the path")
+            with soundfile.SoundFile(self._path) as file:
+                converter = Converter(file.samplerate, self._block)
+                for piece in file.blocks(blocksize=file.samplerate, dtype="float32", always_2d=True):
+                    yield from converter.feed(piece.mean(axis=1, dtype=np.float32))
+                yield from converter.finish()
+        except soundfile.LibsndfileError as error:
+            raise AudioError(
+                f"{self._path}: not a recording that libsndfile reads ({error.error_string}); "
+                "convert it to WAV or FLAC"
+            ) from error
