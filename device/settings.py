@@ -1,0 +1,286 @@
+"""Typed settings: a tree of frozen dataclasses filled from TOML tables, with units, ranges and origins.
+
+Each field is declared once with :func:`setting`; parsing, checking, error messages, the nearest name for a
+misspelt key and the printed documentation all come from that declaration.
+
+>>> @dataclass(frozen=True, slots=True)
+... class Fan:
+...     speed: int = setting(1200, unit="rpm", low=0, high=3000, help="How fast it turns.")
+>>> build(Fan, {"speed": 900})
+Fan(speed=900)
+>>> build(Fan, {"sped": 900})
+Traceback (most recent call last):
+device.settings.SettingError: sped = 900: no such key; nearest: speed
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a setting is, beside its type: unit, inclusive range, one sentence of help."""
+
+    help: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One leaf of a settings tree: its dotted key, its type, its declaration and its default."""
+
+    key: str
+    type: Any
+    spec: Spec
+    default: Any
+
+    @property
+    def expected(self) -> str:
+        """What the value may be, in words, e.g. ``an integer, 10 to 100 ms``."""
+        return _expected(self.type, self.spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one key."""
+
+    key: str
+    value: Any
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.key} = {show(self.value)}: {self.message}"
+
+
+class SettingError(ValueError):
+    """One or more settings are wrong. The text has one line for each: key, value and what is allowed."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+def setting(
+    default: T, *, help: str, unit: str = "", low: float | None = None, high: float | None = None
+) -> T:
+    """Declare a field of a settings dataclass: default, unit and inclusive range (each item's, for tuples).
+
+    Choices are not given here: annotate the field with ``Literal["a", "b"]``.
+    """
+    spec = Spec(help, unit, low, high)
+    return dataclasses.field(default=default, metadata={"spec": spec})
+
+
+def section(cls: type[T]) -> T:
+    """Declare a field that is itself a settings dataclass, with all its defaults."""
+    return dataclasses.field(default_factory=cls)
+
+
+def walk(cls: type[Any], prefix: str = "") -> Iterator[Setting]:
+    """Every leaf below `cls`, in the order of declaration."""
+    hints = get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        key, kind = f"{prefix}{field.name}", hints[field.name]
+        if dataclasses.is_dataclass(kind):
+            yield from walk(cast(type[Any], kind), f"{key}.")
+        else:
+            yield Setting(key, kind, field.metadata["spec"], field.default)
+
+
+def get(tree: Any, key: str) -> Any:
+    """The value at a dotted key of a built tree."""
+    for name in key.split("."):
+        tree = getattr(tree, name)
+    return tree
+
+
+def build(cls: type[T], table: Mapping[str, Any], base: Path = Path()) -> T:
+    """Fill `cls` from nested TOML tables; what the tables leave out keeps its default.
+
+    `base` is the folder that relative paths start from. Raises :class:`SettingError` naming every unknown
+    key, wrong type and value out of range at once.
+    """
+    problems: list[Problem] = []
+    names = [setting.key for setting in walk(cls)]
+    tree = _build(cls, table, "", base, names, problems)
+    if problems:
+        raise SettingError(tuple(problems))
+    return cast(T, tree)
+
+
+def show(value: Any) -> str:
+    """A value as TOML writes it (tables in inline form)."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str() | Path():
+            text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+            return '"' + "".join(f"\\u{ord(c):04x}" if c < " " or c == "\x7f" else c for c in text) + '"'
+        case list() | tuple():
+            return f"[{', '.join(map(show, value))}]"
+        case Mapping():
+            return f"{{{', '.join(f'{k} = {show(v)}' for k, v in value.items())}}}"
+        case _:
+            return str(value)
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split ``key=value`` as given on a command line; the value is TOML, or else plain text.
+
+    >>> parse_override("panel.mode=toggle"), parse_override("audio.block_ms=50")
+    (('panel.mode', 'toggle'), ('audio.block_ms', 50))
+    """
+    key, separator, value = text.partition("=")
+    if not separator or not key.strip():
+        raise ValueError(f"--set {text}: write it as key=value, e.g. audio.block_ms=50")
+    try:
+        return key.strip(), tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """The tables that put `value` at a dotted key.
+
+    >>> nested("sinks.keyboard.layout", "uk")
+    {'sinks': {'keyboard': {'layout': 'uk'}}}
+    """
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    return cast(dict[str, Any], value)
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables in which `over` wins, key by key."""
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(cast(Mapping[str, Any], below), value) if both else value
+    return merged
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted keys of every value in nested tables."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def lines_of(toml: str) -> dict[str, int]:
+    """The line on which each dotted key of a valid TOML text is set, counted from 1.
+
+    tomllib keeps no positions. A key is set on the first line after which the text so far parses and has it;
+    for a value over several lines that is the line after the last shorter text that parses. Quadratic in the
+    number of lines, so meant for messages and listings, not for loading.
+    """
+    found: dict[str, int] = {}
+    lines, begun = toml.splitlines(keepends=True), 1
+    for count in range(1, len(lines) + 1):
+        try:
+            table = tomllib.loads("".join(lines[:count]))
+        except tomllib.TOMLDecodeError:
+            continue
+        for key in flatten(table):
+            found.setdefault(key, begun)
+        begun = count + 1
+    return found
+
+
+def _build(
+    cls: type[Any], table: Mapping[str, Any], prefix: str, base: Path, names: list[str], bad: list[Problem]
+) -> Any:
+    hints, values = get_type_hints(cls), {}
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for name, value in table.items():
+        key = f"{prefix}{name}"
+        if name not in fields:
+            bad.append(Problem(key, value, _unknown(key, value, names)))
+        elif dataclasses.is_dataclass(hints[name]):
+            if isinstance(value, Mapping):
+                kind = cast(type[Any], hints[name])
+                values[name] = _build(kind, value, f"{key}.", base, names, bad)
+            else:
+                bad.append(Problem(key, value, f"is a section: write it as [{key}]"))
+        else:
+            spec = fields[name].metadata["spec"]
+            try:
+                values[name] = _convert(value, hints[name], spec, base)
+            except ValueError:
+                bad.append(Problem(key, value, f"must be {_expected(hints[name], spec)}"))
+    return cls(**values)
+
+
+def _unknown(key: str, value: Any, names: list[str]) -> str:
+    sections = {name[:i] for name in names for i, c in enumerate(name) if c == "."}
+    pool = sorted(sections) if isinstance(value, Mapping) and sections else names
+    return f"no such key; nearest: {max(pool, key=lambda name: _likeness(key, name))}"
+
+
+def _likeness(given: str, name: str) -> float:
+    """The whole key's likeness and that of its last part, so that a key in the wrong section is found too."""
+    leaf = given.rpartition(".")[2], name.rpartition(".")[2]
+    pairs = (difflib.SequenceMatcher(None, a, b).ratio() for a, b in ((given, name), leaf))
+    return sum(pairs)
+
+
+def _convert(value: Any, kind: Any, spec: Spec, base: Path) -> Any:
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind) or isinstance(value, bool):
+            raise ValueError
+        return value
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        if not isinstance(value, list | tuple):
+            raise ValueError
+        if kinds[-1] is not Ellipsis and len(value) != len(kinds):
+            raise ValueError
+        each = [kinds[0]] * len(value) if kinds[-1] is Ellipsis else kinds
+        return tuple(_convert(v, k, spec, base) for v, k in zip(value, each, strict=True))
+    if kind is Path:
+        if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+            raise ValueError
+        return base / Path(value).expanduser()
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError
+    if kind in (int, float):
+        inside = (spec.low is None or spec.low <= value) and (spec.high is None or value <= spec.high)
+        if not inside or value != value or value in (float("inf"), float("-inf")):
+            raise ValueError
+    return value
+
+
+def _expected(kind: Any, spec: Spec) -> str:
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(show, get_args(kind)))
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        count = "any number of" if kinds[-1] is Ellipsis else str(len(kinds))
+        return f"a list of {count} items, each {_expected(kinds[0], spec)}"
+    words = {int: "an integer", float: "a number", bool: "true or false", str: "text", Path: "a path"}[kind]
+    unit = f" {spec.unit}" if spec.unit else ""
+    match spec.low, spec.high:
+        case None, None:
+            return words + (f" in{unit}" if unit else "")
+        case low, None:
+            return f"{words}, at least {low:g}{unit}"
+        case None, high:
+            return f"{words}, at most {high:g}{unit}"
+        case low, high:
+            return f"{words}, {low:g} to {high:g}{unit}"
+    raise AssertionError
