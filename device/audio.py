@@ -95,6 +95,13 @@ class Converter:
         return block
 
 
+class _StraightThrough(soundfile.SoundFile):  # type: ignore[misc]
+    """A file read start to end: soundfile seeks after each read, and an MP3 decoder then loses sound."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 class WaveFile:
     """A recording as a source: WAV, FLAC, OGG or MP3 of any rate, its channels mixed to one.
 
@@ -122,9 +129,9 @@ class WaveFile:
         try:
             if not self._path.exists():
                 raise AudioError(f"{self._path}: no such file; check the path")
-            with soundfile.SoundFile(self._path) as file:
+            with _StraightThrough(self._path) as file:
                 converter = Converter(file.samplerate, self._block)
-                for piece in file.blocks(blocksize=file.samplerate, dtype="float32", always_2d=True):
+                while len(piece := file.read(file.samplerate, dtype="float32", always_2d=True)):
                     yield from converter.feed(piece.mean(axis=1, dtype=np.float32))
                 yield from converter.finish()
         except soundfile.LibsndfileError as error:
