@@ -1,0 +1,77 @@
+"""`dictate config`: the configuration in effect, and the two options by which any command is given one.
+
+Each `cli_*` module has `add_parser`, which hangs its command into argparse and sets `run`, a function from
+the parsed arguments to the exit status:
+
+>>> parser = argparse.ArgumentParser()
+>>> add_parser(parser.add_subparsers())
+>>> args = parser.parse_args(["config", "--set", "panel.mode=toggle", "--only", "panel.mode"])
+>>> args.run(args)
+[panel]
+mode = "toggle"  # one of "hold", "toggle"; --set panel.mode=toggle
+0
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from device import settings
+from device.config import DEFAULT_FILE, Config, ConfigError, Loaded, load
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a command `--config` and `--set`."""
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting"
+    )
+
+
+def load_from(args: argparse.Namespace) -> Loaded:
+    """The configuration that a command line asks for. Raises :class:`device.config.ConfigError`."""
+    return load(args.config, args.set)
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `dictate config`."""
+    parser = subparsers.add_parser("config", help="print the settings in effect and where each came from")
+    add_options(parser)
+    parser.add_argument("--only", default="", metavar="KEY", help="only this key, or what is below it")
+    parser.add_argument("--help-keys", action="store_true", help="say what each setting is for")
+    parser.set_defaults(run=_run)
+
+
+def describe(loaded: Loaded, only: str = "", help_keys: bool = False) -> Iterator[str]:
+    """The lines of `dictate config`: valid TOML, each value followed by what is allowed and its origin."""
+    origins, section = loaded.origins(), ""
+    for leaf in settings.walk(Config):
+        if not f"{leaf.key}.".startswith(f"{only}." if only else ""):
+            continue
+        table, _, name = leaf.key.rpartition(".")
+        if table != section:
+            yield from ([""] if section else []) + [f"[{table}]"]
+            section = table
+        if help_keys:
+            yield f"# {leaf.spec.help}"
+        value = settings.show(settings.get(loaded.config, leaf.key))
+        yield f"{name} = {value}  # {leaf.expected}; {origins[leaf.key]}"
+
+
+def _run(args: argparse.Namespace) -> int:
+    try:
+        lines = list(describe(load_from(args), args.only, args.help_keys))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not lines:
+        print(f"--only {args.only}: no such key; `dictate config` lists them all", file=sys.stderr)
+        return 2
+    print("\n".join(lines))
+    return 0
