@@ -107,7 +107,10 @@ class Text:
     spoken_punctuation: bool = setting(True, help='Write "," for "comma" and so on.')
     numbers: bool = setting(True, help="Write numbers, times, dates, money and percent as people write them.")
     digits_from: int = setting(10, low=0, high=100, help="Plain numbers below this stay words.")
-    english: Literal["us", "uk"] = setting("us", help="Dates, a.m. and p.m. as written there.")
+    english: Literal["us", "uk"] = setting("us", help='"5 p.m." or "5 pm"; whether a pound is £.')
+    forget_s: float = setting(
+        120.0, unit="s", low=0, high=86_400, help="After this long, the cursor may be anywhere: start afresh."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,177 @@
+"""Recognised words to written text: capitals, punctuation, numbers, editing; the result is a stream of edits.
+
+>>> from device.edits import apply
+>>> writer = Writer()
+>>> edits = writer.segment("hello comma i'm at home full stop")
+>>> edits += writer.segment("it is five thirty p m")
+>>> edits += writer.segment("scratch that see you")
+>>> apply("", edits)
+"Hello, I'm at home. See you"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from device import config, numbers, spoken
+from device.edits import Delete, Edit, Insert
+from device.spoken import Item, Join, Mark, Scratch, Word
+
+HISTORY = 64
+"""Stretches of speech that can be taken back."""
+
+ALWAYS_CAPITAL = frozenset(
+    "monday tuesday wednesday thursday friday saturday sunday "
+    "january february april june july august september october november december".split()
+)
+"""Words with a capital wherever they stand. May and March have one only in dates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How to write.
+
+    `style` None leaves numbers in words; `spellings` maps what is recognised, in lower case and split into
+    words, to how the user spells it.
+    """
+
+    punctuation: bool = True
+    style: numbers.Style | None = field(default_factory=numbers.Style)
+    spellings: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+    forget_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """The place where writing goes on: whether a space and a capital are due, and a stop already there."""
+
+    glue: bool = True
+    capital: bool = True
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stretch of speech as written, and the spot before it."""
+
+    text: str
+    before: Spot
+    dictation: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that a segment's writing depends on."""
+
+    spot: Spot = Spot()
+    entries: tuple[Entry, ...] = ()
+    dictation: int = 0
+
+
+def rules_from(text: config.Text, spellings: Mapping[str, str]) -> Rules:
+    """The rules that the configuration asks for; `spellings` as :func:`device.vocabulary.spellings` gives."""
+    style = numbers.Style(text.digits_from, text.english) if text.numbers else None
+    phrases = {tuple(said.split()): written for said, written in spellings.items()}
+    return Rules(text.spoken_punctuation, style, phrases, text.forget_s)
+
+
+def begin(state: State, idle_s: float, rules: Rules) -> State:
+    """A dictation begins, `idle_s` seconds after the last one ended (infinite for the first).
+
+    After `rules.forget_s` the cursor may be anywhere: no space is put before the first word, and what was
+    typed before can no longer be deleted.
+    """
+    if idle_s >= rules.forget_s:
+        state = State(dictation=state.dictation)
+    return replace(state, dictation=state.dictation + 1)
+
+
+def write(state: State, text: str, rules: Rules) -> tuple[State, tuple[Edit, ...]]:
+    """Write one finished stretch of speech: at most one deletion, then one insertion."""
+    entries, spot = state.entries, state.spot
+    said, before, gone = "", spot, 0
+    for item in _numbered(spoken.parse(text.split(), rules.spellings, rules.punctuation), rules.style):
+        if not isinstance(item, Scratch):
+            piece, spot = _place(item, spot)
+            said += piece
+        elif said:
+            said, spot = "", before
+        elif entries:
+            spot = before = entries[-1].before
+            gone += len(entries[-1].text)
+            entries = entries[:-1]
+    if said:
+        entries = (*entries, Entry(said, before, state.dictation))[-HISTORY:]
+    return replace(state, entries=entries, spot=spot), _edits(gone, said)
+
+
+def take_back(state: State) -> tuple[State, tuple[Edit, ...]]:
+    """Delete the last dictation, all of it: the panel's double tap."""
+    if not state.entries:
+        return state, ()
+    last = state.entries[-1].dictation
+    kept = tuple(entry for entry in state.entries if entry.dictation != last)
+    gone = state.entries[len(kept) :]
+    state = replace(state, entries=kept, spot=gone[0].before)
+    return state, _edits(sum(len(entry.text) for entry in gone), "")
+
+
+class Writer:
+    """Writes segments one after another; all it holds is a :class:`State`."""
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.rules = rules or Rules()
+        self.state = State()
+
+    def begin(self, idle_s: float = float("inf")) -> None:
+        """A dictation begins; see :func:`begin`."""
+        self.state = begin(self.state, idle_s, self.rules)
+
+    def segment(self, text: str) -> tuple[Edit, ...]:
+        """The edits that write a segment; see :func:`write`."""
+        self.state, edits = write(self.state, text, self.rules)
+        return edits
+
+    def take_back(self) -> tuple[Edit, ...]:
+        """The edits that delete the last dictation; see :func:`take_back`."""
+        self.state, edits = take_back(self.state)
+        return edits
+
+
+def _edits(delete: int, insert: str) -> tuple[Edit, ...]:
+    return (*((Delete(delete),) if delete else ()), *((Insert(insert),) if insert else ()))
+
+
+def _numbered(items: Sequence[Item], style: numbers.Style | None) -> list[Item]:
+    """Items with each run of plain words written as numbers where they are some."""
+    out: list[Item] = []
+    run: list[str] = []
+    for item in (*items, Join()):
+        if isinstance(item, Word) and not item.fixed:
+            run.append(item.text)
+            continue
+        out += [Word(word) for word in (numbers.write(run, style) if style else run)]
+        out.append(item)
+        run = []
+    return out[:-1]
+
+
+def _place(item: Word | Mark | Join, spot: Spot) -> tuple[str, Spot]:
+    if isinstance(item, Join):
+        return "", replace(spot, glue=True)
+    if isinstance(item, Mark):
+        if spot.stopped and item.text == ".":
+            return "", replace(spot, capital=True, stopped=False)
+        space = "" if spot.glue or item.left else " "
+        return space + item.text, Spot(item.right, item.ends or spot.capital)
+    word = item.text if item.fixed else _cased(item.text)
+    if spot.capital and (word.islower() or not item.fixed):
+        word = word[:1].upper() + word[1:]
+    return ("" if spot.glue else " ") + word, Spot(False, False, word.endswith(".m."))
+
+
+def _cased(word: str) -> str:
+    if word == "i" or word.startswith("i'") or word in ALWAYS_CAPITAL:
+        return word[:1].upper() + word[1:]
+    return word
