@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["b", "B", "?", "h", "H", "i", "I", "q", "Q", "f", "d"]
@@ -20,40 +20,47 @@ class MalformedFile(ValueError):
     """The file is truncated, altered, or not of the kind expected; one sentence says where."""
 
 
-@dataclass
-class FlatBuffer:
-    """The bytes of one FlatBuffer and how much work reading them may still cost.
+class Allowance:
+    """How many elements reading a file may still visit.
 
-    >>> FlatBuffer(b"TFL3").root("TFL3")
+    Tables and strings can be shared, so a small altered file can describe a huge tree; a real file never
+    describes more elements than it has bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = 4 * size + 1024
+
+    def spend(self, work: int) -> None:
+        self._left -= work
+        if self._left < 0:
+            raise MalformedFile("the file refers to the same bytes over and over: it is altered")
+
+
+@dataclass(frozen=True)
+class FlatBuffer:
+    """The bytes of one FlatBuffer; one inside another shares its `allowance`.
+
+    >>> FlatBuffer.of(b"TFL3").root("TFL3")
     Traceback (most recent call last):
         ...
     convert.edgetpu.flatbuffer.MalformedFile: the file ends at byte 4, but its header needs 8
     """
 
-    data: bytes | memoryview
-    _left: int = field(init=False)
+    data: memoryview
+    allowance: Allowance
 
-    def __post_init__(self) -> None:
-        self.data = memoryview(self.data)
-        # Tables and offsets may be shared, so a small file can describe a huge tree; a real one never does.
-        self._left = 4 * len(self.data) + 1024
+    @classmethod
+    def of(cls, content: bytes) -> FlatBuffer:
+        return cls(memoryview(content), Allowance(len(content)))
 
-    def root(self, identifier: str) -> Table:
-        """The root table of a file that carries the four-letter `identifier` at byte 4."""
+    def root(self, identifier: str | None) -> Table:
+        """The root table; unless it is None, the four-letter `identifier` must stand at byte 4."""
         if len(self.data) < 8:
             raise MalformedFile(f"the file ends at byte {len(self.data)}, but its header needs 8")
         found = bytes(self.data[4:8])
-        if found != identifier.encode():
+        if identifier is not None and found != identifier.encode():
             raise MalformedFile(f"bytes 4 to 8 are {found!r}, not {identifier!r}")
         return Table(self, self.follow(0))
-
-    def spend(self, work: int) -> None:
-        """Account for `work` elements about to be visited; the total is bounded by the file's size."""
-        self._left -= work
-        if self._left < 0:
-            raise MalformedFile(
-                "the file refers to the same bytes over and over: it describes more than it holds"
-            )
 
     def scalar(self, position: int, kind: Kind) -> int | float:
         size = struct.calcsize("<" + kind)
@@ -87,7 +94,7 @@ class Table:
     """One table: fields are named by their slot, the field's index in the schema."""
 
     def __init__(self, buffer: FlatBuffer, position: int) -> None:
-        buffer.spend(1)
+        buffer.allowance.spend(1)
         self._buffer = buffer
         self._position = position
         self._vtable = position - buffer.integer(position, "i")
@@ -136,10 +143,14 @@ class Table:
 
     def text(self, slot: int) -> str:
         """A string; empty if absent. Names are display text, so bytes that are not UTF-8 are replaced."""
-        raw = self.bytes(slot)
-        if raw is None:
+        at = self._field(slot)
+        if at is None:
             return ""
-        self._buffer.spend(1 + len(raw) // 8)
+        start = self._buffer.follow(at)
+        raw = self._bytes_at(start)
+        if self._buffer.integer(start + 4 + len(raw), "B") != 0:
+            raise MalformedFile(f"the string at byte {start} does not end")
+        self._buffer.allowance.spend(1 + len(raw))
         return str(raw, "utf-8", "replace")
 
     def integers(self, slot: int, kind: Kind) -> tuple[int, ...]:
@@ -150,7 +161,7 @@ class Table:
         if at is None:
             return ()
         first, count = self._buffer.vector(self._buffer.follow(at), struct.calcsize("<" + kind))
-        self._buffer.spend(count)
+        self._buffer.allowance.spend(count)
         return struct.unpack_from(f"<{count}{kind}", self._buffer.data, first)
 
     def _elements(self, slot: int) -> Iterator[int]:
@@ -158,9 +169,9 @@ class Table:
         if at is None:
             return
         first, count = self._buffer.vector(self._buffer.follow(at), 4)
-        self._buffer.spend(count)
+        self._buffer.allowance.spend(count)
         yield from range(first, first + 4 * count, 4)
 
     def _bytes_at(self, position: int) -> memoryview:
         first, count = self._buffer.vector(position, 1)
-        return memoryview(self._buffer.data)[first : first + count]
+        return self._buffer.data[first : first + count]

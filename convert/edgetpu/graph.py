@@ -16,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from convert.edgetpu.flatbuffer import FlatBuffer, Kind, MalformedFile, Table
 
 IDENTIFIER = "TFL3"
+MAX_RANK = 16
 COMPILED_OP = "edgetpu-custom-op"
 
 # The options that rules look at: (name, slot, kind, default) of each field.
@@ -79,7 +80,7 @@ class Tensor:
     def integers(self) -> tuple[int, ...] | None:
         """The values of a constant int32 or int64 tensor (axes, shapes, sizes); None if it is not one."""
         width = {"INT32": 4, "INT64": 8}.get(self.dtype)
-        if not self.constant or width is None or len(self.data) == 0 or len(self.data) % width:
+        if width is None or not 0 < len(self.data) <= MAX_RANK * 8 or len(self.data) % width:
             return None
         raw = bytes(self.data)
         return tuple(
@@ -140,8 +141,7 @@ def read(model: bytes) -> Graph:
 
     Raises MalformedFile, with one sentence, if it is not a TFLite file or its parts do not fit together.
     """
-    buffer = FlatBuffer(model)
-    root = buffer.root(IDENTIFIER)
+    root = FlatBuffer.of(model).root(IDENTIFIER)
     codes = [_operator_code(table) for table in root.tables(1)]
     buffers = [_buffer_data(table, memoryview(model)) for table in root.tables(4)]
     subgraphs = list(root.tables(2))
@@ -199,7 +199,7 @@ def _tensor(index: int, table: Table, buffers: list[memoryview]) -> Tensor:
         raise MalformedFile(f"tensor {index} refers to buffer {buffer_index}, but there are {len(buffers)}")
     data = buffers[buffer_index] if buffers else memoryview(b"")
     shape = table.integers(0, "i")
-    if any(size < 0 for size in shape):
+    if len(shape) > MAX_RANK or any(size < 0 for size in shape):
         raise MalformedFile(f"tensor {index} has the impossible shape {list(shape)}")
     quantization = table.table(4)
     return Tensor(
