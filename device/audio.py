@@ -12,6 +12,7 @@ seen, and how many times the source has lost sound so far, so that loss is never
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,34 @@ class Converter:
     def _take(self, count: int) -> NDArray[np.int16]:
         block, self._pending = self._pending[:count], self._pending[count:]
         return block
+
+
+class PreRoll:
+    """The last moments before the button is pressed, so that the first word is whole; it never leaves memory.
+
+    >>> preroll = PreRoll(milliseconds=300)
+    >>> for i in range(10):
+    ...     preroll.push(Chunk(np.zeros(1_600, np.int16), first=1_600 * i, overruns=0))
+    >>> [chunk.first for chunk in preroll.take()], preroll.take()
+    ([11200, 12800, 14400], [])
+    """
+
+    def __init__(self, milliseconds: int) -> None:
+        self._keep = SAMPLE_RATE * milliseconds // 1_000
+        self._chunks: deque[Chunk] = deque()
+
+    def push(self, chunk: Chunk) -> None:
+        """Remember `chunk` and forget what is older than needed; whole chunks are kept."""
+        self._chunks.append(chunk)
+        held = sum(len(chunk.samples) for chunk in self._chunks)
+        while self._chunks and held - len(self._chunks[0].samples) >= self._keep:
+            held -= len(self._chunks.popleft().samples)
+
+    def take(self) -> list[Chunk]:
+        """Return what is remembered, oldest first, and forget it."""
+        taken = list(self._chunks)
+        self._chunks.clear()
+        return taken
 
 
 class _StraightThrough(soundfile.SoundFile):  # type: ignore[misc]
