@@ -1,0 +1,252 @@
+"""What a bundle is: the one contract between convert/, which writes it, and device/, which reads it.
+
+A bundle is a directory with a description, ``bundle.json``, and the files that it names with their SHA-256. It is
+written beside its place and renamed, so that a reader sees the old bundle or the new one, never half of either.
+
+    >>> from models.bundle import Bundle
+    >>> bundle = Bundle.open("models/build/base")                       # doctest: +SKIP
+    >>> bundle.window.frames, bundle.path("encoder").name                # doctest: +SKIP
+    (256, 'encoder.tflite')
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+FORMAT = 1
+DESCRIPTION = "bundle.json"
+
+# role -> file name. Optional roles are absent from bundle.json's "files" when the model does not have them.
+FILES = {
+    "encoder": "encoder.tflite",  # int8 in and out, static shapes, runs on any CPU
+    "encoder_edgetpu": "encoder_edgetpu.tflite",  # the same after edgetpu_compiler; optional
+    "head": "head.tflite",  # float32: hidden frames -> log posteriors
+    "front_end": "front_end.npz",  # window float32 [fft] and mel float32 [fft // 2 + 1, mels]
+    "tokens": "tokens.txt",  # one token a line, in the order of the posteriors
+    "lexicon": "lexicon.npz",  # see convert/lexicon.py
+    "language": "language.bin",  # KenLM binary
+    "g2p_encoder": "g2p_encoder.onnx",  # grapheme-to-phoneme model, for words that a user adds; optional
+    "g2p_decoder": "g2p_decoder.onnx",
+    "g2p_vocab": "g2p_vocab.json",
+    "quality": "quality.json",  # what verify measured
+    "quality_plot": "quality.png",
+    "notice": "NOTICE",
+}
+OPTIONAL = {"encoder_edgetpu", "g2p_encoder", "g2p_decoder", "g2p_vocab", "quality_plot"}
+
+
+class BundleError(Exception):
+    """The bundle cannot be used; the message names the file, the cause and the next step."""
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """How samples become log-mel frames: frame, window, power spectrum, mel filters, natural logarithm."""
+
+    sample_rate: int = 16_000  # Hz
+    fft: int = 400  # samples a frame, before zero padding to nothing: the DFT has this length
+    hop: int = 160  # samples from one frame to the next
+    mels: int = 80
+    log_floor: float = 1e-10  # mel power is raised to this before the logarithm
+    feature_floor: float = -16.0  # log-mel is raised to this before it enters the encoder; also stands for no sound
+    center: bool = True  # reflect fft // 2 samples at either end, as torch.stft(center=True) does
+    preemphasis: float = 0.0
+    mean: float = 0.0  # (log-mel - mean) / scale enters the encoder
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """How frames become windows: each call hears `frames` frames and adds the posteriors of the newest unheard ones.
+
+    Of a window's frames, the last `right` are only context; of those before, as many as are new are kept. `hop` is how
+    many frames are new in each call when a file is read, `live_hop` and `live_right` serve a listening device, where
+    posteriors are to come soon.
+    """
+
+    frames: int  # log-mel frames a call
+    stride: int  # log-mel frames for each posterior frame
+    hop: int
+    right: int
+    live_hop: int
+    live_right: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A model's input or output: its static shape and, for int8, real = scale * (int8 - zero_point)."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float = 0.0
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
+class Search:
+    """Defaults of the CTC search, tuned for this model and language model."""
+
+    beam: int = 100
+    beam_tokens: int = 20
+    beam_threshold: float = 25.0
+    lm_weight: float = 1.0
+    word_score: float = 0.0
+    blank_skip: float = 0.999  # a frame whose blank posterior is above this, after such a frame, is not searched
+
+
+@dataclass(frozen=True)
+class EdgeTpu:
+    """Whether the encoder was compiled for the Edge TPU, and if not, why."""
+
+    compiled: bool
+    detail: str  # the compiler's version, or the reason
+
+
+@dataclass(frozen=True)
+class Description:
+    """All of bundle.json but the checksums."""
+
+    name: str
+    source: str  # where the weights come from, for people
+    licence: str
+    blank: int  # index of the CTC blank among the tokens
+    boundary: int | None  # index of the word-boundary token, if the model has one
+    unit: str  # "phone", "char" or "bpe": what a token spells
+    front_end: FrontEnd
+    window: Window
+    encoder_input: Tensor  # [1, 1, frames, mels] int8
+    encoder_output: Tensor  # [1, 1, frames / stride, hidden] int8
+    head_input: Tensor  # [1, hidden, frames / stride] or [1, frames / stride, hidden] float32
+    head_output: Tensor  # [1, frames / stride, tokens] float32
+    search: Search
+    edge_tpu: EdgeTpu
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its description and where its files are."""
+
+    root: Path
+    description: Description
+    files: Mapping[str, str] = field(repr=False)  # role -> SHA-256
+
+    @classmethod
+    def open(cls, root: str | Path, verify: bool = True) -> Bundle:
+        """Reads bundle.json and, unless `verify` is false, checks every file against its SHA-256.
+
+        Raises BundleError when there is no bundle, its format is another, or a file is missing or altered.
+        """
+        root = Path(root)
+        try:
+            raw = json.loads((root / DESCRIPTION).read_text())
+        except FileNotFoundError:
+            raise BundleError(f"{root}: no bundle here ({DESCRIPTION} is missing); build one with "
+                              "`python convert/build.py`") from None
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{root / DESCRIPTION}: cannot be read ({error}); build the bundle again") from None
+        if not isinstance(raw, dict) or raw.get("description", {}).get("format") != FORMAT:
+            raise BundleError(f"{root}: this program reads bundle format {FORMAT}; build the bundle again with it")
+        try:
+            bundle = cls(root, _load(Description, raw["description"], DESCRIPTION), dict(raw["files"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{root / DESCRIPTION}: {error}; build the bundle again") from None
+        for role in FILES.keys() - OPTIONAL - bundle.files.keys():
+            raise BundleError(f"{root}: the bundle has no {role}; build it again")
+        for role, digest in bundle.files.items():
+            if not bundle.path(role).is_file():
+                raise BundleError(f"{bundle.path(role)}: missing from the bundle; build it again")
+            if verify and sha256(bundle.path(role)) != digest:
+                raise BundleError(f"{bundle.path(role)}: altered since the bundle was written; build it again")
+        return bundle
+
+    @property
+    def window(self) -> Window:
+        return self.description.window
+
+    def has(self, role: str) -> bool:
+        return role in self.files
+
+    def path(self, role: str) -> Path:
+        """The file that plays `role`; BundleError if this bundle has none."""
+        if role not in self.files:
+            raise BundleError(f"{self.root}: the bundle has no {role}")
+        return self.root / FILES[role]
+
+    def tokens(self) -> list[str]:
+        return self.path("tokens").read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def write(root: str | Path, description: Description, files: Mapping[str, Path]) -> Bundle:
+    """Copies `files` (role -> file) and the description to `root`, replacing what is there in one rename."""
+    root = Path(root)
+    for role in files.keys() - FILES.keys():
+        raise BundleError(f"{role} is no part of a bundle")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    part, old = root.with_name(f".{root.name}.part"), root.with_name(f".{root.name}.old")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir()
+        for role, file in files.items():
+            shutil.copyfile(file, part / FILES[role])
+        digests = {role: sha256(part / FILES[role]) for role in sorted(files)}
+        text = json.dumps({"description": dataclasses.asdict(description), "files": digests}, indent=1)
+        (part / DESCRIPTION).write_text(text + "\n")
+        for file in part.iterdir():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+        Bundle.open(part)
+        shutil.rmtree(old, ignore_errors=True)
+        if root.exists():
+            root.rename(old)
+        part.rename(root)
+    except OSError as error:
+        if old.exists() and not root.exists():
+            old.rename(root)
+        raise BundleError(f"{root}: the bundle could not be written ({error.strerror}); what was there is kept") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    return Bundle.open(root, verify=False)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+T = TypeVar("T")
+
+
+def _load(kind: type[T], raw: Any, where: str) -> T:
+    """A dataclass of this module from parsed JSON; TypeError or KeyError names what does not fit."""
+    import typing
+
+    hints = typing.get_type_hints(kind)
+    if not isinstance(raw, dict):
+        raise TypeError(f"{where} must be a table")
+    for key in raw.keys() - hints.keys():
+        raise TypeError(f"{where}.{key} is unknown")
+    values: dict[str, Any] = {}
+    for key, hint in hints.items():
+        if key not in raw:
+            continue
+        value = raw[key]
+        if dataclasses.is_dataclass(hint):
+            value = _load(hint, value, f"{where}.{key}")  # type: ignore[arg-type]
+        elif typing.get_origin(hint) is tuple:
+            value = tuple(value)
+        elif hint is float and isinstance(value, int):
+            value = float(value)
+        elif hint in (int, str, bool, float) and type(value) is not hint:
+            raise TypeError(f"{where}.{key} must be {hint.__name__}")
+        values[key] = value
+    return kind(**values)
