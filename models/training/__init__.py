@@ -1,0 +1,1 @@
+"""The recipes that made the committed weights and language model, runnable again."""
