@@ -47,7 +47,7 @@ class Corpus:
         """Runs the teacher over every WAV and FLAC file below `folders`, or reads what an earlier run kept."""
         files = sorted(f for d in folders for f in d.rglob("*") if f.suffix.lower() in (".wav", ".flac"))
         if not files:
-            raise SystemExit(f"no WAV or FLAC file below {', '.join(map(str, folders))}: see models/training/speech.toml")
+            raise SystemExit(f"no WAV or FLAC file below {', '.join(map(str, folders))}: see speech.toml")
         key = hashlib.sha256(model + "\n".join(f"{f.name} {f.stat().st_size}" for f in files).encode()).hexdigest()[:16]
         kept = cache / key
         if not (kept / "lengths.npy").exists():
