@@ -21,6 +21,7 @@ them out. Marks are not synced: they survive a crash, and a power cut means anot
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -50,7 +51,7 @@ class Entry:
 
 
 class Journal:
-    """Edits in order, and what became of them.
+    """Edits in order, and what became of them. Its methods may be called from any thread.
 
     `files` None keeps them in memory only; `memory` 0 as well keeps nothing. `error` is None, or why the disk
     cannot be written; nothing in memory is dropped for it until there are more than `memory`.
@@ -64,6 +65,7 @@ class Journal:
         self._recent: deque[Entry] = deque(maxlen=memory)
         self._backlog: deque[Line] = deque(maxlen=2 * memory + 2)
         self._next = 1
+        self._lock = threading.Lock()
         if files is not None:
             lines = files.tail()
             self._next = max((line["id"] for line in lines), default=0) + 1
@@ -71,30 +73,33 @@ class Journal:
 
     def append(self, delete: int, text: str) -> Entry:
         """Keep an edit. On return it is on disk, or `error` says why it is in memory only."""
-        entry = Entry(self._next, round(self._clock(), 3), self._boot, delete, text)
-        self._next += 1
-        self._recent.append(entry)
-        line: Line = {"id": entry.id, "time": entry.time, "boot": entry.boot, "delete": delete, "text": text}
-        self._write(line, sync=True)
-        return entry
+        with self._lock:
+            entry = Entry(self._next, round(self._clock(), 3), self._boot, delete, text)
+            self._next += 1
+            self._recent.append(entry)
+            line = {"id": entry.id, "time": entry.time, "boot": entry.boot, "delete": delete, "text": text}
+            self._write(line, sync=True)
+            return entry
 
     def mark(self, id: int, state: State) -> None:
         """Say what became of an edit."""
-        for index in range(len(self._recent) - 1, -1, -1):
-            if self._recent[index].id == id:
-                self._recent[index] = replace(self._recent[index], state=state)
-                break
-        self._write({"mark": state, "id": id}, sync=False)
+        with self._lock:
+            for index in range(len(self._recent) - 1, -1, -1):
+                if self._recent[index].id == id:
+                    self._recent[index] = replace(self._recent[index], state=state)
+                    break
+            self._write({"mark": state, "id": id}, sync=False)
 
     def entries(self) -> list[Entry]:
         """The recent edits, oldest first; :func:`entries_in` reads all that a folder has."""
-        return list(self._recent)
+        with self._lock:
+            return list(self._recent)
 
     def pending(self, patience_s: float) -> list[Entry]:
         """After a restart: the edits that may still be typed, oldest first; see rule 3."""
         now = self._clock()
         found: list[Entry] = []
-        for entry in reversed(self._recent):
+        for entry in reversed(self.entries()):
             recent = entry.boot == self._boot and 0 <= now - entry.time <= patience_s
             if entry.state != "kept" or entry.delete or not recent:
                 break
@@ -103,9 +108,10 @@ class Journal:
 
     def close(self) -> None:
         """Write out what can be and let go of the folder."""
-        if self._files is not None:
-            self._flush(sync=True)
-            self._files.close()
+        with self._lock:
+            if self._files is not None:
+                self._flush(sync=True)
+                self._files.close()
 
     def _write(self, line: Line, sync: bool) -> None:
         if self._files is None:

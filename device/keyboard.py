@@ -1,0 +1,291 @@
+"""The USB keyboard: edits in, key reports out, never waiting for the computer.
+
+Rules:
+
+- Keys are sent at `rate` per second. Writes never block; a computer that is asleep, unplugged or slow to read
+  makes the edit wait.
+- While the computer takes nothing, an edit waits `patience_s` from when it came, or from when the trouble
+  began if that was later. Then it, or what is left of it, is not typed: it is marked ``dropped`` and stays
+  in the journal. An edit that finds `queue` others waiting is not typed at all.
+- A deletion takes back only characters that this keyboard has put on the screen, however many key presses
+  each took; characters that were dropped need none. When a deletion itself was dropped, what came before it
+  is no longer touched.
+- A key that went down is let go, as soon as the computer listens again; and all keys are, to begin with.
+
+Nothing here is a thread: `step` does what is due, and `run` calls it until `close`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from device import hid, layouts
+from device.journal import Entry, State
+
+RETRY_S = 0.05
+"""Pause between tries while the computer takes nothing."""
+
+IDLE_RETRY_S = 0.25
+"""The same while only a key is to be let go."""
+
+GRACE_S = 0.5
+"""A shorter refusal is part of ordinary typing and not reported."""
+
+SCREEN = 10_000
+"""Characters that can be taken back."""
+
+
+class Port:
+    """Where reports go: /dev/hidg0, or a named pipe that stands in for it.
+
+    It is opened when needed and never blocks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+
+    def write(self, report: bytes) -> None:
+        """Hand over one report, or raise OSError: EAGAIN (the last is unread), ESHUTDOWN (unplugged)."""
+        try:
+            if self._fd < 0:
+                self._fd = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            if os.write(self._fd, report) != len(report):
+                raise OSError(errno.EIO, "report cut short")
+        except BlockingIOError:
+            raise
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close it; the next write opens it again."""
+        if self._fd >= 0:
+            with suppress(OSError):
+                os.close(self._fd)
+        self._fd = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A character as typed: its reports, and what they do to the screen once all are sent."""
+
+    reports: tuple[bytes, ...]
+    begins: bool = False
+    """The first unit of a character of the text (of which a substitute may have several, or none)."""
+    erases: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    entry: Entry
+    since: float
+    refused: bool
+    """There was no room for it: it keeps its place only to be counted."""
+
+
+class Keyboard:
+    """A sink that types; see the rules above.
+
+    `mark` tells the journal what became of an edit, `trouble` is given a message when the computer takes
+    nothing and None when it does again; both are called from the thread that calls `step`.
+    `clock` is monotonic seconds.
+    """
+
+    name = "keyboard"
+
+    def __init__(
+        self,
+        port: Port,
+        keys: hid.Keys,
+        *,
+        rate: float,
+        queue: int,
+        patience_s: float,
+        clock: Callable[[], float],
+        mark: Callable[[int, State], None],
+        trouble: Callable[[str | None], None],
+    ) -> None:
+        self._port, self._keys, self._clock = port, keys, clock
+        self._mark, self._trouble = mark, trouble
+        self._gap = 0.5 / rate
+        self._limit, self._patience = queue, patience_s
+        self._waiting: deque[_Waiting] = deque()
+        self._head: _Waiting | None = None
+        self._units: deque[_Unit] = deque()
+        self._sent = 0
+        self._down = True  # for all we know: a crash may have left one
+        self._screen: deque[int] = deque(maxlen=SCREEN)
+        self._begun = 0
+        self._blocked: float | None = None
+        self._told = False
+        self._due = float("-inf")
+        self._wake = threading.Event()
+        self._closing = False
+
+    def put(self, entry: Entry) -> None:
+        """Type an edit in its turn. Returns at once."""
+        full = len(self._waiting) >= self._limit
+        self._waiting.append(_Waiting(entry, self._clock(), full))
+        self._wake.set()
+        if full:
+            raise OverflowError(f"{self._limit} edits wait to be typed; this one is in the journal only")
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything was typed or dropped."""
+        return self._head is None and not self._waiting
+
+    def step(self) -> float | None:
+        """Send the next report if it is due. Returns the seconds until more is to be done, None for never."""
+        now = self._clock()
+        if now < self._due:
+            return self._due - now
+        if self._head is None and not self._down and not self._take():
+            return None
+        report = self._units[0].reports[self._sent] if self._units else hid.RELEASE
+        try:
+            self._port.write(report)
+        except OSError as error:
+            return self._refused(now, error)
+        self._accepted()
+        self._down = report != hid.RELEASE
+        self._due = now + self._gap
+        if self._units:
+            self._sent += 1
+            if self._sent == len(self._units[0].reports):
+                self._finish_unit()
+            self._skip_silent()
+        if not self._units and self._head is not None:
+            self._done("typed")
+        return self._gap
+
+    def run(self) -> None:
+        """Call `step` whenever it is due, until `close`. Made to be a thread's target."""
+        while not self._closing:
+            self._wake.clear()
+            delay = self.step()
+            if not self._closing:
+                self._wake.wait(delay)
+
+    def close(self) -> None:
+        """Stop `run`; what waits is dropped from typing and stays in the journal."""
+        self._closing = True
+        self._wake.set()
+
+    def finish(self) -> None:
+        """After `run` has ended: mark what is left, let go of the key that is down, close the port."""
+        if self._head is not None:
+            self._give_up()
+        while self._waiting:
+            self._drop(self._waiting.popleft().entry)
+        if self._down:
+            with suppress(OSError):
+                self._port.write(hid.RELEASE)
+        self._port.close()
+
+    def _take(self) -> bool:
+        """Begin the next edit that has something to type. False if none waits."""
+        while self._waiting:
+            self._head = self._waiting.popleft()
+            entry = self._head.entry
+            if self._head.refused:
+                self._head = None
+                self._drop(entry)
+                continue
+            self._mark(entry.id, "typing")
+            self._begun = 0
+            self._units.extend(self._plan(entry))
+            self._skip_silent()
+            if self._units:
+                return True
+            self._done("typed")
+        return False
+
+    def _plan(self, entry: Entry) -> Iterator[_Unit]:
+        presses = sum(self._screen.pop() for _ in range(min(entry.delete, len(self._screen))))
+        for _ in range(presses):
+            yield _Unit((hid.report(layouts.BACKSPACE), hid.RELEASE), erases=True)
+        for char in entry.text:
+            begins = True
+            for typed in hid.spell(char, self._keys):
+                reports = [(hid.report(stroke), hid.RELEASE) for stroke in self._keys[typed]]
+                yield _Unit(tuple(r for pair in reports for r in pair), begins)
+                begins = False
+            if begins:
+                yield _Unit((), begins)
+
+    def _finish_unit(self) -> None:
+        unit = self._units.popleft()
+        self._sent = 0
+        if unit.begins:
+            self._screen.append(0)
+            self._begun += 1
+        if unit.reports and not unit.erases:
+            self._screen[-1] += 1
+
+    def _skip_silent(self) -> None:
+        while self._units and not self._units[0].reports:
+            self._finish_unit()
+
+    def _done(self, state: State) -> None:
+        assert self._head is not None
+        self._mark(self._head.entry.id, state)
+        self._head = None
+
+    def _accepted(self) -> None:
+        self._blocked = None
+        if self._told:
+            self._told = False
+            self._trouble(None)
+
+    def _refused(self, now: float, error: OSError) -> float:
+        if self._blocked is None:
+            self._blocked = now
+        if now - self._blocked >= GRACE_S and not self._told:
+            self._told = True
+            self._trouble(f"{self._port.path}: {_cause(error)}")
+        if self._head is not None and now - max(self._blocked, self._head.since) >= self._patience:
+            self._give_up()
+        while self._waiting and now - max(self._blocked, self._waiting[0].since) >= self._patience:
+            self._drop(self._waiting.popleft().entry)
+        retry = RETRY_S if self._head is not None else IDLE_RETRY_S
+        self._due = now + (retry if self._told else min(retry, self._gap))
+        return self._due - now
+
+    def _give_up(self) -> None:
+        assert self._head is not None
+        entry = self._head.entry
+        if any(unit.erases for unit in self._units):
+            self._screen.clear()
+        self._units.clear()
+        self._sent = 0
+        self._screen.extend([0] * (len(entry.text) - self._begun))
+        self._done("dropped")
+
+    def _drop(self, entry: Entry) -> None:
+        if entry.delete:
+            self._screen.clear()
+        self._screen.extend([0] * len(entry.text))
+        self._mark(entry.id, "dropped")
+
+
+def _cause(error: OSError) -> str:
+    match error.errno:
+        case errno.EAGAIN:
+            return "the computer takes no keys; is it asleep?"
+        case errno.ESHUTDOWN | errno.ENXIO | errno.EPIPE | errno.ENODEV:
+            return "no computer is connected; plug the USB-C port into one"
+        case errno.ENOENT:
+            return "missing; start dictate-keyboard.service"
+        case errno.EACCES | errno.EPERM:
+            return "not permitted; give the user the device's group"
+        case _:
+            return error.strerror or str(error)

@@ -1,0 +1,149 @@
+"""Where text goes: the journal first, then every sink, none of which can stop another.
+
+>>> import io
+>>> from device.edits import Delete, Insert
+>>> out = io.StringIO()
+>>> journal = Journal(None, clock=lambda: 0.0, boot="")
+>>> fanout = Fanout(journal, [Stream(out)], print)
+>>> entry = fanout.put((Insert("Hello wold"),))
+>>> entry = fanout.put((Delete(2), Insert("rld")))
+>>> out.getvalue().replace("\\b \\b", "<")
+'Hello wold<<rld'
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TextIO
+
+from device import config, layouts
+from device.edits import Delete, Edit
+from device.journal import Entry, Journal
+from device.keyboard import Keyboard, Port
+
+POLL_S = 0.01
+"""How often a closing keyboard is looked at."""
+
+Trouble = Callable[[str, str | None], None]
+"""Told a sink's name and what is wrong with it, or None when it works again."""
+
+
+class Sink(Protocol):
+    """Takes edits that are in the journal already. `put` never waits; it may raise."""
+
+    name: str
+
+    def put(self, entry: Entry) -> None:
+        """Carry out an edit, or arrange for it."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+
+
+class Stream:
+    """Text on a stream such as standard output; deletions are backspaces, as on a terminal."""
+
+    name = "stdout"
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def put(self, entry: Entry) -> None:
+        """Write and flush."""
+        self._stream.write("\b \b" * entry.delete + entry.text)
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the stream open: it is not ours."""
+
+
+class Typing:
+    """A :class:`device.keyboard.Keyboard` with a thread of its own."""
+
+    name = Keyboard.name
+
+    def __init__(self, keyboard: Keyboard, drain_s: float = 10.0) -> None:
+        self._keyboard, self._drain_s = keyboard, drain_s
+        self.put = keyboard.put
+        self._thread = threading.Thread(target=keyboard.run, name="keyboard", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Type what waits, for `drain_s` at most; the rest stays in the journal."""
+        for _ in range(round(self._drain_s / POLL_S)):
+            if self._keyboard.idle:
+                break
+            self._thread.join(POLL_S)
+        self._keyboard.close()
+        self._thread.join()
+        self._keyboard.finish()
+
+
+class Fanout:
+    """Keeps an edit in the journal, then gives it to each sink; a sink that raises costs only itself."""
+
+    def __init__(self, journal: Journal, sinks: Iterable[Sink], trouble: Trouble) -> None:
+        self._journal, self._sinks, self._trouble = journal, tuple(sinks), trouble
+        self._wrong: dict[str, str] = {}
+
+    def put(self, edits: Sequence[Edit]) -> Entry | None:
+        """Carry out a segment's edits: at most one deletion, then one insertion. None if there are none."""
+        if not edits:
+            return None
+        delete = sum(edit.count for edit in edits if isinstance(edit, Delete))
+        text = "".join(edit.text for edit in edits if not isinstance(edit, Delete))
+        entry = self._journal.append(delete, text)
+        self._tell("journal", self._journal.error)
+        self.repeat(entry)
+        return entry
+
+    def repeat(self, entry: Entry) -> None:
+        """Give the sinks an edit that is in the journal already, as after a restart."""
+        for sink in self._sinks:
+            try:
+                sink.put(entry)
+            except Exception as error:
+                self._tell(sink.name, str(error) or type(error).__name__)
+            else:
+                self._tell(sink.name, None)
+
+    def close(self) -> None:
+        """Close every sink, then the journal."""
+        for sink in self._sinks:
+            try:
+                sink.close()
+            except Exception as error:
+                self._tell(sink.name, str(error) or type(error).__name__)
+        self._journal.close()
+
+    def _tell(self, name: str, message: str | None) -> None:
+        if self._wrong.get(name) != message:
+            if message is None:
+                del self._wrong[name]
+            else:
+                self._wrong[name] = message
+            self._trouble(name, message)
+
+
+def open_sinks(
+    settings: config.Sinks, journal: Journal, stdout: TextIO, clock: Callable[[], float], trouble: Trouble
+) -> Fanout:
+    """The sinks that the configuration asks for, behind `journal`; `clock` is monotonic seconds."""
+    sinks: list[Sink] = []
+    if settings.keyboard.enabled:
+        wanted = settings.keyboard
+        keyboard = Keyboard(
+            Port(wanted.path),
+            layouts.strokes(layouts.LAYOUTS[wanted.layout]),
+            rate=wanted.rate,
+            queue=wanted.queue,
+            patience_s=wanted.patience_s,
+            clock=clock,
+            mark=journal.mark,
+            trouble=lambda message: trouble(Keyboard.name, message),
+        )
+        sinks.append(Typing(keyboard))
+    if settings.stdout.enabled:
+        sinks.append(Stream(stdout))
+    return Fanout(journal, sinks, trouble)
