@@ -1,0 +1,155 @@
+"""The panel on gpiozero's mock pins, pressed and released in real time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from queue import Queue
+
+import pytest
+
+pytest.importorskip("gpiozero", reason="needs gpiozero")
+
+from gpiozero.pins.mock import MockFactory, MockPin
+
+from device.config import Leds
+from device.config import Panel as Settings
+from device.gestures import Gesture
+from device.lights import State
+from device.panel import Panel, PanelError, gestures_from, pin_factory
+
+SETTINGS = Settings(pins="mock", double_tap_ms=300, shutdown_press_s=2.0)
+
+
+@pytest.fixture
+def factory() -> Iterator[MockFactory]:
+    factory = pin_factory(SETTINGS)
+    yield factory
+    factory.close()
+
+
+def press(pin: MockPin, seconds: float, bounces: int = 3) -> None:
+    """Press as a contact does: closing and opening a few times within some milliseconds."""
+    for action in (pin.drive_low, pin.drive_high):
+        for _ in range(bounces):
+            action()
+            time.sleep(0.001)
+            (pin.drive_high if action == pin.drive_low else pin.drive_low)()
+            time.sleep(0.001)
+        action()
+        if action == pin.drive_low:
+            time.sleep(seconds)
+
+
+@pytest.mark.parametrize(
+    ("mode", "holds", "expected"),
+    [
+        ("hold", [0.5], [Gesture.BEGIN, Gesture.END]),
+        (
+            "hold",
+            [0.08, 0.08],
+            [Gesture.BEGIN, Gesture.CANCEL, Gesture.BEGIN, Gesture.CANCEL, Gesture.DELETE],
+        ),
+        ("toggle", [0.08], [Gesture.BEGIN]),
+        ("hold", [2.2], [Gesture.BEGIN, Gesture.ARM, Gesture.CANCEL, Gesture.SHUTDOWN]),
+    ],
+)
+def test_real_presses_are_recognised(
+    factory: MockFactory, mode: str, holds: list[float], expected: list[Gesture]
+) -> None:
+    settings = replace(SETTINGS, mode=mode)
+    edges: Queue[tuple[float, bool]] = Queue()
+    with Panel(settings, factory, lambda now, pressed: edges.put((now, pressed))):
+        for seconds in holds:
+            press(factory.pin(17), seconds)
+            time.sleep(0.08)
+    assert edges.qsize() > 2 * len(holds), "the pin bounced"
+    assert replay(edges, settings) == expected
+
+
+def replay(edges: Queue[tuple[float, bool]], settings: Settings) -> list[Gesture]:
+    """The gestures of edges that were recorded with their times."""
+    gestures, found = gestures_from(settings), []
+    while not edges.empty():
+        now, pressed = edges.get()
+        while (due := gestures.deadline) is not None and due < now:
+            found += gestures.tick(due)
+        found += gestures.feed(now, pressed)
+    return found + gestures.tick(now + 1)
+
+
+def test_a_button_to_3_volts(factory: MockFactory) -> None:
+    edges: Queue[tuple[float, bool]] = Queue()
+    with Panel(replace(SETTINGS, pull_up=False), factory, lambda now, pressed: edges.put((now, pressed))):
+        factory.pin(17).drive_high()
+        factory.pin(17).drive_low()
+    assert [edges.get()[1], edges.get()[1]] == [True, False]
+
+
+def outputs(factory: MockFactory) -> tuple[bool, ...]:
+    return tuple(bool(factory.pin(pin).state) for pin in (22, 23, 24))
+
+
+def wait_for(factory: MockFactory, wanted: tuple[bool, ...]) -> None:
+    end = time.monotonic() + 2
+    while outputs(factory) != wanted and time.monotonic() < end:
+        time.sleep(0.005)
+    assert outputs(factory) == wanted
+
+
+@pytest.mark.parametrize(
+    ("leds", "state", "expected"),
+    [
+        (Leds(), State.READY, (1, 0, 0)),
+        (Leds(), State.LISTENING, (0, 1, 0)),
+        (Leds(), State.FAULT, (0, 0, 1)),
+        (Leds(active_high=False), State.READY, (0, 1, 1)),
+        (Leds(kind="rgb"), State.LISTENING, (0, 0, 1)),
+        (Leds(kind="rgb", active_high=False), State.READY, (1, 0, 1)),
+    ],
+)
+def test_lamps_follow_the_state(
+    factory: MockFactory, leds: Leds, state: State, expected: tuple[int, ...]
+) -> None:
+    with Panel(replace(SETTINGS, leds=leds), factory, lambda now, pressed: None) as panel:
+        panel.show({state})
+        wait_for(factory, tuple(map(bool, expected)))
+
+
+def test_a_lamp_blinks_in_its_rhythm(factory: MockFactory) -> None:
+    with Panel(SETTINGS, factory, lambda now, pressed: None) as panel:
+        pin = factory.pin(22)
+        pin.clear_states()
+        panel.show({State.STARTING})
+        time.sleep(2.2)
+        flips = [state for state in pin.states if state.timestamp > 0.1]
+    assert [bool(flip.state) for flip in flips[:3]] == [False, True, False]
+    assert all(0.4 < flip.timestamp < 0.8 for flip in flips[:3])
+
+
+def test_lamps_are_put_out_and_pins_let_go(factory: MockFactory) -> None:
+    for _ in range(2):
+        with Panel(SETTINGS, factory, lambda now, pressed: None) as panel:
+            panel.show({State.FAULT})
+            wait_for(factory, (False, False, True))
+
+
+def test_without_leds_the_button_works(factory: MockFactory) -> None:
+    edges: Queue[tuple[float, bool]] = Queue()
+    settings = replace(SETTINGS, leds=Leds(kind="none"))
+    with Panel(settings, factory, lambda now, pressed: edges.put((now, pressed))) as panel:
+        panel.show({State.READY})
+        factory.pin(17).drive_low()
+    assert edges.get()[1]
+
+
+def test_a_pin_in_use_is_named(factory: MockFactory) -> None:
+    with Panel(SETTINGS, factory, lambda now, pressed: None), pytest.raises(PanelError, match="GPIO 17"):
+        Panel(SETTINGS, factory, lambda now, pressed: None)
+
+
+def test_a_machine_without_gpio_is_named() -> None:
+    pytest.importorskip("lgpio", reason="needs lgpio")
+    with pytest.raises(PanelError, match=r"/dev/gpiochip9: .*group gpio"):
+        pin_factory(Settings(chip=9))
