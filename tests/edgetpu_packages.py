@@ -57,8 +57,12 @@ class PackageSpec:
     chips: tuple[int, ...] = field(default=(18,))
 
 
-def compiled_model(spec: PackageSpec = PackageSpec(), cpu_ops: tuple[str, ...] = ()) -> bytes:
-    """A TFLite file with one Edge TPU operator holding `spec`, followed by `cpu_ops`."""
+def compiled_model(
+    spec: PackageSpec = PackageSpec(),
+    cpu_ops: tuple[str, ...] = (),
+    cpu_outputs: tuple[str, ...] = (),
+) -> bytes:
+    """A TFLite file with one Edge TPU operator holding `spec`, followed by `cpu_ops` making `cpu_outputs`."""
     model = schema.ModelT()
     model.version, model.description = 3, "Exported from Subgraph."
     model.buffers = [schema.BufferT()]
@@ -76,7 +80,8 @@ def compiled_model(spec: PackageSpec = PackageSpec(), cpu_ops: tuple[str, ...] =
     operators[0].customOptions = np.frombuffer(custom_options(spec), np.uint8)
     graph = schema.SubGraphT()
     graph.inputs, graph.outputs, graph.operators = [0], [len(names)], operators
-    graph.tensors = [_tensor(f"tensor{i}") for i in range(len(names) + 1)]
+    made = cpu_outputs or tuple(f"made{i}" for i in range(len(cpu_ops)))
+    graph.tensors = [_tensor(name) for name in ("window", "region", *made)]
     model.subgraphs = [graph]
     builder = flatbuffers.Builder(4096)
     builder.Finish(model.Pack(builder), b"TFL3")

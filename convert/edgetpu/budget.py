@@ -52,7 +52,7 @@ class Estimate:
 class Budget:
     """What the mapped region costs; `parameters` covers all weights, all other bytes are those of one call.
 
-    `fits_on_chip` and `activations_fit` are "yes", "probably", "probably not" or "no".
+    `fits_on_chip` and `activations_fit` are "yes", "probably", "uncertain" or "no".
     """
 
     parameters: Estimate
@@ -157,14 +157,12 @@ def _fits(need: Estimate, room: tuple[float, float]) -> str:
         return "yes"
     if need.low > room[1]:
         return "no"
-    return "probably" if need.likely <= room[0] else "probably not"
+    return "probably" if need.likely <= room[0] else "uncertain"
 
 
 def _always_streamed(op: Op) -> bool:
-    weights = next((tensor for tensor in op.present[1:] if tensor.constant and len(tensor.shape) == 2), None)
-    if op.name != "FULLY_CONNECTED" or weights is None:
-        return False
-    return weights.shape[0] <= STREAMED_OUTPUTS and weights.shape[1] >= STREAMED_INPUTS
+    weights = op.present[1].shape if op.name == "FULLY_CONNECTED" else ()
+    return len(weights) == 2 and weights[0] <= STREAMED_OUTPUTS and weights[1] >= STREAMED_INPUTS
 
 
 def _streamed(ops: list[Op], parameters: Estimate) -> Estimate:

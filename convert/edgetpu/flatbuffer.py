@@ -16,8 +16,14 @@ Kind = Literal["b", "B", "?", "h", "H", "i", "I", "q", "Q", "f", "d"]
 """A scalar's type, as `struct` names it."""
 
 
+LONGEST_MESSAGE = 400
+
+
 class MalformedFile(ValueError):
     """The file is truncated, altered, or not of the kind expected; one sentence says where."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + "...")
 
 
 class Allowance:
@@ -142,7 +148,7 @@ class Table:
         return None if at is None else self._bytes_at(self._buffer.follow(at))
 
     def text(self, slot: int) -> str:
-        """A string; empty if absent. Names are display text, so bytes that are not UTF-8 are replaced."""
+        """A string; empty if absent. Names are for showing, so what cannot be printed is replaced."""
         at = self._field(slot)
         if at is None:
             return ""
@@ -151,7 +157,7 @@ class Table:
         if self._buffer.integer(start + 4 + len(raw), "B") != 0:
             raise MalformedFile(f"the string at byte {start} does not end")
         self._buffer.allowance.spend(1 + len(raw))
-        return str(raw, "utf-8", "replace")
+        return "".join(c if c.isprintable() else "\ufffd" for c in str(raw, "utf-8", "replace"))
 
     def integers(self, slot: int, kind: Kind) -> tuple[int, ...]:
         return tuple(int(value) for value in self.numbers(slot, kind))

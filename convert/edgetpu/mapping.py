@@ -178,7 +178,7 @@ def _check(op: Op) -> _Finding | None:
             rules.DATA_TYPE if checks.data_type(op) else rules.NOT_SUPPORTED,
             rules.TABLE,
         )
-    if not op.outputs or not op.present:
+    if not op.outputs or len(op.present) < rules.LEAST_INPUTS.get(op.name, 1):
         return _Finding(
             "malformed-op",
             "it has no input or no output",

@@ -57,6 +57,11 @@ OTHER_VERSIONS: Mapping[str, int] = MappingProxyType(
 FIRST_UNKNOWN_CODE = 150
 """Builtin codes from here on are newer than compiler 16.0: "Op builtin_code out of range: 150" (GELU)."""
 
+LEAST_INPUTS: Mapping[str, int] = MappingProxyType(
+    {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3, "PRELU": 2, "SPLIT": 2}
+)
+"""How many inputs an operator has at least, where it is more than one."""
+
 KNOWN_CUSTOM = frozenset({"CUSTOM:TFLite_Detection_PostProcess", "CUSTOM:PosenetDecoderOp"})
 """Custom operators the compiler's own interpreter knows, left on the CPU in Google's published models."""
 

@@ -1,0 +1,201 @@
+"""Finds and runs edgetpu_compiler, and reports what it did in the same terms as the prediction."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from convert.edgetpu import compare, executable, install, mapping, output
+from convert.edgetpu.errors import CompilerError, CompilerNotFound, CompilerTimeout, ModelRefused
+from convert.edgetpu.executable import CompiledModel
+from convert.edgetpu.mapping import Prediction
+from convert.edgetpu.output import Summary
+
+NAME = "edgetpu_compiler"
+TIMEOUT_S = 180
+GRACE_S = 30
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A finished run. `differences` says, a sentence each, where the compiler did not do as predicted."""
+
+    model: Path
+    log: Path
+    summary: Summary
+    compiled: CompiledModel
+    prediction: Prediction
+    mapped: tuple[bool, ...]
+    differences: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Every operator runs on the Edge TPU."""
+        return all(self.mapped)
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """An edgetpu_compiler, as the command that starts it.
+
+    >>> compiler = find("auto")
+    >>> compiler is None or compiler.version().startswith("16.")
+    True
+    """
+
+    command: tuple[str, ...]
+
+    def version(self) -> str:
+        """The compiler's version, such as 16.0.384591198."""
+        text = self._run(["--version"], timeout_s=GRACE_S)
+        found = output.parse(text).version
+        if not found:
+            raise CompilerError(
+                f"{self.command[0]} --version does not name an Edge TPU compiler: {_tail(text)}"
+            )
+        return found
+
+    def compile(
+        self,
+        model: Path,
+        out_dir: Path,
+        *,
+        timeout_s: int = TIMEOUT_S,
+        search_delegate: bool = False,
+        minimum_runtime: int | None = None,
+    ) -> Compilation:
+        """Compile the TFLite file `model` into `out_dir`/<stem>_edgetpu.tflite and .log.
+
+        `search_delegate` retries with ever fewer operators where the compiler crashes; `minimum_runtime` asks
+        for a package that older runtimes accept (16.0 writes 14). Nothing is left in `out_dir` unless the run
+        succeeds. Raises CompilerError with one sentence that says what to change.
+        """
+        source = _read(model)
+        prediction = _predict(source)
+        out_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".compiling-", dir=out_dir) as scratch:
+            options = ["--show_operations", f"--timeout_sec={timeout_s}", f"--out_dir={scratch}"]
+            options += ["--search_delegate"] if search_delegate else []
+            options += [] if minimum_runtime is None else [f"--min_runtime_version={minimum_runtime}"]
+            text = self._run([*options, str(model.resolve())], timeout_s=timeout_s + GRACE_S)
+            made = Path(scratch, f"{model.stem}_edgetpu.tflite")
+            if output.SUCCESS not in text or not made.exists():
+                raise ModelRefused(_refused(model, text, prediction))
+            result = _examine(made, text, source, prediction)
+            for path in (result.log, result.model):
+                path.replace(out_dir / path.name)
+        return Compilation(
+            model=out_dir / result.model.name,
+            log=out_dir / result.log.name,
+            summary=result.summary,
+            compiled=result.compiled,
+            prediction=prediction,
+            mapped=result.mapped,
+            differences=result.differences,
+        )
+
+    def _run(self, arguments: list[str], timeout_s: float) -> str:
+        try:
+            process = subprocess.Popen(
+                [*self.command, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env={**os.environ, "LC_ALL": "C"},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CompilerNotFound(
+                f"{self.command[0]} does not start ({error.strerror}): the compiler is an x86-64 program; "
+                "install it with `python -m convert.edgetpu install-compiler` on an x86-64 machine"
+            ) from error
+        try:
+            text, _ = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise CompilerTimeout(
+                f"the compiler did not finish within {timeout_s:.0f} s: give it more time, or compile a "
+                "part of the model to find the operator that it hangs on"
+            ) from error
+        finally:
+            _kill(process)
+        return text
+
+
+def find(spec: str, cache: Path | None = None) -> Compiler | None:
+    """The compiler that `spec` names: "none", a path, or "auto" for the first on PATH or in the user's cache.
+
+    `cache` is where install-compiler keeps it. Returns None for "none", and for "auto" where there is none;
+    raises CompilerNotFound for a path without an executable file.
+    """
+    if spec == "none":
+        return None
+    if spec == "auto":
+        on_path = shutil.which(NAME)
+        command = (on_path,) if on_path else install.installed(cache or install.cache_directory())
+        return None if command is None else Compiler(command)
+    path = Path(spec)
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise CompilerNotFound(
+            f"{path} is no executable file: give the path of {NAME}, or `auto` after "
+            "`python -m convert.edgetpu install-compiler`"
+        )
+    return Compiler((str(path.resolve()),))
+
+
+def _examine(made: Path, text: str, source: bytes, prediction: Prediction) -> Compilation:
+    content = made.read_bytes()
+    log = made.with_suffix(".log")
+    if not log.exists():
+        log.write_text(text)
+    rows = output.parse_rows(log.read_text(errors="replace")) or output.parse_rows(text)
+    try:
+        compiled = executable.read(content)
+    except executable.NotCompiled as error:
+        reason = next((str(verdict) for verdict in prediction.unmapped), "no reason predicted")
+        raise ModelRefused(f"the compiler mapped no operator at all; first: {reason}") from error
+    except ValueError as error:
+        raise CompilerError(f"the compiler wrote a file that does not read back: {error}") from error
+    mapped = compare.mapped_ops(source, content)
+    ops, table = compare.op_differences(prediction, mapped), compare.table_differences(prediction, rows)
+    return Compilation(made, log, output.parse(text), compiled, prediction, mapped, (*ops, *table))
+
+
+def _read(model: Path) -> bytes:
+    try:
+        return model.read_bytes()
+    except OSError as error:
+        raise CompilerError(f"{model} cannot be read: {error.strerror}") from error
+
+
+def _predict(source: bytes) -> Prediction:
+    try:
+        return mapping.predict(source)
+    except ValueError as error:
+        raise ModelRefused(str(error)) from error
+
+
+def _refused(model: Path, text: str, prediction: Prediction) -> str:
+    advice = output.refusal(text)
+    if advice is None and prediction.refusals:
+        advice = f"as predicted: {prediction.refusals[0]}"
+    return f"the compiler refused {model.name}: {advice or 'for an unknown reason: ' + _tail(text)}"
+
+
+def _tail(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " / ".join(lines[-3:]) or "it printed nothing"
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End the compiler and the child process that it compiles in."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,192 @@
+"""Installs the pinned compiler into the user's cache, without root or Docker, to run with its own loader.
+
+The archive holds a program, its C library and its dynamic loader, so it runs on any x86-64 Linux.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import BinaryIO
+
+from convert.edgetpu.errors import InstallError
+
+LOCK = Path(__file__).with_name("compiler.lock")
+PROGRAM = "edgetpu_compiler"
+LOADER = "ld-linux-x86-64.so.2"
+DONE = "installed"
+PARTIAL = ".partial-"
+MAX_DOWNLOAD_BYTES = 256 << 20
+MAX_UNPACKED_BYTES = 1 << 30
+MAX_FILES = 1000
+TIMEOUT_S = 30
+CHUNK_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The pinned release: version, where it is, what its bytes hash to, the machine it runs on."""
+
+    version: str
+    url: str
+    sha256: str
+    machine: str
+
+    @classmethod
+    def read(cls, path: Path = LOCK) -> Lock:
+        """Read a lock file; raises InstallError if it is not complete."""
+        try:
+            fields = tomllib.loads(path.read_text())
+            lock = cls(**{name: str(fields[name]) for name in ("version", "url", "sha256", "machine")})
+        except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
+            raise InstallError(f"{path} is no lock file: {error}; restore it from the repository") from error
+        if not re.fullmatch(r"[0-9a-f]{64}", lock.sha256) or not re.match(r"https?://", lock.url):
+            raise InstallError(f"{path} holds no SHA-256 or no web address; restore it from the repository")
+        return lock
+
+
+def cache_directory() -> Path:
+    """Where the compiler is kept: $XDG_CACHE_HOME or ~/.cache, below coral-dictation."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "coral-dictation"
+
+
+def installed(cache: Path) -> tuple[str, ...] | None:
+    """The command of the compiler installed below `cache`; None if there is none."""
+    for marker in sorted(cache.glob(f"{PROGRAM}-*/{DONE}"), reverse=True):
+        return _command(marker.parent)
+    return None
+
+
+def install(lock: Lock, cache: Path, archive: Path | None = None) -> tuple[str, ...]:
+    """Download (or take `archive`), verify, unpack and try the pinned compiler; returns its command.
+
+    A compiler of the same hash that is already there is kept. Raises InstallError, leaving nothing behind.
+    """
+    if platform.machine() != lock.machine:
+        raise InstallError(
+            f"the compiler runs on {lock.machine}, this machine is {platform.machine()}: compile on another "
+            "machine and copy the *_edgetpu.tflite file here"
+        )
+    target = cache / f"{PROGRAM}-{lock.version}"
+    marker = target / DONE
+    if marker.exists() and marker.read_text().strip() == lock.sha256:
+        return _command(target)
+    with _scratch(cache) as scratch:
+        packed = scratch / "archive"
+        with packed.open("wb") as file:
+            digest = _copy(archive, file) if archive else _download(lock.url, file)
+        if digest != lock.sha256:
+            raise InstallError(
+                f"{archive or lock.url} is not the pinned release (SHA-256 {digest}, wanted {lock.sha256}): "
+                "nothing was kept; try again, and if it stays so, do not use that copy"
+            )
+        unpacked = scratch / "unpacked"
+        _unpack(packed, unpacked)
+        _try(_command(unpacked), lock.version)
+        (unpacked / DONE).write_text(lock.sha256 + "\n")
+        shutil.rmtree(target, ignore_errors=True)
+        unpacked.replace(target)
+    return _command(target)
+
+
+@contextmanager
+def _scratch(cache: Path) -> Iterator[Path]:
+    """A directory in the cache that is gone afterwards, as are those of runs that were killed."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        for stale in cache.glob(PARTIAL + "*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        directory = tempfile.TemporaryDirectory(prefix=PARTIAL, dir=cache)
+    except OSError as error:
+        raise InstallError(f"{cache} cannot be written ({error.strerror}): set XDG_CACHE_HOME") from error
+    with directory as path:
+        yield Path(path)
+
+
+def _download(url: str, file: BinaryIO) -> str:
+    """Write what `url` gives to `file`; returns its SHA-256."""
+    advice = (
+        "nothing was kept; try again when the network is there, or download it elsewhere and give it with "
+        "--archive FILE"
+    )
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+            length = response.headers.get("Content-Length")
+            digest, size = _hash_copy(response, file)
+    except urllib.error.HTTPError as error:
+        raise InstallError(f"{url} answers {error.code} {error.reason}: {advice}") from error
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+        raise InstallError(f"{url} cannot be downloaded ({reason}): {advice}") from error
+    if length is not None and length.isdigit() and size != int(length):
+        raise InstallError(f"{url} ended after {size:,} of {int(length):,} bytes: {advice}")
+    return digest
+
+
+def _copy(archive: Path, file: BinaryIO) -> str:
+    try:
+        with archive.open("rb") as source:
+            return _hash_copy(source, file)[0]
+    except OSError as error:
+        raise InstallError(f"{archive} cannot be read: {error.strerror}") from error
+
+
+def _hash_copy(source: BinaryIO, target: BinaryIO) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    while chunk := source.read(CHUNK_BYTES):
+        size += len(chunk)
+        if size > MAX_DOWNLOAD_BYTES:
+            raise InstallError(f"the download is larger than {MAX_DOWNLOAD_BYTES:,} bytes: not the compiler")
+        digest.update(chunk)
+        target.write(chunk)
+    return digest.hexdigest(), size
+
+
+def _unpack(packed: Path, target: Path) -> None:
+    try:
+        with tarfile.open(packed) as archive:
+            members = archive.getmembers()
+            if len(members) > MAX_FILES or sum(member.size for member in members) > MAX_UNPACKED_BYTES:
+                raise InstallError("the archive holds far more than a compiler: nothing was kept")
+            archive.extractall(target, members, filter="data")
+    except (tarfile.TarError, OSError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InstallError(f"the archive cannot be unpacked ({reason}): nothing was kept") from error
+
+
+def _command(directory: Path) -> tuple[str, ...]:
+    """The loader, told to look for libraries beside the program, and the program."""
+    for loader in sorted(directory.rglob(LOADER)):
+        program = loader.with_name(PROGRAM)
+        if program.is_file():
+            for path in (loader, program):
+                path.chmod(path.stat().st_mode | 0o100)
+            return (str(loader), "--library-path", str(loader.parent), str(program))
+    raise InstallError(f"the archive holds no {PROGRAM} with its {LOADER}: nothing was kept")
+
+
+def _try(command: tuple[str, ...], version: str) -> None:
+    try:
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InstallError(f"the unpacked compiler does not run ({error}): nothing was kept") from error
+    if version not in done.stdout:
+        said = (done.stdout + done.stderr).strip().splitlines() or ["nothing"]
+        raise InstallError(
+            f"the unpacked compiler should be {version}, but says: {said[-1]}; nothing was kept"
+        )

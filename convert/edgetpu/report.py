@@ -1,0 +1,130 @@
+"""Turns predictions and compiled models into text for people and plain objects for `--json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from convert.edgetpu.budget import CACHE_BYTES, Estimate
+from convert.edgetpu.checks import NARROW_BYTES_PER_TILE
+from convert.edgetpu.executable import CompiledModel, Layer, Region
+from convert.edgetpu.mapping import Prediction
+
+_ESTIMATES = (
+    ("parameters", "parameters on the chip"),
+    ("streamed", "streamed on each call"),
+    ("instructions", "instructions on each call"),
+    ("inputs", "input on each call"),
+    ("outputs", "output on each call"),
+    ("usb_bytes", "over USB on each call"),
+    ("activations_per_tile", "activations per tile"),
+    ("latency_usb3", "least time of a call, USB 3"),
+    ("latency_usb2", "least time of a call, USB 2"),
+)
+
+
+def prediction_object(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as one JSON object: `ops` in file order beside the totals, each with its range."""
+    budget = prediction.budget
+    return {
+        "ops": [asdict(op) for op in prediction.ops],
+        "refusals": list(prediction.refusals),
+        "total_ops": len(prediction.ops),
+        "mapped_ops": prediction.mapped,
+        "complete": prediction.complete,
+        **{name: asdict(getattr(budget, name)) for name, _ in _ESTIMATES},
+        "macs": budget.macs,
+        "fits_on_chip": budget.fits_on_chip,
+        "activations_fit": budget.activations_fit,
+        "warnings": list(budget.warnings),
+    }
+
+
+def prediction_text(prediction: Prediction) -> Iterator[str]:
+    """A prediction as lines: the compiler's own table, what stays on the CPU and why, the cost."""
+    yield f"{'Operator':30} {'Count':10} Status (predicted)"
+    for (op, status), count in sorted(prediction.table().items()):
+        yield f"{op:30} {count:<10} {status or 'not reached: the file is refused'}"
+    yield ""
+    for refusal in prediction.refusals:
+        yield f"The compiler refuses the whole file: {refusal}"
+    for verdict in prediction.unmapped:
+        yield str(verdict)
+        yield f"    {verdict.advice} ({verdict.source})"
+    yield f"{prediction.mapped} of {len(prediction.ops)} operators run on the Edge TPU."
+    if not prediction.mapped:
+        return
+    budget = prediction.budget
+    room = " to ".join(f"{size / (1 << 20):.2f}" for size in CACHE_BYTES)
+    yield ""
+    yield f"{'Estimate':30} {'likely':>14}   {'from':>14} {'to':>14}"
+    for name, label in _ESTIMATES:
+        yield f"{label:30} {_range(getattr(budget, name))}"
+    yield f"Do all parameters stay on the chip ({room} MiB)? {budget.fits_on_chip}"
+    yield f"Do activations fit a tile ({NARROW_BYTES_PER_TILE:,} B)? {budget.activations_fit}"
+    yield f"{budget.macs / 1e6:,.1f} million multiply-accumulates a call"
+    for warning in budget.warnings:
+        yield f"warning: {warning}"
+
+
+def compiled_object(model: CompiledModel) -> dict[str, Any]:
+    """A compiled model as one JSON object."""
+    return {
+        "regions": [
+            {
+                **asdict(region),
+                "cached_bytes": region.cached_bytes,
+                "streamed_bytes": region.streamed_bytes,
+                "instruction_bytes": region.instruction_bytes,
+                "input_bytes": region.input_bytes,
+                "output_bytes": region.output_bytes,
+                "usb_bytes": region.usb_bytes,
+            }
+            for region in model.regions
+        ],
+        "cpu_ops": list(model.cpu_ops),
+        "warnings": list(model.warnings()),
+    }
+
+
+def compiled_text(model: CompiledModel) -> Iterator[str]:
+    """A compiled model as lines."""
+    for region in model.regions:
+        yield from _region_text(region)
+    for warning in model.warnings():
+        yield f"warning: {warning}"
+
+
+def _region_text(region: Region) -> Iterator[str]:
+    chips = ", ".join(region.chips) or "not named"
+    yield f"Region at operator {region.op}: needs runtime {region.minimum_runtime} or newer, chip {chips}"
+    yield f"  {'package':34} {region.package_bytes:>12,} B"
+    yield f"  {'parameters cached on the chip':34} {region.cached_bytes:>12,} B"
+    yield f"  {'parameters streamed on each call':34} {region.streamed_bytes:>12,} B"
+    yield f"  {'instructions on each call':34} {region.instruction_bytes:>12,} B"
+    yield f"  {'over USB on each call':34} {region.usb_bytes:>12,} B"
+    for item in region.executables:
+        yield (
+            f"  {item.type}: {sum(item.instruction_bytes):,} B of instructions in "
+            f"{len(item.instruction_bytes)} parts, {item.parameter_bytes:,} B of parameters, "
+            f"{item.narrow_bytes_per_tile:,} of {NARROW_BYTES_PER_TILE:,} B per tile"
+        )
+        for direction, layers in (("in ", item.inputs), ("out", item.outputs)):
+            for layer in layers:
+                yield f"    {direction} {_layer_text(layer)}"
+
+
+def _layer_text(layer: Layer) -> str:
+    y, x, z = layer.shape
+    tiles = f", on {layer.tiles} of 16 tiles" if layer.tiles else ""
+    return (
+        f"'{layer.name}' {y} x {x} x {z} {layer.dtype}, {layer.size_bytes:,} B, "
+        f"scale {layer.scale:.6g}, zero point {layer.zero_point}{tiles}"
+    )
+
+
+def _range(estimate: Estimate) -> str:
+    digits = 2 if estimate.unit == "ms" else 0
+    likely, low, high = (f"{value:,.{digits}f}" for value in (estimate.likely, estimate.low, estimate.high))
+    return f"{likely:>11} {estimate.unit:2}   {low:>11} {estimate.unit:2} {high:>11} {estimate.unit:2}"
