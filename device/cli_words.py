@@ -1,0 +1,71 @@
+"""`dictate words`: add, list and remove the user's own words."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from device import cli_config, vocabulary
+from device.config import Config, ConfigError
+from device.vocabulary import Pronounce
+
+OpenPronouncer = Callable[[Config], Pronounce]
+"""Finds the pronouncer that goes with the configured bundle; raises OSError or ValueError without one."""
+
+
+def add_parser(subparsers: Any, pronouncer: OpenPronouncer | None = None) -> None:
+    """Add `dictate words`; with a `pronouncer`, what cannot be pronounced is refused when it is added."""
+    parser = subparsers.add_parser("words", help="teach it words and names")
+    actions = parser.add_subparsers(dest="action", required=True)
+    add = actions.add_parser("add", help="add a word or name, written as it should be")
+    add.add_argument("name", nargs="+", help="e.g. Xiaoming, or New York")
+    add.add_argument("--sounds-like", default="", metavar="WORDS", help='e.g. "shao ming"')
+    show = actions.add_parser("list", help="list the words")
+    remove = actions.add_parser("remove", help="remove a word")
+    remove.add_argument("name", nargs="+")
+    for action, run in ((add, _add), (show, _list), (remove, _remove)):
+        cli_config.add_options(action)
+        action.set_defaults(run=lambda args, run=run: _guarded(run, args, pronouncer))
+
+
+def _add(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer | None) -> str:
+    new = vocabulary.word(" ".join(args.name), args.sounds_like)
+    said = ""
+    if pronouncer is not None:
+        ((_, tokens),) = vocabulary.lexicon([new], pronouncer(config))
+        said = f" [{' '.join(tokens)}]"
+    if not vocabulary.add(config.vocabulary.file, new):
+        return f"{new.written}{said}: known already"
+    return f"{new.written}{said}: added; it is heard from the next dictation on"
+
+
+def _list(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer | None) -> str:
+    words = vocabulary.load(config.vocabulary.file)
+    return "\n".join(f"{w.written}  (sounds like {w.sounds_like})" if w.sounds_like else w.written for w in words)
+
+
+def _remove(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer | None) -> str:
+    name = " ".join(args.name)
+    if not vocabulary.remove(config.vocabulary.file, name):
+        raise vocabulary.VocabularyError(f"{name}: not among the words; `dictate words list` shows them")
+    return f"{name}: removed"
+
+
+def _guarded(
+    run: Callable[[argparse.Namespace, Config, OpenPronouncer | None], str],
+    args: argparse.Namespace,
+    pronouncer: OpenPronouncer | None,
+) -> int:
+    try:
+        text = run(args, cli_config.load_from(args).config, pronouncer)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if text:
+        print(text)
+    return 0

@@ -1,0 +1,188 @@
+"""The user's own words: a small file, one word or name a line, and what it sounds like if that is not obvious.
+
+>>> words = parse("# mine\\nXiaoming\\tshao ming\\nNew York\\n")
+>>> words[0]
+Word(written='Xiaoming', sounds_like='shao ming')
+>>> spellings(words)["xiaoming"], spellings(words)["new york"], spellings(words)["new_york"]
+('Xiaoming', 'New York', 'New York')
+>>> lexicon(words, lambda word: list(word))[0]
+('xiaoming', ('s', 'h', 'a', 'o', 'm', 'i', 'n', 'g'))
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+Pronounce = Callable[[str], Sequence[str]]
+"""One lower-case word to the acoustic model's tokens; raises ValueError when it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """How something is written, and words that sound like it (empty: like its own letters)."""
+
+    written: str
+    sounds_like: str = ""
+
+    @property
+    def heard(self) -> str:
+        """What the recogniser calls it: lower case, without spaces."""
+        return "_".join(self.written.lower().split())
+
+    @property
+    def line(self) -> str:
+        """Its line in the file."""
+        return f"{self.written}\t{self.sounds_like}\n" if self.sounds_like else f"{self.written}\n"
+
+
+class VocabularyError(ValueError):
+    """A word or a line of the file cannot be used; the message says which and why."""
+
+
+def word(written: str, sounds_like: str = "") -> Word:
+    """A checked word. Raises :class:`VocabularyError`."""
+    written, sounds_like = " ".join(written.split()), " ".join(sounds_like.lower().split())
+    if not written or written.startswith("#") or not any(map(str.isalnum, written)):
+        raise VocabularyError(f"{written!r}: a word needs a letter or digit and does not begin with #")
+    if any(unicodedata.category(char).startswith("C") for char in written + sounds_like):
+        raise VocabularyError(f"{written!r}: has a control character; type it without")
+    wrong = [char for char in sounds_like if not (char.isalpha() or char in "' ")]
+    if wrong:
+        raise VocabularyError(f"{sounds_like!r}: sounds-like has {wrong[0]!r}; spell it in letters, as words")
+    return Word(written, sounds_like)
+
+
+def parse(text: str, name: str = "words") -> tuple[Word, ...]:
+    """The words of a file's text: written form, then perhaps a tab and what it sounds like; # is a comment."""
+    words: list[Word] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        written, _, sounds_like = line.partition("\t")
+        try:
+            words.append(word(written, sounds_like))
+        except VocabularyError as error:
+            raise VocabularyError(f"{name}:{number}: {error}") from None
+    return tuple(words)
+
+
+def load(file: Path) -> tuple[Word, ...]:
+    """The words of a file; none if there is no file. Raises :class:`VocabularyError` or OSError."""
+    return parse(_text(file), str(file))
+
+
+def add(file: Path, new: Word) -> bool:
+    """Append a word and return whether it was new. The file changes at once or not at all."""
+    with _alone(file):
+        text = _text(file)
+        if new in parse(text, str(file)):
+            return False
+        _replace(file, text + ("\n" if text and not text.endswith("\n") else "") + new.line)
+        return True
+
+
+def remove(file: Path, written: str) -> int:
+    """Remove every line for `written` and return how many there were; the other lines stay as they are."""
+    with _alone(file):
+        text = _text(file)
+        parse(text, str(file))
+        lines = text.split("\n")
+        kept = [line for line in lines if [w.written for w in parse(line)] != [" ".join(written.split())]]
+        if len(kept) < len(lines):
+            _replace(file, "\n".join(kept))
+        return len(lines) - len(kept)
+
+
+class Watched:
+    """Reads the file again when it has changed, so that a word is known without a restart.
+
+    >>> Watched(Path("/nonexistent/words.tsv")).words()
+    ()
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._seen: tuple[int, ...] | None = None
+        self._words: tuple[Word, ...] = ()
+
+    def words(self) -> tuple[Word, ...]:
+        """The words now. Raises what :func:`load` does, each time until the file is put right."""
+        try:
+            stat = self.file.stat()
+            seen: tuple[int, ...] = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        except FileNotFoundError:
+            seen = ()
+        if seen != self._seen:
+            self._words = load(self.file)
+            self._seen = seen
+        return self._words
+
+
+def spellings(words: Iterable[Word]) -> dict[str, str]:
+    """What is recognised, as one word or several, to how it is written; for :func:`device.text.rules_from`."""
+    found: dict[str, str] = {}
+    for each in words:
+        found[each.heard] = each.written
+        found[each.written.lower()] = each.written
+    return found
+
+
+def lexicon(words: Iterable[Word], pronounce: Pronounce) -> list[tuple[str, tuple[str, ...]]]:
+    """What the recogniser calls each word, and its tokens. Raises :class:`VocabularyError` naming the word."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for each in words:
+        said = (each.sounds_like or each.written.lower()).replace("-", " ").split()
+        try:
+            tokens = tuple(token for part in said for token in pronounce(part))
+        except ValueError as error:
+            hint = "" if each.sounds_like else "; say how with --sounds-like"
+            raise VocabularyError(f"{each.written}: {error}{hint}") from None
+        found.append((each.heard, tokens))
+    return found
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise VocabularyError(f"{file}: not UTF-8 ({error.reason}); save it as UTF-8") from None
+
+
+def _replace(file: Path, text: str) -> None:
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fchmod(descriptor, 0o644)
+            os.fsync(descriptor)
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """One change at a time: a lock on the folder."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

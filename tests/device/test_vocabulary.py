@@ -1,0 +1,141 @@
+"""The user's words: what is added is there, comments stay, nothing is half written."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from device import cli_words, vocabulary
+from device.edits import Insert
+from device.text import Rules, Writer
+from device.vocabulary import Pronounce, VocabularyError, Watched, Word
+
+ROOT = Path(__file__).parents[2]
+WRITTEN = st.text(min_size=1, max_size=12)
+
+
+def letters(word: str) -> list[str]:
+    if not word.isalpha():
+        raise ValueError(f"cannot read {word!r}")
+    return list(word)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(WRITTEN, st.text("abc '", max_size=8)), max_size=5))
+def test_what_is_added_is_there_and_what_is_removed_is_not(
+    tmp_path_factory: pytest.TempPathFactory, wanted: list[tuple[str, str]]
+) -> None:
+    file = tmp_path_factory.mktemp("words") / "words.tsv"
+    expected: list[Word] = []
+    for written, sounds_like in wanted:
+        try:
+            new = vocabulary.word(written, sounds_like)
+        except VocabularyError:
+            continue
+        assert vocabulary.add(file, new) == (new not in expected)
+        expected += [new] if new not in expected else []
+        assert list(vocabulary.load(file)) == expected
+    for gone in {word.written for word in expected}:
+        assert vocabulary.remove(file, gone) == sum(word.written == gone for word in expected)
+        expected = [word for word in expected if word.written != gone]
+        assert list(vocabulary.load(file)) == expected
+
+
+def test_a_file_written_by_hand_keeps_its_comments(tmp_path: Path) -> None:
+    file = tmp_path / "words.tsv"
+    file.write_text("# people\nXiaoming\tshao ming\n\nO'Brien")
+    assert vocabulary.add(file, Word("PyTorch", "pie torch"))
+    assert vocabulary.remove(file, "O'Brien") == 1
+    assert file.read_text() == "# people\nXiaoming\tshao ming\n\nPyTorch\tpie torch\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["words.tsv"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"fine\n#\n!!\n", "words.tsv:3: '!!'"), (b"a\tb3\n", "words.tsv:1: 'b3'"), (b"\xff", "not UTF-8")],
+)
+def test_errors_name_file_and_line(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "words.tsv"
+    file.write_bytes(content)
+    for act in (vocabulary.load, lambda f: vocabulary.add(f, Word("x")), lambda f: vocabulary.remove(f, "x")):
+        with pytest.raises(VocabularyError) as caught:
+            act(file)
+        assert message in str(caught.value)
+        assert file.read_bytes() == content
+
+
+def test_a_watched_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "words.tsv"
+    watched = Watched(file)
+    assert watched.words() == ()
+    vocabulary.add(file, Word("One"))
+    assert watched.words() == (Word("One"),)
+    assert watched.words() is watched.words()
+    file.write_text("!!\n")
+    for _ in range(2):
+        with pytest.raises(VocabularyError):
+            watched.words()
+    file.unlink()
+    assert watched.words() == ()
+
+
+def test_words_are_pronounced_as_they_sound_and_written_as_given() -> None:
+    words = [Word("Xiaoming", "shao ming"), Word("New York"), Word("Coca-Cola")]
+    assert vocabulary.lexicon(words, letters) == [
+        ("xiaoming", tuple("shaoming")),
+        ("new_york", tuple("newyork")),
+        ("coca-cola", tuple("cocacola")),
+    ]
+    with pytest.raises(VocabularyError, match="C3PO: cannot read 'c3po'; say how with --sounds-like"):
+        vocabulary.lexicon([Word("C3PO")], letters)
+    phrases = {tuple(said.split()): written for said, written in vocabulary.spellings(words).items()}
+    assert phrases[("new", "york")] == phrases[("new_york",)] == "New York"
+    writer = Writer(Rules(spellings=phrases))
+    (edit,) = writer.segment("xiaoming likes new york and new_york but not coca-cola")
+    assert edit == Insert("Xiaoming likes New York and New York but not Coca-Cola")
+
+
+def test_many_writers_at_once_lose_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "words.tsv"
+    code = (
+        "import sys; from pathlib import Path; from device import vocabulary\n"
+        "for i in range(20): vocabulary.add(Path(sys.argv[1]), vocabulary.Word(f'{sys.argv[2]}{i}'))"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running = [subprocess.Popen([sys.executable, "-c", code, file, name], env=env) for name in "abc"]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert {word.written for word in vocabulary.load(file)} == {f"{n}{i}" for n in "abc" for i in range(20)}
+
+
+def run(file: Path, *argv: str, pronounce: Pronounce | None = None) -> int:
+    parser = argparse.ArgumentParser()
+    opener = (lambda config: pronounce) if pronounce else None
+    cli_words.add_parser(parser.add_subparsers(), opener)
+    args = parser.parse_args(["words", argv[0], "--set", f"vocabulary.file={file}", *argv[1:]])
+    status: int = args.run(args)
+    return status
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "new" / "words.tsv"
+    assert run(file, "list") == 0
+    assert capsys.readouterr().out == ""
+    assert run(file, "add", "New", "York", pronounce=letters) == 0
+    assert capsys.readouterr().out.startswith("New York [n e w y o r k]: added")
+    assert run(file, "add", "Xiaoming", "--sounds-like", "Shao Ming") == 0
+    assert run(file, "add", "Xiaoming", "--sounds-like", "shao ming") == 0
+    assert "known already" in capsys.readouterr().out
+    assert run(file, "list") == 0
+    assert capsys.readouterr().out == "New York\nXiaoming  (sounds like shao ming)\n"
+    assert run(file, "add", "C3PO", pronounce=letters) == 1
+    assert "--sounds-like" in capsys.readouterr().err
+    assert run(file, "remove", "new york") == 1
+    assert run(file, "remove", "New", "York") == 0
+    assert [word.written for word in vocabulary.load(file)] == ["Xiaoming"]
