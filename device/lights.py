@@ -116,17 +116,15 @@ PATTERNS: dict[State, Pattern] = {
     State.LISTENING: Pattern(Lamp.LISTENING, Colour.BLUE, STEADY, False, "It hears you."),
     State.THINKING: Pattern(Lamp.LISTENING, Colour.BLUE, FAST, False, "Finding the last words."),
     State.RELEASE_TO_SWITCH_OFF: Pattern(
-        Lamp.READY, Colour.WHITE, FAST, False, "Let go now and it switches off; speak and it does not."
+        Lamp.READY, Colour.WHITE, FAST, False, "Let go now and it switches off; speak and it stays on."
     ),
-    State.ON_CPU: Pattern(
-        Lamp.FAULT, Colour.MAGENTA, flashes(1), True, "No Coral found: slower, but working."
-    ),
+    State.ON_CPU: Pattern(Lamp.FAULT, Colour.MAGENTA, flashes(1), True, "No Coral found: slower, but working."),
     State.CANNOT_TYPE: Pattern(
         Lamp.FAULT,
         Colour.YELLOW,
         flashes(2),
         True,
-        "The computer does not take keys; the journal has the text.",
+        "The computer takes no keys; the journal has the text.",
     ),
     State.BATTERY_LOW: Pattern(Lamp.FAULT, Colour.YELLOW, flashes(3), True, "Charge it soon."),
     State.MICROPHONE_MISSING: Pattern(Lamp.FAULT, Colour.RED, flashes(4), True, "Plug the microphone in."),

@@ -16,7 +16,7 @@ from device.lights import Colour, Lamp, Pattern, State
 SECONDS = 4.0
 """How much time a row's strip shows."""
 
-WIDTH, ROW, TOP, STRIP = 980, 34, 62, 200
+WIDTH, ROW, TOP, STRIP = 1_020, 34, 62, 200
 PAINT = {
     Colour.RED: "#d92626",
     Colour.GREEN: "#1f9d3a",

@@ -1,0 +1,353 @@
+"""Meters, log, monitor and report, on directories laid out as the kernel does."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device import cli_power, config
+from device.power import (
+    Gauges,
+    Hwmon,
+    Iio,
+    Pmic,
+    PowerError,
+    PowerSupply,
+    Reading,
+    find_meter,
+    meters,
+    read_gauges,
+)
+from device.power_log import PowerLog, Sample, log_files, samples_in
+from device.power_monitor import Battery, BatteryGuard, Monitor, Usage, charge
+from device.power_plot import svg
+from device.power_report import summarise
+
+PMIC = """   3V7_WL_SW_A current(0)=0.10000000A
+   3V3_SYS_A current(1)=0.20000000A
+   VDD_CORE_A current(7)=1.00000000A
+   3V7_WL_SW_V volt(8)=3.70000000V
+   3V3_SYS_V volt(9)=3.30000000V
+   VDD_CORE_V volt(15)=0.80000000V
+   EXT5V_V volt(24)=5.13500000V
+   BATT_V volt(25)=0.00600000V
+"""
+
+
+def layout(root: Path, files: dict[str, str]) -> Path:
+    """A tree of sysfs files, each ending with a newline as the kernel's do."""
+    for name, content in files.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content + "\n")
+    return root
+
+
+INA219 = {
+    "class/hwmon/hwmon2/name": "ina219",
+    "class/hwmon/hwmon2/in0_input": "5",
+    "class/hwmon/hwmon2/in1_input": "3928",
+    "class/hwmon/hwmon2/curr1_input": "612",
+    "class/hwmon/hwmon2/power1_input": "2400000",
+}
+IIO = {
+    "bus/iio/devices/iio:device0/name": "ina226",
+    "bus/iio/devices/iio:device0/in_voltage1_raw": "3200",
+    "bus/iio/devices/iio:device0/in_voltage1_scale": "1.250000000",
+    "bus/iio/devices/iio:device0/in_current3_raw": "500",
+    "bus/iio/devices/iio:device0/in_current3_scale": "1.000000000",
+    "bus/iio/devices/iio:device0/in_power2_raw": "80",
+    "bus/iio/devices/iio:device0/in_power2_scale": "25.000000000",
+}
+BATTERY = {
+    "class/power_supply/AC/type": "Mains",
+    "class/power_supply/BAT0/type": "Battery",
+    "class/power_supply/BAT0/status": "Discharging",
+    "class/power_supply/BAT0/voltage_now": "3700000",
+    "class/power_supply/BAT0/current_now": "-500000",
+    "class/power_supply/BAT0/capacity": "42",
+}
+OTHERS = {
+    "class/hwmon/hwmon0/name": "cpu_thermal",
+    "class/hwmon/hwmon1/name": "rpi_volt",
+    "class/hwmon/hwmon1/in0_lcrit_alarm": "1",
+}
+
+
+def test_hwmon_units(tmp_path: Path) -> None:
+    meter = find_meter("auto", layout(tmp_path, INA219 | OTHERS))
+    assert isinstance(meter, Hwmon) and "ina219" in meter.name
+    assert meter.read() == Reading(pytest.approx(3.928), pytest.approx(0.612), pytest.approx(2.4))
+
+
+def test_iio_units(tmp_path: Path) -> None:
+    meter = find_meter("auto", layout(tmp_path, IIO))
+    assert isinstance(meter, Iio)
+    assert meter.read() == Reading(pytest.approx(4.0), pytest.approx(0.5), pytest.approx(2.0))
+
+
+def test_battery_units(tmp_path: Path) -> None:
+    meter = find_meter("auto", layout(tmp_path, BATTERY))
+    assert isinstance(meter, PowerSupply)
+    assert meter.read() == Reading(pytest.approx(3.7), 0.5, pytest.approx(1.85), 42.0)
+    layout(tmp_path, {"class/power_supply/BAT0/status": "Charging"})
+    assert meter.read().charging
+
+
+def test_a_battery_that_only_knows_its_charge(tmp_path: Path) -> None:
+    files = {"type": "Battery", "status": "Discharging", "capacity": "42", "scope": "Device"}
+    folder = layout(tmp_path / "hid-u1-battery", files)
+    assert find_meter(str(folder)).read() == Reading(percent=42.0)
+
+
+def test_pmic_adds_up_its_rails() -> None:
+    reading = Pmic(lambda command: PMIC).read()
+    assert reading == Reading(volts=5.135, watts=pytest.approx(0.37 + 0.66 + 0.8))
+
+
+def test_pmic_failures_are_named() -> None:
+    def fail(command: object) -> str:
+        raise subprocess.CalledProcessError(1, "vcgencmd")
+
+    with pytest.raises(PowerError, match="group video"):
+        Pmic(fail).read()
+    with pytest.raises(PowerError, match="no rails"):
+        Pmic(lambda command: 'error=1 error_msg="Command not registered"').read()
+
+
+def test_all_meters_are_found_best_first(tmp_path: Path) -> None:
+    model = {"firmware/devicetree/base/model": "Raspberry Pi 5 Model B Rev 1.0\0"}
+    found = meters(layout(tmp_path, INA219 | IIO | BATTERY | OTHERS | model))
+    assert [type(meter) for meter in found] == [Hwmon, Iio, PowerSupply, Pmic]
+
+
+def test_a_meter_by_folder(tmp_path: Path) -> None:
+    layout(tmp_path, INA219 | IIO | BATTERY)
+    for files, kind in ((INA219, Hwmon), (IIO, Iio)):
+        assert isinstance(find_meter(str((tmp_path / next(iter(files))).parent)), kind)
+    assert isinstance(find_meter(str(tmp_path / "class/power_supply/BAT0")), PowerSupply)
+    with pytest.raises(PowerError, match=r"power\.meter"):
+        find_meter(str(tmp_path))
+
+
+def test_no_meter(tmp_path: Path) -> None:
+    assert find_meter("auto", tmp_path) is None
+    assert find_meter("none", layout(tmp_path, INA219)) is None
+
+
+def test_a_meter_that_vanishes_is_named(tmp_path: Path) -> None:
+    meter = find_meter("auto", layout(tmp_path, INA219))
+    assert meter is not None
+    for file in (tmp_path / "class/hwmon/hwmon2").iterdir():
+        file.unlink()
+    with pytest.raises(PowerError, match="wiring"):
+        meter.read()
+
+
+def test_gauges(tmp_path: Path) -> None:
+    sys = layout(
+        tmp_path / "sys",
+        OTHERS
+        | {
+            "class/thermal/thermal_zone0/temp": "48312",
+            "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "1500000",
+        },
+    )
+    proc = layout(tmp_path / "proc", {"loadavg": "0.52 0.58 0.59 1/467 12345"})
+    assert read_gauges(sys, proc) == Gauges(pytest.approx(48.312), 1_500.0, 0.52, throttled=1)
+    layout(sys, {"devices/platform/soc/soc:firmware/get_throttled": "50005"})
+    assert read_gauges(sys, proc).throttled == 0x50005
+    assert read_gauges(tmp_path / "none", tmp_path / "none") == Gauges(None, None, None, None)
+
+
+numbers = st.none() | st.floats(0, 1e4).map(lambda x: float(f"{x:.6g}"))
+rows = st.builds(
+    Sample,
+    time=st.floats(1e9, 2e9).map(lambda x: round(x, 3)),
+    seconds=st.floats(0, 100).map(lambda x: round(x, 3)),
+    state=st.sampled_from(["ready", "listening", "thinking"]),
+    watts=numbers,
+    percent=numbers,
+    throttled=st.none() | st.integers(0, 2**20),
+    speech_s=st.floats(0, 60).map(lambda x: round(x, 3)),
+    words=st.integers(0, 100),
+)
+
+
+@given(samples=st.lists(rows, max_size=30), flush_s=st.floats(0, 300))
+def test_what_is_logged_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, samples: list[Sample], flush_s: float
+) -> None:
+    log = PowerLog(tmp_path_factory.mktemp("power"), max_bytes=10**6, keep=3, flush_s=flush_s)
+    for sample in samples:
+        log.add(sample)
+    log.flush()
+    assert list(samples_in(log.folder)) == samples
+
+
+def test_the_log_is_written_seldom(tmp_path: Path) -> None:
+    log = PowerLog(tmp_path / "power", max_bytes=10**6, keep=3, flush_s=60)
+    for second in range(59):
+        log.add(Sample(float(second), 1.0, "ready"))
+    assert not (tmp_path / "power").exists()
+    log.add(Sample(59.0, 1.0, "ready"))
+    assert len(list(samples_in(tmp_path / "power"))) == 60
+
+
+def test_the_log_rotates(tmp_path: Path) -> None:
+    log = PowerLog(tmp_path, max_bytes=1_000, keep=3, flush_s=0)
+    for second in range(500):
+        log.add(Sample(1e9 + second, 1.0, "ready", watts=2.5))
+    assert len(log_files(tmp_path)) == 3
+    assert all(file.stat().st_size < 1_200 for file in log_files(tmp_path))
+    times = [sample.time for sample in samples_in(tmp_path)]
+    assert times == [1e9 + second for second in range(500 - len(times), 500)]
+
+
+def test_a_torn_line_costs_only_itself(tmp_path: Path) -> None:
+    log = PowerLog(tmp_path, max_bytes=10**6, keep=3, flush_s=0)
+    log.add(Sample(1.0, 1.0, "ready"))
+    with log_files(tmp_path)[0].open("ab") as stream:
+        stream.write(b"2.0,1.0,rea\0\0")
+    PowerLog(tmp_path, max_bytes=10**6, keep=3, flush_s=0).add(Sample(3.0, 1.0, "ready"))
+    assert [sample.time for sample in samples_in(tmp_path)] == [1.0, 3.0]
+
+
+def test_a_full_disk_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "power"
+    folder.write_text("in the way")
+    log = PowerLog(folder, max_bytes=10**6, keep=3, flush_s=0)
+    for moment in (1.0, 2.0):
+        with pytest.raises(OSError):
+            log.add(Sample(moment, 1.0, "ready"))
+    folder.unlink()
+    log.add(Sample(3.0, 1.0, "ready"))
+    assert [sample.time for sample in samples_in(folder)] == [1.0, 2.0, 3.0]
+
+
+def test_a_dip_is_no_low_battery() -> None:
+    guard = BatteryGuard(low=10, empty=4)
+    assert {guard.take(percent, charging=False) for percent in [50, 3, 50, 3, 3, 50] * 20} == {Battery.FINE}
+
+
+def test_a_battery_that_empties_is_told() -> None:
+    guard = BatteryGuard(low=10, empty=4)
+    told = [guard.take(percent / 10, charging=False) for percent in range(200, 0, -1)]
+    assert list(dict.fromkeys(told)) == [Battery.FINE, Battery.LOW, Battery.EMPTY]
+    assert told == sorted(told, key=[Battery.FINE, Battery.LOW, Battery.EMPTY].index)
+    assert [guard.take(1, charging=True) for _ in range(3)][-1] is Battery.FINE
+
+
+def test_unknown_charge_is_no_reason_to_stop() -> None:
+    assert {BatteryGuard(10, 4).take(None, charging=False) for _ in range(10)} == {Battery.FINE}
+
+
+@given(volts=st.floats(0, 20))
+def test_charge_by_voltage_stays_in_range(volts: float) -> None:
+    percent = charge(Reading(volts=volts), config.Power())
+    assert percent is not None and 0 <= percent <= 100
+
+
+def test_the_monitor_tags_samples_and_warns(tmp_path: Path) -> None:
+    sys = layout(tmp_path / "sys", INA219)
+    settings = config.Power(dir=tmp_path / "power", interval_s=0.1, flush_s=0)
+    told: list[Battery] = []
+    empty = threading.Event()
+
+    def on_battery(battery: Battery) -> None:
+        told.append(battery)
+        if battery is Battery.EMPTY:
+            empty.set()
+
+    monitor = Monitor(settings, find_meter("auto", sys), on_battery)
+    monitor.start()
+    monitor.note(Usage("listening"))
+    time.sleep(0.25)
+    monitor.note(Usage("thinking", speech_s=1.5, words=4))
+    layout(sys, {"class/hwmon/hwmon2/in1_input": "3300"})
+    assert empty.wait(5)
+    monitor.stop()
+    samples = list(samples_in(settings.dir))
+    assert told[-1] is Battery.EMPTY
+    assert list(dict.fromkeys(sample.state for sample in samples)) == ["starting", "listening", "thinking"]
+    assert sum(sample.words for sample in samples) == 4
+    assert sum(sample.speech_s for sample in samples) == 1.5
+    assert {sample.watts for sample in samples} == {2.4}
+    span = samples[-1].time - samples[0].time
+    assert sum(sample.seconds for sample in samples[1:]) == pytest.approx(span, abs=0.05)
+
+
+def test_the_monitor_outlives_its_meter_and_its_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "power").write_text("in the way")
+    settings = config.Power(dir=tmp_path / "power", interval_s=0.1, flush_s=0)
+    monitor = Monitor(settings, Hwmon(tmp_path / "gone"), lambda battery: None)
+    monitor.start()
+    time.sleep(0.5)
+    monitor.stop()
+    messages = [record.getMessage() for record in caplog.records]
+    assert any("cannot be read" in message for message in messages)
+    assert any("cannot be written" in message for message in messages)
+
+
+def test_the_report_adds_up() -> None:
+    samples = [
+        Sample(100.0, 100.0, "ready", watts=2.0, percent=80),
+        Sample(160.0, 60.0, "listening", watts=4.0, speech_s=60.0, words=120),
+        Sample(170.0, 10.0, "thinking", watts=6.0, percent=50),
+        Sample(270.0, 100.0, "ready", watts=3.0, celsius=51.0, throttled=0x50000),
+        Sample(300.0, 30.0, "ready"),
+    ]
+    report = summarise(samples)
+    assert [(row.state, row.seconds, row.watts) for row in report.states] == [
+        ("ready", 230.0, 2.5),
+        ("listening", 60.0, 4.0),
+        ("thinking", 10.0, 6.0),
+    ]
+    assert report.joules == 200 + 240 + 60 + 300
+    assert report.joules_per_minute == 300
+    assert report.joules_per_word == 2.5
+    mean = (230 * 2.5 + 240 + 60) / 300
+    assert report.watts == pytest.approx(mean)
+    assert report.hours_left(40.0) == pytest.approx(20 / mean)
+
+
+@given(samples=st.lists(rows, max_size=40))
+def test_the_plot_is_well_formed_whatever_was_logged(samples: list[Sample]) -> None:
+    ElementTree.fromstring(svg(samples))
+
+
+def test_nothing_measured_is_said_not_invented() -> None:
+    report = summarise([Sample(1.0, 1.0, "ready")])
+    assert report.watts is None and report.joules_per_word is None and report.hours_left(40) is None
+
+
+def command(*args: str) -> int:
+    parser = argparse.ArgumentParser()
+    cli_power.add_parser(parser.add_subparsers())
+    parsed = parser.parse_args(["power", *args])
+    return int(parsed.run(parsed))
+
+
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = PowerLog(tmp_path / "power", max_bytes=10**6, keep=3, flush_s=0)
+    for second in range(100):
+        state = "listening" if second % 10 < 3 else "ready"
+        log.add(Sample(time.time() - 100 + second, 1.0, state, watts=2.0, percent=90, speech_s=0.3, words=1))
+    assert command("report", "--dir", str(log.folder), "--svg", str(tmp_path / "plot.svg")) == 0
+    out = capsys.readouterr().out
+    assert "listening" in out and "per word             0.60 J" in out
+    assert ElementTree.parse(tmp_path / "plot.svg")
+    assert command("report", "--dir", str(tmp_path / "none")) == 2
+    assert "no samples" in capsys.readouterr().err
+    assert command("now", "--sys", str(layout(tmp_path / "sys", INA219))) == 0
+    assert "2.4" in capsys.readouterr().out
+    assert command("now", "--sys", str(tmp_path / "none")) == 2
+    assert "no meter" in capsys.readouterr().err
