@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from device import config
-from device.linefiles import Line, LineFiles, encode, read
+from device.linefiles import Line, LineFiles, Locked, encode, read
 
 MEMORY = 10_000
 """Edits kept in memory, where there is no disk or it is full; the oldest go first."""
@@ -57,9 +57,7 @@ class Journal:
     cannot be written; nothing in memory is dropped for it until there are more than `memory`.
     """
 
-    def __init__(
-        self, files: LineFiles | None, clock: Callable[[], float], boot: str, memory: int = MEMORY
-    ) -> None:
+    def __init__(self, files: LineFiles | None, clock: Callable[[], float], boot: str, memory: int = MEMORY) -> None:
         self.error: str | None = None
         self._files, self._clock, self._boot = files, clock, boot
         self._recent: deque[Entry] = deque(maxlen=memory)
@@ -135,12 +133,19 @@ class Journal:
 def open_journal(settings: config.Journal, clock: Callable[[], float], boot: str | None = None) -> Journal:
     """The journal that the configuration asks for.
 
-    A folder that cannot be used (not writable, locked by another dictate) raises OSError: the appliance then
-    says so and goes on with ``mode = "memory"``, which is never chosen silently here.
+    Where the disk cannot be used, the journal is in memory and its `error` says why. Raises
+    :class:`device.linefiles.Locked` while another dictate uses the folder.
     """
     boot = boot_id() if boot is None else boot
     if settings.mode == "disk":
-        files = LineFiles(settings.dir, int(settings.max_mb * 1e6), settings.keep)
+        try:
+            files = LineFiles(settings.dir, int(settings.max_mb * 1e6), settings.keep)
+        except Locked:
+            raise
+        except OSError as error:
+            journal = Journal(None, clock, boot)
+            journal.error = f"journal: {settings.dir}: {error.strerror or error}; text is kept in memory only"
+            return journal
         return Journal(files, clock, boot)
     return Journal(None, clock, boot, MEMORY if settings.mode == "memory" else 0)
 

@@ -33,6 +33,8 @@ class Sink(Protocol):
     """Takes edits that are in the journal already. `put` never waits; it may raise."""
 
     name: str
+    marks: bool
+    """Whether it marks in the journal what became of each edit, and so can go on after a restart."""
 
     def put(self, entry: Entry) -> None:
         """Carry out an edit, or arrange for it."""
@@ -45,6 +47,7 @@ class Stream:
     """Text on a stream such as standard output; deletions are backspaces, as on a terminal."""
 
     name = "stdout"
+    marks = False
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -62,6 +65,7 @@ class Typing:
     """A :class:`device.keyboard.Keyboard` with a thread of its own."""
 
     name = Keyboard.name
+    marks = True
 
     def __init__(self, keyboard: Keyboard, drain_s: float = 10.0) -> None:
         self._keyboard, self._drain_s = keyboard, drain_s
@@ -86,6 +90,7 @@ class Fanout:
     def __init__(self, journal: Journal, sinks: Iterable[Sink], trouble: Trouble) -> None:
         self._journal, self._sinks, self._trouble = journal, tuple(sinks), trouble
         self._wrong: dict[str, str] = {}
+        self._marked = any(sink.marks for sink in self._sinks)
 
     def put(self, edits: Sequence[Edit]) -> Entry | None:
         """Carry out a segment's edits: at most one deletion, then one insertion. None if there are none."""
@@ -95,18 +100,21 @@ class Fanout:
         text = "".join(edit.text for edit in edits if not isinstance(edit, Delete))
         entry = self._journal.append(delete, text)
         self._tell("journal", self._journal.error)
-        self.repeat(entry)
+        if not self._marked:
+            self._journal.mark(entry.id, "typing")
+        taken = [self._give(sink, entry) for sink in self._sinks]
+        if not self._marked:
+            self._journal.mark(entry.id, "typed" if all(taken) else "dropped")
         return entry
 
-    def repeat(self, entry: Entry) -> None:
-        """Give the sinks an edit that is in the journal already, as after a restart."""
-        for sink in self._sinks:
-            try:
-                sink.put(entry)
-            except Exception as error:
-                self._tell(sink.name, str(error) or type(error).__name__)
-            else:
-                self._tell(sink.name, None)
+    def resume(self, patience_s: float) -> int:
+        """After a restart, give the sinks that mark what :meth:`Journal.pending` has; returns how many edits."""
+        pending = self._journal.pending(patience_s)
+        for entry in pending:
+            for sink in self._sinks:
+                if sink.marks:
+                    self._give(sink, entry)
+        return len(pending)
 
     def close(self) -> None:
         """Close every sink, then the journal."""
@@ -116,6 +124,15 @@ class Fanout:
             except Exception as error:
                 self._tell(sink.name, str(error) or type(error).__name__)
         self._journal.close()
+
+    def _give(self, sink: Sink, entry: Entry) -> bool:
+        try:
+            sink.put(entry)
+        except Exception as error:
+            self._tell(sink.name, str(error) or type(error).__name__)
+            return False
+        self._tell(sink.name, None)
+        return True
 
     def _tell(self, name: str, message: str | None) -> None:
         if self._wrong.get(name) != message:

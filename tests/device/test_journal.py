@@ -42,9 +42,7 @@ def file_size_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@given(
-    st.dictionaries(st.sampled_from(["id", "text", "mark"]), st.text() | st.integers() | st.floats(0, 1e10))
-)
+@given(st.dictionaries(st.sampled_from(["id", "text", "mark"]), st.text() | st.integers() | st.floats(0, 1e10)))
 def test_lines_decode_to_what_was_encoded(record: dict[str, object]) -> None:
     line = encode({"a": 1, **record})
     assert decode(line) == {"a": 1, **record}
@@ -246,6 +244,16 @@ def test_memory_and_off(tmp_path: Path) -> None:
         assert [entry.text for entry in journal.entries()] == kept
         journal.close()
     assert not folder.exists()
+
+
+def test_a_disk_that_cannot_be_used_is_said_and_memory_used(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    journal = open_journal(config.Journal(dir=tmp_path / "file" / "journal"), time.time)
+    assert "Not a directory; text is kept in memory only" in str(journal.error)
+    journal.append(0, "a")
+    assert journal.error is not None
+    assert [entry.text for entry in journal.entries()] == ["a"]
+    journal.close()
 
 
 def test_ids_only_grow(tmp_path: Path) -> None:

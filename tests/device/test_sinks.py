@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[2]
 
 
 class Recorder:
-    def __init__(self, name: str, fail: str = "") -> None:
-        self.name, self.fail = name, fail
+    def __init__(self, name: str, fail: str = "", marks: bool = False) -> None:
+        self.name, self.fail, self.marks = name, fail, marks
         self.entries: list[Entry] = []
         self.closed = False
 
@@ -70,14 +70,32 @@ def test_the_journal_has_it_before_any_sink_sees_it() -> None:
 
     class Looks(Recorder):
         def put(self, entry: Entry) -> None:
-            assert journal.entries()[-1] == entry
+            assert journal.entries()[-1].id == entry.id
             super().put(entry)
 
     looks = Looks("looks")
     told: list[str | None] = []
     Fanout(journal, [looks], lambda _, message: told.append(message)).put((Delete(2), Insert("x")))
-    assert looks.entries == [Entry(1, 0.0, "", 2, "x")]
+    assert [(entry.delete, entry.text) for entry in looks.entries] == [(2, "x")]
     assert told == []
+
+
+def test_without_a_sink_that_marks_the_fanout_does() -> None:
+    journal, bad = memory(), Recorder("bad")
+    fanout = Fanout(journal, [Stream(io.StringIO()), bad], lambda *_: None)
+    fanout.put((Insert("a"),))
+    bad.fail = "no"
+    fanout.put((Insert("b"),))
+    assert [entry.state for entry in journal.entries()] == ["typed", "dropped"]
+
+
+def test_after_a_restart_only_sinks_that_mark_go_on() -> None:
+    journal, types, prints = memory(), Recorder("types", marks=True), Recorder("prints")
+    kept = journal.append(0, "a")
+    fanout = Fanout(journal, [types, prints], print)
+    assert fanout.resume(1.0) == 1
+    assert types.entries == [kept]
+    assert prints.entries == []
 
 
 def test_no_edits_are_no_entry() -> None:
@@ -174,10 +192,8 @@ settings = config.Sinks(
     keyboard=config.Keyboard(path=folder / "hidg0", rate=500),
 )
 journal = open_journal(settings.journal, time.time)
-pending = journal.pending(settings.keyboard.patience_s)
 fanout = open_sinks(settings, journal, sys.stdout, time.monotonic, lambda *what: None)
-for entry in pending:
-    fanout.repeat(entry)
+fanout.resume(settings.keyboard.patience_s)
 while True:
     entries = journal.entries()
     entry = fanout.put((Insert(f"<{entries[-1].id + 1 if entries else 1}>"),))
