@@ -183,6 +183,10 @@ class Realtime:
     decoder_cpus: tuple[int, ...] = setting((2,), low=0, high=63, help="Cores of the decoder's thread.")
     capture_priority: int = setting(10, low=0, high=98, help="SCHED_FIFO priority of capture; 0 = ordinary.")
     governor: str = setting("performance", help="CPU governor while listening; empty leaves it alone.")
+    cpufreq: Path = setting(Path("/sys/devices/system/cpu/cpufreq"), help="The kernel's folder of governors.")
+    governor_state: Path = setting(
+        Path("/run/dictate/governor.json"), help="Where the governor to put back is noted."
+    )
 
 
 @dataclass(frozen=True, slots=True)
