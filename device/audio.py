@@ -22,6 +22,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from models.errors import UserError
+
 SAMPLE_RATE = 16_000
 """Samples per second of every chunk."""
 
@@ -29,7 +31,7 @@ BLOCK = 1_600
 """Samples in a chunk unless told otherwise: 100 ms."""
 
 
-class AudioError(Exception):
+class AudioError(UserError):
     """A source of sound cannot be read; the message names it, the cause and what to do."""
 
 

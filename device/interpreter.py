@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import UserError
+
 PACKAGES = ("tflite_runtime", "ai_edge_litert")
 
 
-class InterpreterError(Exception):
+class InterpreterError(UserError):
     """No interpreter, or a model that it cannot load; the message names the cause and the next step."""
 
 

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from models.errors import UserError
+
 FORMAT = 1
 DESCRIPTION = "bundle.json"
 
@@ -43,7 +45,7 @@ FILES = {
 OPTIONAL = {"encoder_edgetpu", "g2p_encoder", "g2p_decoder", "g2p_vocab", "quality_plot"}
 
 
-class BundleError(Exception):
+class BundleError(UserError):
     """The bundle cannot be used; the message names the file, the cause and the next step."""
 
 

@@ -1,0 +1,68 @@
+"""Put a recogniser together from a bundle."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+import models
+from device.accelerator import Accelerator, Backend, Choice, choose
+from device.decoder import Decoder
+from device.encoder import Encoder
+from device.interpreter import Model
+from device.recognizer import Endpointing, Recognizer, Stage
+from models.bundle import Bundle, Search
+
+BUILT = Path(models.__file__).parent / "build" / "base"
+
+
+def default_bundle() -> Path:
+    """Where a command looks for a bundle unless told: $DICTATE_BUNDLE, or what convert/build.py writes."""
+    return Path(os.environ.get("DICTATE_BUNDLE") or BUILT)
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """A recogniser, and what runs its encoder."""
+
+    recognizer: Recognizer
+    accelerator: Accelerator
+    why: str
+
+
+class FloatEncoder:
+    """A float encoder behind the accelerator's interface, to measure what int8 costs: it is given real values."""
+
+    name = "cpu-float32"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._model = Model(path, threads)
+        self.input_shape, self.output_shape = self._model.input_shape, self._model.output_shape
+
+    def invoke(self, window: NDArray[Any]) -> NDArray[Any]:
+        return self._model(window)
+
+    def close(self) -> None:
+        pass
+
+
+def recognizer(bundle: Bundle, backend: Backend = "auto", threads: int = 1, live: bool = False,
+               endpointing: Endpointing | None = None, search: Search | None = None,
+               words: tuple[tuple[str, tuple[int, ...]], ...] = (), stage: Stage = lambda name: nullcontext()) -> Ears:
+    """Loads a bundle's models and search graph; `backend` is auto, coral or cpu (device/accelerator.py)."""
+    chosen = _accelerator(bundle, backend, threads)
+    encoder = Encoder(bundle, chosen.accelerator, threads)
+    decoder = Decoder.of(bundle, words, search)
+    return Ears(Recognizer(bundle, encoder, decoder, live, endpointing, stage), chosen.accelerator, chosen.reason)
+
+
+def _accelerator(bundle: Bundle, backend: Backend, threads: int) -> Choice:
+    if bundle.description.encoder_input.dtype == "float32":
+        return Choice(FloatEncoder(bundle.path("encoder"), threads), "the CPU: the encoder is float32", backend == "coral")
+    compiled = bundle.path("encoder_edgetpu") if bundle.has("encoder_edgetpu") else None
+    return choose(backend, bundle.path("encoder"), compiled, threads=threads)

@@ -1,0 +1,62 @@
+"""Windows to posteriors: the int8 encoder on the accelerator, the float head on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.accelerator import Accelerator
+from device.interpreter import Model
+from models.bundle import Bundle, FrontEnd, Tensor
+
+
+def quantize(x: NDArray[np.float32], tensor: Tensor) -> NDArray[np.int8]:
+    """Real values to int8 as `tensor` says, saturating.
+
+    >>> quantize(np.array([-1.0, 0.0, 99.0], np.float32), Tensor((3,), "int8", scale=0.5, zero_point=10))
+    array([  8,  10, 127], dtype=int8)
+    """
+    scaled = np.rint(x / np.float32(tensor.scale)) + np.float32(tensor.zero_point)
+    return np.clip(scaled, -128, 127).astype(np.int8)
+
+
+def dequantize(q: NDArray[np.int8], tensor: Tensor) -> NDArray[np.float32]:
+    """int8 to real values as `tensor` says."""
+    return (q.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
+
+
+class Encoder:
+    """Log-mel windows in, log posteriors out.
+
+    >>> encoder = Encoder(bundle, accelerator)                                        # doctest: +SKIP
+    >>> encoder.hidden(np.full((256, 80), -16, np.float32)).shape                     # doctest: +SKIP
+    (128, 256)
+    """
+
+    def __init__(self, bundle: Bundle, accelerator: Accelerator, threads: int = 1) -> None:
+        d = bundle.description
+        self.accelerator = accelerator
+        self._front_end: FrontEnd = d.front_end
+        self._input, self._output = d.encoder_input, d.encoder_output
+        self._head = Model(bundle.path("head"), threads)
+        self._channels_first = self._head.input_shape[-1] != d.encoder_output.shape[-1]
+
+    def hidden(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The encoder alone: log-mel [frames, mels] to hidden frames [frames / stride, width], float32."""
+        f = self._front_end
+        x = (np.maximum(mel, np.float32(f.feature_floor)) - np.float32(f.mean)) / np.float32(f.scale)
+        x = x.reshape(self._input.shape)
+        if self._input.dtype == "float32":  # a bundle that convert made to compare with
+            hidden: NDArray[np.float32] = self.accelerator.invoke(x)  # type: ignore[arg-type, assignment]
+        else:
+            hidden = dequantize(self.accelerator.invoke(quantize(x, self._input)), self._output)
+        return hidden.reshape(self._output.shape[-2:])
+
+    def head(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The head alone: hidden frames [frames / stride, width] to log posteriors [frames / stride, tokens]."""
+        x = np.ascontiguousarray(hidden.T if self._channels_first else hidden)
+        answer: NDArray[np.float32] = self._head(x.reshape(self._head.input_shape))
+        return answer.reshape(answer.shape[-2:])
+
+    def __call__(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self.head(self.hidden(mel))

@@ -1,0 +1,151 @@
+"""Sound in, words out: features, windows, encoder, decoder, and where one segment ends and the next begins.
+
+Pure: no threads, no clock but the count of samples, no hardware but the accelerator that the encoder was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.decoder import Decoder
+from device.encoder import Encoder
+from device.events import Event, Final, Partial, Segment
+from device.features import LogMel
+from device.windows import Windows
+from models.bundle import Bundle
+
+Stage = Callable[[str], AbstractContextManager[None]]
+"""Wraps the work of a stage ("features", "encoder", "head", "search"), to measure it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpointing:
+    """When a segment ends. Seconds."""
+
+    pause: float = 0.7  # without speech, after words
+    hurry: float = 12.0  # a segment longer than this ends at the next short pause
+    short_pause: float = 0.2
+    limit: float = 25.0  # a segment longer than this ends at the next gap between words
+    gap: float = 0.1
+
+
+LEAD = 0.2  # seconds before the first sound of a segment that are searched with it
+
+
+class Recognizer:
+    """Feeds on 16 kHz int16 samples of any chunk size and answers with events.
+
+    >>> recognizer = Recognizer(bundle, encoder, decoder)                              # doctest: +SKIP
+    >>> for chunk in WaveFile("speech.flac"):                                          # doctest: +SKIP
+    ...     events = recognizer.accept(chunk.samples)
+    >>> recognizer.finish()                                                            # doctest: +SKIP
+    [Segment(text='hello world', start=0.3, end=1.1), Final(end=1.4)]
+    """
+
+    def __init__(self, bundle: Bundle, encoder: Encoder, decoder: Decoder, live: bool = False,
+                 endpointing: Endpointing | None = None, stage: Stage = lambda name: nullcontext()) -> None:
+        """`live` trades accuracy for posteriors that come soon (models/bundle.py, Window)."""
+        d = bundle.description
+        self._features, self._encoder, self._decoder = LogMel.of(bundle), encoder, decoder
+        self._windows = Windows(d.window, d.front_end.mels, d.front_end.feature_floor, live)
+        self._rate = d.front_end.sample_rate
+        self._frame = d.front_end.hop * d.window.stride / self._rate  # seconds a posterior frame
+        self._quiet_tokens = [d.blank] if d.boundary is None else [d.blank, d.boundary]
+        self._ends, self._stage = endpointing or Endpointing(), stage
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything heard; the next sample begins an utterance."""
+        self._features.reset()
+        self._windows.reset()
+        self._decoder.finish()
+        self._samples = self._posteriors = 0
+        self._segment: tuple[int, int] | None = None  # first and newest frame with speech
+        self._lead: NDArray[np.float32] | None = None  # what was heard last, outside a segment
+        self._shown = Partial("", "", 0.0)
+
+    def accept(self, samples: NDArray[np.int16]) -> list[Event]:
+        """Take int16 samples [n]; return what they led to, oldest first."""
+        self._samples += len(samples)
+        with self._stage("features"):
+            calls = self._windows.accept(self._features.accept(samples))
+        events: list[Event] = []
+        for call in calls:
+            events += self._heard(self._posterior(call.mel, call.keep))
+        return events
+
+    def finish(self) -> list[Event]:
+        """The utterance is over: return its last segment, if any, and Final; begin a new utterance."""
+        with self._stage("features"):
+            calls = self._windows.accept(self._features.finish()) + self._windows.finish()
+        events: list[Event] = []
+        for call in calls:
+            events += self._heard(self._posterior(call.mel, call.keep))
+        events += self._close()
+        events.append(Final(self._samples / self._rate))
+        self.reset()
+        return events
+
+    def _posterior(self, mel: NDArray[np.float32], keep: slice) -> NDArray[np.float32]:
+        with self._stage("encoder"):
+            hidden = self._encoder.hidden(mel)
+        with self._stage("head"):
+            return self._encoder.head(hidden)[keep]
+
+    def _heard(self, log_probs: NDArray[np.float32]) -> Iterator[Event]:
+        """Searches new frames [n, tokens], cutting them where a segment ends."""
+        voiced = np.exp(log_probs[:, self._quiet_tokens]).sum(1) < 0.5
+        begin = 0
+        for index in range(len(log_probs)):
+            frame = self._posteriors + index
+            if voiced[index]:
+                self._segment = (self._segment[0] if self._segment else frame, frame)
+            elif self._segment and self._ended(frame):
+                self._search(log_probs[begin : index + 1])
+                begin = index + 1
+                yield from self._close()
+        self._search(log_probs[begin:])
+        self._posteriors += len(log_probs)
+        if self._segment:
+            yield from self._partial()
+
+    def _ended(self, frame: int) -> bool:
+        assert self._segment
+        first, last = self._segment
+        silent, long = (frame - last) * self._frame, (frame - first) * self._frame
+        ends = self._ends
+        needed = ends.gap if long >= ends.limit else ends.short_pause if long >= ends.hurry else ends.pause
+        return silent >= needed
+
+    def _search(self, log_probs: NDArray[np.float32]) -> None:
+        if self._lead is not None:
+            log_probs = np.concatenate([self._lead, log_probs])
+        if self._segment is None:
+            self._lead = log_probs[-round(LEAD / self._frame) :]
+            return
+        self._lead = None
+        with self._stage("search"):
+            self._decoder.accept(log_probs)
+
+    def _partial(self) -> Iterator[Event]:
+        with self._stage("search"):
+            best = self._decoder.best()
+        words = best.words
+        partial = Partial(" ".join(words[: best.stable]), " ".join(words[best.stable :]), self._samples / self._rate)
+        if (partial.stable, partial.tail) != (self._shown.stable, self._shown.tail):
+            self._shown = partial
+            yield partial
+
+    def _close(self) -> Iterator[Event]:
+        """Ends the segment, if there is one."""
+        with self._stage("search"):
+            words = self._decoder.finish()
+        if self._segment and words:
+            first, last = self._segment
+            yield Segment(" ".join(words), first * self._frame, (last + 1) * self._frame)
+        self._segment, self._shown = None, Partial("", "", 0.0)

@@ -1,0 +1,5 @@
+"""The one kind of error that a command shows as a line instead of a traceback."""
+
+
+class UserError(Exception):
+    """Something that the user can act upon: the message names the cause and the next step, in one line."""

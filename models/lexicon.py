@@ -1,0 +1,64 @@
+"""The lexicon's file format: every word's spelling in tokens, and its score for the search's look-ahead.
+
+A part of the bundle contract (models/bundle.py): convert writes it, device reads it. NumPy arrays, not text, because a
+Raspberry Pi would spend seconds on parsing 70,000 lines.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Lexicon:
+    """Words with spellings; a word may stand in several rows, one for each pronunciation.
+
+    >>> lexicon = Lexicon.of([("to", (3, 5)), ("two", (3, 6))], scores=[-1.5, -3.0])
+    >>> list(lexicon)
+    [('to', (3, 5), -1.5), ('two', (3, 6), -3.0)]
+    """
+
+    words: tuple[str, ...]  # [rows]
+    ends: NDArray[np.int32]  # [rows]: where each row's tokens end in `tokens`
+    tokens: NDArray[np.uint16]  # [sum of lengths]: token indices
+    scores: NDArray[np.float32]  # [rows]: log10 unigram probability
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[str, Sequence[int]]], scores: Sequence[float]) -> Lexicon:
+        """A lexicon from (word, token indices) rows and their scores."""
+        ends = np.cumsum([len(spelling) for _, spelling in rows], dtype=np.int32)
+        tokens = np.fromiter((t for _, spelling in rows for t in spelling), np.uint16)
+        return cls(tuple(word for word, _ in rows), ends, tokens, np.asarray(scores, np.float32))
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __iter__(self) -> Iterator[tuple[str, tuple[int, ...], float]]:
+        tokens, begin = self.tokens.tolist(), 0
+        for word, end, score in zip(self.words, self.ends.tolist(), self.scores.tolist(), strict=True):
+            yield word, tuple(tokens[begin:end]), score
+            begin = end
+
+    def save(self, path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, words=np.frombuffer("\n".join(self.words).encode(), np.uint8), ends=self.ends,
+                     tokens=self.tokens, scores=self.scores)
+
+    @classmethod
+    def load(cls, path: Path) -> Lexicon:
+        """Reads what `save` wrote; ValueError if the file is something else."""
+        try:
+            with np.load(io.BytesIO(path.read_bytes())) as arrays:
+                words = tuple(arrays["words"].tobytes().decode().split("\n"))
+                lexicon = cls(words, arrays["ends"], arrays["tokens"], arrays["scores"])
+        except (KeyError, OSError, EOFError) as error:
+            raise ValueError(f"{path}: not a lexicon ({error}); build the bundle again") from None
+        if not len(words) == len(lexicon.ends) == len(lexicon.scores) or lexicon.ends[-1] != len(lexicon.tokens):
+            raise ValueError(f"{path}: its parts do not fit together; build the bundle again")
+        return lexicon
