@@ -88,6 +88,22 @@ def compiled_model(
     return bytes(builder.Output())
 
 
+def relu_model(shape: tuple[int, ...] = (1, 1, 32, 8)) -> bytes:
+    """An ordinary int8 TFLite file of one RELU: what the faulty delegate does with `compiled_model()`."""
+    code, operator = schema.OperatorCodeT(), schema.OperatorT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RELU
+    code.version = 2
+    operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0], [1]
+    graph, model = schema.SubGraphT(), schema.ModelT()
+    graph.tensors = [_tensor("window", shape), _tensor("hidden", shape)]
+    graph.inputs, graph.outputs, graph.operators = [0], [1], [operator]
+    model.version, model.buffers = 3, [schema.BufferT()]
+    model.operatorCodes, model.subgraphs = [code], [graph]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def custom_options(spec: PackageSpec) -> bytes:
     """The FlexBuffer map of the custom operator."""
     builder = flexbuffers.Builder()
@@ -185,9 +201,11 @@ def _offsets(builder: flatbuffers.Builder, offsets: list[int]) -> int:
     return int(builder.EndVector())
 
 
-def _tensor(name: str) -> schema.TensorT:
+def _tensor(name: str, shape: tuple[int, ...] = (1, 1, 32, 8)) -> schema.TensorT:
     tensor = schema.TensorT()
-    tensor.name, tensor.shape, tensor.type, tensor.buffer = name, [1, 1, 32, 8], schema.TensorType.INT8, 0
+    tensor.name, tensor.shape, tensor.type, tensor.buffer = name, list(shape), schema.TensorType.INT8, 0
+    tensor.quantization = schema.QuantizationParametersT()
+    tensor.quantization.scale, tensor.quantization.zeroPoint = [0.5], [0]
     return tensor
 
 

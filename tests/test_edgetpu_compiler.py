@@ -40,9 +40,7 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPa
     return monkeypatch
 
 
-def test_a_run_gives_the_files_the_figures_and_no_differences(
-    scenario: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_run_gives_the_files_the_figures_and_no_differences(scenario: pytest.MonkeyPatch, tmp_path: Path) -> None:
     done = FAKE.compile(BLOCK, tmp_path / "out", timeout_s=60, minimum_runtime=13)
     assert done.model == tmp_path / "out" / "separable_block_edgetpu.tflite"
     assert done.log.read_text().startswith("Edge TPU Compiler version 16.0")
@@ -94,15 +92,11 @@ def test_every_refusal_says_in_one_sentence_what_to_change_and_leaves_nothing(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_search_delegate_prints_failures_before_its_success(
-    scenario: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_search_delegate_prints_failures_before_its_success(scenario: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert FAKE.compile(BLOCK, tmp_path, search_delegate=True).complete
 
 
-def test_a_compiler_that_hangs_is_killed_with_its_children(
-    scenario: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_compiler_that_hangs_is_killed_with_its_children(scenario: pytest.MonkeyPatch, tmp_path: Path) -> None:
     scenario.setenv("FAKE_SCENARIO", "hang")
     scenario.setattr(compiler, "GRACE_S", 1)
     scenario.setenv("FAKE_CHILD", str(tmp_path / "child"))
@@ -143,9 +137,7 @@ def test_what_is_not_there_or_does_not_start_is_said(tmp_path: Path) -> None:
         found.version()
 
 
-def test_the_compiler_is_found_on_path_then_in_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_compiler_is_found_on_path_then_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     cache = tmp_path / "cache"
     assert compiler.find("none") is None

@@ -82,7 +82,7 @@ def server(served: Served) -> Iterator[str]:
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
-    threading.Thread(target=http.serve_forever, daemon=True).start()
+    threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{http.server_port}/compiler.tar.gz"
     finally:
@@ -165,9 +165,7 @@ def test_an_interrupted_installation_leaves_nothing_that_is_taken_for_a_compiler
     with server(served) as url:
         lock = lock_for(content, url)
         file = tmp_path / "compiler.lock"
-        file.write_text(
-            f'version = "{VERSION}"\nurl = "{url}"\nsha256 = "{lock.sha256}"\nmachine = "x86_64"\n'
-        )
+        file.write_text(f'version = "{VERSION}"\nurl = "{url}"\nsha256 = "{lock.sha256}"\nmachine = "x86_64"\n')
         cache = tmp_path / "cache"
         command = [sys.executable, "-m", "convert.edgetpu", "install-compiler", "--lock", str(file)]
         process = subprocess.Popen(
@@ -207,9 +205,7 @@ def test_an_archive_without_a_loader_is_not_kept(tmp_path: Path) -> None:
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         tar.addfile(tarfile.TarInfo("usr/bin/edgetpu_compiler"), io.BytesIO())
     with server(Served(packed.getvalue())) as url:
-        assert "holds no edgetpu_compiler with its ld-linux" in refused(
-            lock_for(packed.getvalue(), url), tmp_path
-        )
+        assert "holds no edgetpu_compiler with its ld-linux" in refused(lock_for(packed.getvalue(), url), tmp_path)
 
 
 def test_a_copy_of_the_archive_is_installed_without_a_network(tmp_path: Path) -> None:
@@ -220,9 +216,7 @@ def test_a_copy_of_the_archive_is_installed_without_a_network(tmp_path: Path) ->
     assert install.install(lock, tmp_path / "cache", archive=copy)
 
 
-def test_another_machine_is_told_to_compile_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_machine_is_told_to_compile_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     with pytest.raises(InstallError, match="this machine is aarch64"):
         install.install(Lock.read(), tmp_path)

@@ -152,9 +152,7 @@ def test_one_version_above_the_ceiling_makes_the_compiler_refuse_the_file(name: 
 def test_a_float_model_is_refused_as_not_quantized() -> None:
     real = tensor((1, 4), "FLOAT32")
     relu = op("RELU", [real], real)
-    assert mapping.predict_graph(Graph((relu,), relu.activations, relu.outputs)).refusals == (
-        "Model not quantized",
-    )
+    assert mapping.predict_graph(Graph((relu,), relu.activations, relu.outputs)).refusals == ("Model not quantized",)
 
 
 def test_an_operator_newer_than_the_compiler_is_refused() -> None:
@@ -192,8 +190,7 @@ def chain(kinds: list[bool], edges: list[int]) -> tuple[list[Op], frozenset[int]
     outputs = [dataclasses.replace(ROW, index=i) for i in range(len(kinds))]
     entry = dataclasses.replace(ROW, index=1000)
     ops = [
-        Op(i, "RELU", 1, (outputs[edge] if edge >= 0 else entry,), (outputs[i],), {})
-        for i, edge in enumerate(edges)
+        Op(i, "RELU", 1, (outputs[edge] if edge >= 0 else entry,), (outputs[i],), {}) for i, edge in enumerate(edges)
     ]
     return ops, frozenset(i for i, supported in enumerate(kinds) if not supported)
 
@@ -230,9 +227,7 @@ def test_the_region_is_supported_and_nothing_in_it_waits_for_a_later_cpu_op(
 def test_prediction_does_not_depend_on_op_order_among_independent_branches(data: st.DataObject) -> None:
     """In a file that starts supported, a supported branch from the input is mapped wherever it stands."""
     kinds, edges = data.draw(trees())
-    ops, unsupported = chain(
-        [True, *kinds, True], [-1, *[edge + 1 if edge >= 0 else 0 for edge in edges], -1]
-    )
+    ops, unsupported = chain([True, *kinds, True], [-1, *[edge + 1 if edge >= 0 else 0 for edge in edges], -1])
     assert {0, len(ops) - 1} <= mapping.first_region(ops, unsupported)
 
 
@@ -242,9 +237,7 @@ def test_a_compiled_file_is_not_predicted() -> None:
         mapping.predict_graph(Graph((executable,), (), executable.outputs))
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"TFL3", b"\0" * 64, os.urandom(64), b"\x10\0\0\0TFL3" + b"\xff" * 64]
-)
+@pytest.mark.parametrize("content", [b"", b"TFL3", b"\0" * 64, os.urandom(64), b"\x10\0\0\0TFL3" + b"\xff" * 64])
 def test_what_is_not_a_tflite_file_gives_one_clear_error(content: bytes) -> None:
     with pytest.raises(MalformedFile):
         mapping.predict(content)

@@ -36,8 +36,7 @@ def table_differences(prediction: Prediction, rows: tuple[Row, ...]) -> Iterator
         want, have = predicted.get(op, (0, 0)), actual.get(op, (0, 0))
         if want != have:
             yield (
-                f"{op}: the compiler maps {have[0]} and leaves {have[1]}, "
-                f"the prediction was {want[0]} and {want[1]}"
+                f"{op}: the compiler maps {have[0]} and leaves {have[1]}, the prediction was {want[0]} and {want[1]}"
             )
 
 

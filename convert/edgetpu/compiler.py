@@ -56,9 +56,7 @@ class Compiler:
         text = self._run(["--version"], timeout_s=GRACE_S)
         found = output.parse(text).version
         if not found:
-            raise CompilerError(
-                f"{self.command[0]} --version does not name an Edge TPU compiler: {_tail(text)}"
-            )
+            raise CompilerError(f"{self.command[0]} --version does not name an Edge TPU compiler: {_tail(text)}")
         return found
 
     def compile(

@@ -193,9 +193,7 @@ def _region(op: int, options: memoryview, allowance: Allowance) -> Region:
     executables = tuple(_executable(item, allowance) for item in islice(bundle.blobs(0), len(TYPES) + 1))
     types = sorted(item.type for item in executables)
     if types not in LEGAL_SETS:
-        raise MalformedFile(
-            f"the package holds {', '.join(types) or 'no executables'}, which no driver accepts"
-        )
+        raise MalformedFile(f"the package holds {', '.join(types) or 'no executables'}, which no driver accepts")
     return Region(
         op=op,
         minimum_runtime=_within("minimum runtime version", root.integer(0, "i"), 1, 1000),
@@ -220,9 +218,7 @@ def _executable(blob: memoryview, allowance: Allowance) -> Executable:
         instruction_bytes=instructions,
         parameter_bytes=parameters,
         scratch_bytes=_within("scratch size", root.integer(4, "i"), 0, 1 << 30),
-        narrow_bytes_per_tile=_within(
-            "narrow memory per tile", root.integer(12, "i"), 0, NARROW_BYTES_PER_TILE
-        ),
+        narrow_bytes_per_tile=_within("narrow memory per tile", root.integer(12, "i"), 0, NARROW_BYTES_PER_TILE),
         estimated_cycles=_within("cycle count", cycles, 0, 1 << 50),
         caching_token=root.integer(14, "Q"),
         inputs=tuple(map(_layer, root.tables(8))),
@@ -256,9 +252,7 @@ def _layer(table: Table) -> Layer:
     if code not in DATA_TYPES:
         raise MalformedFile(f"layer '{name}' has the unknown data type {code}")
     dtype, width = DATA_TYPES[code]
-    y, x, z = (
-        _within(f"dimension of layer '{name}'", table.integer(slot, "i"), 1, 1 << 24) for slot in (2, 3, 4)
-    )
+    y, x, z = (_within(f"dimension of layer '{name}'", table.integer(slot, "i"), 1, 1 << 24) for slot in (2, 3, 4))
     size = table.integer(1, "i")
     least = y * x * z * width
     if not least <= size <= 64 * least + 4096:

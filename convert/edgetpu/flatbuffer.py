@@ -90,9 +90,7 @@ class FlatBuffer:
         """First element's position and the count of the vector at `position`, `width` bytes an element."""
         count = self.integer(position, "I")
         if position + 4 + count * width > len(self.data):
-            raise MalformedFile(
-                f"the list at byte {position} claims {count} elements, more than the file holds"
-            )
+            raise MalformedFile(f"the list at byte {position} claims {count} elements, more than the file holds")
         return position + 4, count
 
 

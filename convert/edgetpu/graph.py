@@ -83,9 +83,7 @@ class Tensor:
         if width is None or not 0 < len(self.data) <= MAX_RANK * 8 or len(self.data) % width:
             return None
         raw = bytes(self.data)
-        return tuple(
-            int.from_bytes(raw[i : i + width], "little", signed=True) for i in range(0, len(raw), width)
-        )
+        return tuple(int.from_bytes(raw[i : i + width], "little", signed=True) for i in range(0, len(raw), width))
 
 
 _WIDTHS = {

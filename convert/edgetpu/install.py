@@ -187,6 +187,4 @@ def _try(command: tuple[str, ...], version: str) -> None:
         raise InstallError(f"the unpacked compiler does not run ({error}): nothing was kept") from error
     if version not in done.stdout:
         said = (done.stdout + done.stderr).strip().splitlines() or ["nothing"]
-        raise InstallError(
-            f"the unpacked compiler should be {version}, but says: {said[-1]}; nothing was kept"
-        )
+        raise InstallError(f"the unpacked compiler should be {version}, but says: {said[-1]}; nothing was kept")

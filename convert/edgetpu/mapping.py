@@ -217,9 +217,7 @@ def _stranded(op: Op, ops: Sequence[Op], unsupported: frozenset[int]) -> _Findin
             if producer is not None and producer.index not in seen:
                 seen.add(producer.index)
                 queue.append(producer)
-    behind = (
-        f"op {cause.index} {cause.name}, which runs on the CPU" if cause is not op else "the first region"
-    )
+    behind = f"op {cause.index} {cause.name}, which runs on the CPU" if cause is not op else "the first region"
     return _Finding(
         "stranded",
         f"supported, but it lies behind {behind}; only one region is mapped",

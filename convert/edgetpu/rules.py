@@ -89,9 +89,7 @@ ANY = frozenset(SUPPORTED)
 RESIZES = frozenset({"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"})
 REDUCTIONS = frozenset({"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"})
 CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})
-INTEGER_BORDERS = (
-    "Convert with integer inputs and outputs (inference_input_type = inference_output_type = int8)."
-)
+INTEGER_BORDERS = "Convert with integer inputs and outputs (inference_input_type = inference_output_type = int8)."
 
 RULES: tuple[Rule, ...] = (
     Rule(

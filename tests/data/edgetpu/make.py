@@ -26,9 +26,7 @@ def convert(name: str, block: Block, shape: tuple[int, ...], integer: bool = Tru
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     generator = np.random.default_rng(7)
-    converter.representative_dataset = lambda: (
-        [generator.normal(size=shape).astype(np.float32)] for _ in range(8)
-    )
+    converter.representative_dataset = lambda: ([generator.normal(size=shape).astype(np.float32)] for _ in range(8))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     if integer:
         converter.inference_input_type = converter.inference_output_type = tf.int8
