@@ -26,12 +26,8 @@ from device.config import DEFAULT_FILE, Config, ConfigError, Loaded, load
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Give a command `--config` and `--set`."""
-    parser.add_argument(
-        "--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting"
-    )
+    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
 
 
 def load_from(args: argparse.Namespace) -> Loaded:

@@ -25,9 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--dir", type=Path, help="read this folder instead of the configured one")
     parser.add_argument("--regex", action="store_true", help="search is a regular expression")
     parser.add_argument("--last", type=int, default=0, metavar="N", help="only the last N")
-    parser.add_argument(
-        "--since", type=_moment, default=0.0, metavar="WHEN", help="e.g. 2026-11-22 or ...T09:30"
-    )
+    parser.add_argument("--since", type=_moment, default=0.0, metavar="WHEN", help="e.g. 2026-11-22 or ...T09:30")
     parser.add_argument("--untyped", action="store_true", help="only what did not reach the computer in full")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--text", action="store_true", help="print the text alone, edits applied")
@@ -84,9 +82,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.text:
         print(text_of(found))
         return 0
-    form: Callable[[Entry], str] = (
-        (lambda e: json.dumps(asdict(e), ensure_ascii=False)) if args.json else line
-    )
+    form: Callable[[Entry], str] = (lambda e: json.dumps(asdict(e), ensure_ascii=False)) if args.json else line
     for entry in found:
         print(form(entry))
     return 0

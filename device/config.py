@@ -36,20 +36,12 @@ class Audio:
 
     source: Literal["microphone", "file"] = setting("microphone", help="PortAudio, or a WAV file for tests.")
     file: str = setting("", help="The WAV file, when source is file.")
-    device: str = setting(
-        "", help="Part of the microphone's name, or its USB id as vid:pid; empty = default."
-    )
-    rate: int = setting(
-        16_000, unit="Hz", low=8_000, high=192_000, help="Capture rate; other than 16000 is resampled."
-    )
+    device: str = setting("", help="Part of the microphone's name, or its USB id as vid:pid; empty = default.")
+    rate: int = setting(16_000, unit="Hz", low=8_000, high=192_000, help="Capture rate; other than 16000 is resampled.")
     block_ms: int = setting(100, unit="ms", low=10, high=100, help="Sound per chunk.")
     preroll_ms: int = setting(300, unit="ms", low=0, high=2_000, help="Sound kept from before the press.")
-    keep_open: bool = setting(
-        True, help="Listen for the pre-roll; false closes the microphone until the press."
-    )
-    retry_s: float = setting(
-        1.0, unit="s", low=0.1, high=60, help="Pause between tries to reopen a lost one."
-    )
+    keep_open: bool = setting(True, help="Listen for the pre-roll; false closes the microphone until the press.")
+    retry_s: float = setting(1.0, unit="s", low=0.1, high=60, help="Pause between tries to reopen a lost one.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +57,7 @@ class Recognizer:
     beam_threshold: float = setting(25.0, low=0, high=1_000, help="Score below the best that still survives.")
     lm_weight: float = setting(1.0, low=0, high=10, help="Weight of the language model.")
     word_score: float = setting(0.0, low=-20, high=20, help="Score added for each word.")
-    endpoint_silence_ms: int = setting(
-        700, unit="ms", low=100, high=10_000, help="Pause that ends a segment."
-    )
+    endpoint_silence_ms: int = setting(700, unit="ms", low=100, high=10_000, help="Pause that ends a segment.")
     max_segment_s: float = setting(20.0, unit="s", low=2, high=120, help="A longer segment is cut.")
 
 
@@ -117,9 +107,7 @@ class Text:
 class Journal:
     """What was said, kept before anything is typed."""
 
-    mode: Literal["disk", "memory", "off"] = setting(
-        "disk", help="off keeps nothing; memory forgets at exit."
-    )
+    mode: Literal["disk", "memory", "off"] = setting("disk", help="off keeps nothing; memory forgets at exit.")
     dir: Path = setting(STATE / "journal", help="Folder of the JSON lines.")
     max_mb: float = setting(8.0, unit="MB", low=0.01, high=1_024, help="A file this big is rotated.")
     keep: int = setting(8, unit="files", low=1, high=1_000, help="Rotated files kept.")
@@ -165,9 +153,7 @@ class Power:
     low_percent: float = setting(10.0, unit="%", low=0, high=100, help="Warn on the LEDs below this.")
     shutdown_percent: float = setting(4.0, unit="%", low=0, high=100, help="Shut down cleanly below this.")
     battery_wh: float = setting(37.0, unit="Wh", low=0.1, high=10_000, help="Energy of a full battery.")
-    full_v: float = setting(
-        4.15, unit="V", low=1, high=60, help="Voltage at 100 %, where only volts are known."
-    )
+    full_v: float = setting(4.15, unit="V", low=1, high=60, help="Voltage at 100 %, where only volts are known.")
     empty_v: float = setting(3.3, unit="V", low=1, high=60, help="Voltage at 0 %.")
     dir: Path = setting(STATE / "power", help="Folder of the CSV log.")
     max_mb: float = setting(8.0, unit="MB", low=0.01, high=1_024, help="A log this big is rotated.")
@@ -184,9 +170,7 @@ class Realtime:
     capture_priority: int = setting(10, low=0, high=98, help="SCHED_FIFO priority of capture; 0 = ordinary.")
     governor: str = setting("performance", help="CPU governor while listening; empty leaves it alone.")
     cpufreq: Path = setting(Path("/sys/devices/system/cpu/cpufreq"), help="The kernel's folder of governors.")
-    governor_state: Path = setting(
-        Path("/run/dictate/governor.json"), help="Where the governor to put back is noted."
-    )
+    governor_state: Path = setting(Path("/run/dictate/governor.json"), help="Where the governor to put back is noted.")
 
 
 @dataclass(frozen=True, slots=True)

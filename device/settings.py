@@ -71,9 +71,7 @@ class SettingError(ValueError):
         self.problems = problems
 
 
-def setting(
-    default: T, *, help: str, unit: str = "", low: float | None = None, high: float | None = None
-) -> T:
+def setting(default: T, *, help: str, unit: str = "", low: float | None = None, high: float | None = None) -> T:
     """Declare a field of a settings dataclass: default, unit and inclusive range (each item's, for tuples).
 
     Choices are not given here: annotate the field with ``Literal["a", "b"]``.

@@ -72,9 +72,7 @@ MARKS = (
 )
 
 COMMANDS = (
-    Command(
-        ("scratch that",), "scratch", "delete what this stretch of speech has said so far, else the last one"
-    ),
+    Command(("scratch that",), "scratch", "delete what this stretch of speech has said so far, else the last one"),
     Command(("capitalize", "capitalise"), "capitalize", "begin the next word with a capital"),
     Command(("all caps",), "upper", "write the next word in capitals"),
     Command(("no space",), "join", "write the next word without a space before it"),
@@ -146,9 +144,7 @@ def parse(words: Sequence[str], spellings: Mapping[tuple[str, ...], str], punctu
 def table() -> list[tuple[str, str]]:
     """What is said and what is written or done, for the documentation."""
     shown = {"\n": "a new line", "\n\n": "an empty line", "\t": "the tab key"}
-    rows = [(m.spoken, shown.get(m.text, f"`{m.text}`")) for m in MARKS] + [
-        (c.spoken, c.help) for c in COMMANDS
-    ]
+    rows = [(m.spoken, shown.get(m.text, f"`{m.text}`")) for m in MARKS] + [(c.spoken, c.help) for c in COMMANDS]
     return [(" / ".join(f"“{phrase}”" for phrase in spoken), does) for spoken, does in rows]
 
 

@@ -172,9 +172,7 @@ def test_show_writes_toml_strings(text: str) -> None:
     assert tomllib.loads(f"v = {settings.show(text)}")["v"] == text
 
 
-def test_config_prints_toml_that_loads_to_the_same_tree(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_config_prints_toml_that_loads_to_the_same_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path, "[sinks.keyboard]\nlayout = 'fr'\n")
     assert run("--config", str(file), "--set", 'audio.device=a"b', "--help-keys") == 0
     printed = capsys.readouterr().out

@@ -26,9 +26,7 @@ TYPABLE = {name: "".join(sorted(KEYS[name])) for name in NAMES}
 class Bench:
     """A keyboard on a named pipe, a computer at its other end, and a clock that only moves when told."""
 
-    def __init__(
-        self, folder: Path, layout: str = "us", reader: Reader | None = None, **kwargs: float
-    ) -> None:
+    def __init__(self, folder: Path, layout: str = "us", reader: Reader | None = None, **kwargs: float) -> None:
         self.path = folder / "hidg0"
         if not self.path.exists():
             os.mkfifo(self.path)
