@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,7 +31,7 @@ class Graph:
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
-    def op(self, kind: str, name: str, *inputs: str, **attributes: object) -> str:
+    def op(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
         return name
 
@@ -112,7 +113,8 @@ def head(module: network.Head, frames: int, path: Path) -> None:
         parts = []
         for role, weight, bias in zip("qkv", m.qkv_weight.chunk(3, -1), m.qkv_bias.chunk(3, -1), strict=True):
             flat = g.op("Reshape", f"{p}.{role}.split", dense(f"{p}.{role}", y, weight, bias), split)
-            parts.append(g.op("Transpose", f"{p}.{role}.heads", flat, perm=[0, 2, 3, 1] if role == "k" else [0, 2, 1, 3]))
+            perm = [0, 2, 3, 1] if role == "k" else [0, 2, 1, 3]
+            parts.append(g.op("Transpose", f"{p}.{role}.heads", flat, perm=perm))
         scores = g.op("Mul", f"{p}.scaled", g.op("MatMul", f"{p}.scores", parts[0], parts[1]), scale)
         mixed = g.op("MatMul", f"{p}.mixed", g.op("Softmax", f"{p}.weights", scores, axis=-1), parts[2])
         flat = g.op("Reshape", f"{p}.joined", g.op("Transpose", f"{p}.back", mixed, perm=[0, 2, 1, 3]), join)

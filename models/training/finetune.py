@@ -53,7 +53,7 @@ def frame_weights(count: int, opens: bool, edge: tuple[int, int]) -> NDArray[np.
     """Weight of each hidden frame in the loss: frames near a cut see too little context to be asked about."""
     distance = np.arange(count, dtype=np.float32)
     ramp = np.clip((distance - edge[0]) / (edge[1] - edge[0]), 0, 1)
-    return ramp[::-1] * (1 if opens else ramp)
+    return (ramp[::-1] * (1 if opens else ramp)).astype(np.float32)
 
 
 def draw(corpus: speech.Corpus, recipe: Recipe, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -68,7 +68,8 @@ def draw(corpus: speech.Corpus, recipe: Recipe, random: np.random.Generator) -> 
         taken = slice(max(start, 0), min(start + recipe.window, length))
         offset = taken.start - start
         window = np.full((mel.shape[0], recipe.window), FLOOR, np.float32)
-        window[:, offset : offset + taken.stop - taken.start] = mel[:, taken] + random.uniform(-recipe.level, recipe.level)
+        gain = random.uniform(-recipe.level, recipe.level)
+        window[:, offset : offset + taken.stop - taken.start] = mel[:, taken] + gain
         target = np.zeros((half, posteriors.shape[1]), np.float32)
         weight = np.zeros(half, np.float32)
         frames = posteriors[taken.start // 2 : (taken.stop + 1) // 2]

@@ -119,7 +119,7 @@ class Encoder(nn.Module):
 
 
 class Head(nn.Module):
-    """Hidden frames [B, 256, T] -> log posteriors [B, T, 191]: two pre-norm attention blocks and a projection, float32."""
+    """Hidden frames [B, 256, T] -> log posteriors [B, T, 191]: two pre-norm attention blocks, a projection; float32."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """What maintained libraries make of spoken numbers, beside this repository's rules.
 
-In a scratch environment: ``pip install text2num wetext``, then ``python benchmarks/number_libraries.py`` in the
+In a scratch environment: ``pip install text2num wetext``, then ``python tests/benchmarks/number_libraries.py`` in the
 repository's root. A library that is not installed is left out.
 """
 
