@@ -15,7 +15,6 @@ mode = "toggle"  # one of "hold", "toggle"; --set panel.mode=toggle
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,13 +60,8 @@ def describe(loaded: Loaded, only: str = "", help_keys: bool = False) -> Iterato
 
 
 def _run(args: argparse.Namespace) -> int:
-    try:
-        lines = list(describe(load_from(args), args.only, args.help_keys))
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
+    lines = list(describe(load_from(args), args.only, args.help_keys))
     if not lines:
-        print(f"--only {args.only}: no such key; `dictate config` lists them all", file=sys.stderr)
-        return 2
+        raise ConfigError(f"--only {args.only}: no such key; `dictate config` lists them all")
     print("\n".join(lines))
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from device import cli_config
-from device.config import ConfigError
 from device.journal import Entry, entries_in, text_of
+from models.errors import UserError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -36,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
 def select(
     entries: Iterable[Entry], search: str = "", regex: bool = False, since: float = 0.0, untyped: bool = False
 ) -> Iterator[Entry]:
-    """The entries that match. Raises ValueError for a bad expression.
+    """The entries that match. Raises UserError for a bad expression.
 
     >>> said = [Entry(1, 0.0, "", 0, "Hello", "typed"), Entry(2, 5.0, "", 0, " world")]
     >>> [entry.id for entry in select(said, "WORLD", untyped=True)]
@@ -45,7 +44,7 @@ def select(
     try:
         pattern = re.compile(search if regex else re.escape(search), re.IGNORECASE)
     except re.error as error:
-        raise ValueError(f"--regex {search}: {error}") from None
+        raise UserError(f"--regex {search}: {error}") from None
     for entry in entries:
         if pattern.search(entry.text) and entry.time >= since and not (untyped and entry.state == "typed"):
             yield entry
@@ -66,18 +65,17 @@ def _moment(text: str) -> float:
 
 
 def _run(args: argparse.Namespace) -> int:
+    journal = cli_config.load_from(args).config.sinks.journal
+    folder = args.dir or journal.dir
+    if args.dir is None and journal.mode != "disk":
+        raise UserError(f'sinks.journal.mode = "{journal.mode}": nothing is kept on disk')
     try:
-        journal = cli_config.load_from(args).config.sinks.journal
-        folder = args.dir or journal.dir
-        if args.dir is None and journal.mode != "disk":
-            raise ValueError(f'sinks.journal.mode = "{journal.mode}": nothing is kept on disk')
-        if not folder.is_dir():
-            raise ValueError(f"{folder}: no journal here yet; dictate something, or name a folder with --dir")
         next(folder.iterdir(), None)
         found = list(select(entries_in(folder), args.search, args.regex, args.since, args.untyped))
-    except (ConfigError, ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no journal here yet; dictate something, or name a folder with --dir") from None
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; run as a user who may read it") from None
     found = found[-args.last :] if args.last > 0 else found
     if args.text:
         print(text_of(found))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from device import cli_config, vocabulary
-from device.config import Config, ConfigError
+from device.config import Config
 from device.vocabulary import Pronounce
+from models.errors import UserError
 
 OpenPronouncer = Callable[[Config], Pronounce]
-"""Finds the pronouncer that goes with the configured bundle; raises OSError or ValueError without one."""
+"""Finds the pronouncer that goes with the configured bundle; raises UserError without one."""
 
 
 def add_parser(subparsers: Any, pronouncer: OpenPronouncer | None = None) -> None:
@@ -27,7 +27,7 @@ def add_parser(subparsers: Any, pronouncer: OpenPronouncer | None = None) -> Non
     remove.add_argument("name", nargs="+")
     for action, run in ((add, _add), (show, _list), (remove, _remove)):
         cli_config.add_options(action)
-        action.set_defaults(run=lambda args, run=run: _guarded(run, args, pronouncer))
+        action.set_defaults(run=lambda args, run=run: _told(run, args, pronouncer))
 
 
 def _add(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer | None) -> str:
@@ -53,19 +53,16 @@ def _remove(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer
     return f"{name}: removed"
 
 
-def _guarded(
+def _told(
     run: Callable[[argparse.Namespace, Config, OpenPronouncer | None], str],
     args: argparse.Namespace,
     pronouncer: OpenPronouncer | None,
 ) -> int:
+    file = (config := cli_config.load_from(args).config).vocabulary.file
     try:
-        text = run(args, cli_config.load_from(args).config, pronouncer)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+        text = run(args, config, pronouncer)
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}; run as a user who may write it") from None
     if text:
         print(text)
     return 0

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from device import settings
 from device.settings import Problem, section, setting
+from models.errors import UserError
 
 DEFAULT_FILE = Path("/etc/dictate/config.toml")
 """Where `dictate` looks when no file is named; it need not exist."""
@@ -195,7 +196,7 @@ class Config:
     vocabulary: Vocabulary = section(Vocabulary)
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """The configuration cannot be used; the text has one line for each problem, with file and key."""
 
 

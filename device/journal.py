@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from device import config
-from device.linefiles import Line, LineFiles, Locked, encode, read
+from device.linefiles import Line, LineFiles, encode, read
 
 MEMORY = 10_000
 """Edits kept in memory, where there is no disk or it is full; the oldest go first."""
@@ -140,8 +140,6 @@ def open_journal(settings: config.Journal, clock: Callable[[], float], boot: str
     if settings.mode == "disk":
         try:
             files = LineFiles(settings.dir, int(settings.max_mb * 1e6), settings.keep)
-        except Locked:
-            raise
         except OSError as error:
             journal = Journal(None, clock, boot)
             journal.error = f"journal: {settings.dir}: {error.strerror or error}; text is kept in memory only"

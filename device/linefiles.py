@@ -20,13 +20,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from models.errors import UserError
+
 TAIL = 1 << 18
 """Bytes at the end of the newest file that are checked when it is opened."""
 
 Line = dict[str, Any]
 
 
-class Locked(OSError):
+class Locked(UserError):
     """Another process writes to this folder."""
 
 
@@ -69,7 +71,7 @@ class LineFiles:
     Opening it moves the damaged end that a power cut left to a file ``.damaged`` beside it.
     A file of `max_bytes` is followed by a new one; the oldest beyond `keep` finished files are removed.
 
-    `repaired` counts the bytes moved. Raises :class:`Locked` or another OSError.
+    `repaired` counts the bytes moved. Raises :class:`Locked` or OSError.
     """
 
     def __init__(self, folder: Path, max_bytes: int, keep: int) -> None:

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.errors import UserError
+
 Pronounce = Callable[[str], Sequence[str]]
 """One lower-case word to the acoustic model's tokens; raises ValueError when it cannot be read."""
 
@@ -42,7 +44,7 @@ class Word:
         return f"{self.written}\t{self.sounds_like}\n" if self.sounds_like else f"{self.written}\n"
 
 
-class VocabularyError(ValueError):
+class VocabularyError(UserError):
     """A word or a line of the file cannot be used; the message says which and why."""
 
 
@@ -141,7 +143,7 @@ def lexicon(words: Iterable[Word], pronounce: Pronounce) -> list[tuple[str, tupl
         said = (each.sounds_like or each.written.lower()).replace("-", " ").split()
         try:
             tokens = tuple(token for part in said for token in pronounce(part))
-        except ValueError as error:
+        except (ValueError, UserError) as error:
             hint = "" if each.sounds_like else "; say how with --sounds-like"
             raise VocabularyError(f"{each.written}: {error}{hint}") from None
         found.append((each.heard, tokens))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device import cli_config, settings
+from device import cli, settings
 from device.config import DEFAULT_FILE, Config, ConfigError, load
 from device.settings import Setting
 
@@ -31,11 +30,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def run(*argv: str) -> int:
-    parser = argparse.ArgumentParser()
-    cli_config.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["config", *argv])
-    status: int = args.run(args)
-    return status
+    return cli.main(["config", *argv])
 
 
 def test_defaults_load_without_a_file_and_from_an_empty_one(tmp_path: Path) -> None:
@@ -181,9 +176,9 @@ def test_config_prints_toml_that_loads_to_the_same_tree(tmp_path: Path, capsys: 
 
 
 def test_config_reports_errors_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--config", str(write(tmp_path, "audio.rat = 1"))) == 2
+    assert run("--config", str(write(tmp_path, "audio.rat = 1"))) == 1
     assert capsys.readouterr().err.count("\n") == 1
-    assert run("--only", "nonsense") == 2
+    assert run("--only", "nonsense") == 1
     assert "no such key" in capsys.readouterr().err
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -20,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from device import cli_journal, config
+from device import cli, config
 from device.journal import Entry, Journal, entries_in, open_journal, text_of
 from device.linefiles import LineFiles, Locked, decode, encode, files
 
@@ -92,7 +91,7 @@ def test_a_torn_end_is_cut_off_and_writing_goes_on(
     cut = round(where * len(content))
     file.write_bytes(content[:cut] + garbage)
     whole = content[:cut].count(b"\n")
-    if (content[:cut] + garbage) in content:
+    if content.startswith(content[:cut] + garbage):
         whole = (content[:cut] + garbage).count(b"\n")
     torn = len(content[:cut] + garbage) - sum(map(len, content.splitlines(keepends=True)[:whole]))
 
@@ -263,11 +262,7 @@ def test_ids_only_grow(tmp_path: Path) -> None:
 
 
 def run(*argv: str) -> int:
-    parser = argparse.ArgumentParser()
-    cli_journal.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["journal", *argv])
-    status: int = args.run(args)
-    return status
+    return cli.main(["journal", *argv])
 
 
 def test_the_command_shows_and_searches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -296,7 +291,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
         (["--set", "sinks.journal.mode=off"], "nothing is kept on disk"),
         (["--dir", str(tmp_path), "(", "--regex"], "--regex ("),
     ):
-        assert run(*argv) == 2
+        assert run(*argv) == 1
         assert message in capsys.readouterr().err
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from device import cli_words, vocabulary
+from device import cli, cli_words, vocabulary
 from device.edits import Insert
 from device.text import Rules, Writer
 from device.vocabulary import Pronounce, VocabularyError, Watched, Word
@@ -123,6 +123,14 @@ def run(file: Path, *argv: str, pronounce: Pronounce | None = None) -> int:
     return status
 
 
+def test_mistakes_are_one_line_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = f"vocabulary.file={tmp_path / 'words.tsv'}"
+    assert cli.main(["words", "remove", "x", "--set", file]) == 1
+    assert capsys.readouterr().err == "dictate: x: not among the words; `dictate words list` shows them\n"
+    assert cli.main(["words", "add", "x", "--set", f"vocabulary.file={__file__}/words.tsv"]) == 1
+    assert "words.tsv: File exists; run as a user who may write it" in capsys.readouterr().err
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "new" / "words.tsv"
     assert run(file, "list") == 0
@@ -134,8 +142,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "known already" in capsys.readouterr().out
     assert run(file, "list") == 0
     assert capsys.readouterr().out == "New York\nXiaoming  (sounds like shao ming)\n"
-    assert run(file, "add", "C3PO", pronounce=letters) == 1
-    assert "--sounds-like" in capsys.readouterr().err
-    assert run(file, "remove", "new york") == 1
+    with pytest.raises(VocabularyError, match="--sounds-like"):
+        run(file, "add", "C3PO", pronounce=letters)
+    with pytest.raises(VocabularyError, match="not among the words"):
+        run(file, "remove", "new york")
     assert run(file, "remove", "New", "York") == 0
     assert [word.written for word in vocabulary.load(file)] == ["Xiaoming"]
