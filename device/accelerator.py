@@ -6,6 +6,7 @@ in the middle of a sentence, `FallbackAccelerator` runs the same window on the C
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,6 +93,12 @@ class Change:
     reason: str
 
 
+def log_change(change: Change) -> None:
+    """Say in the log where the encoder runs now: a loss as a warning, a gain as information."""
+    level = logging.INFO if change.backend == "coral" else logging.WARNING
+    logging.getLogger(__name__).log(level, "the encoder runs on the %s now: %s", change.backend, change.reason)
+
+
 class FallbackAccelerator:
     """The Coral while it works, the CPU while it does not; tries the Coral again later, and says so.
 
@@ -103,7 +110,7 @@ class FallbackAccelerator:
         self,
         cpu: Accelerator,
         start: Callable[[], Starting],
-        on_change: Callable[[Change], None] = lambda change: None,
+        on_change: Callable[[Change], None] = log_change,
         clock: Callable[[], float] = time.monotonic,
         retry_s: float = RETRY_S,
     ) -> None:
@@ -199,7 +206,7 @@ def choose(
     threads: int = 1,
     library: str = coral_pairing.LIBRARY,
     find: Callable[[], UsbCoral | None] = find_coral,
-    on_change: Callable[[Change], None] = lambda change: None,
+    on_change: Callable[[Change], None] = log_change,
     clock: Callable[[], float] = time.monotonic,
     wait_s: float = START_WAIT_S,
 ) -> Choice:

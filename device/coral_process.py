@@ -3,7 +3,7 @@
 A call into libedgetpu can crash (wrong library pairing) or never return (a hung device), and neither can be
 undone inside a process: so the Coral always lives in a child. A window and its result pass through shared
 memory, and one line each way over a socket wakes the other side; what that costs is printed by
-`python -m benchmarks.accelerator`. The child loads the model and runs one window before it counts as ready.
+`python tests/benchmarks/accelerator.py`. The child loads the model and runs one window before it counts as ready.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device import coral_pairing
+from models.errors import UserError
 
 DEADLINE_S = 2.0
 START_S = 30.0
 
 
-class CoralError(Exception):
+class CoralError(UserError):
     """The Coral cannot be used; the message says why and what to do, in one line."""
 
 

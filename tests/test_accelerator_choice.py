@@ -13,13 +13,22 @@ from accelerator_stand_ins import BOOTLOADER, RUNNING, SHAPE, build_delegate, pl
 from edgetpu_packages import compiled_model, relu_model
 
 from device import coral_pairing
-from device.accelerator import Change, FallbackAccelerator, choose, usable
+from device.accelerator import Change, FallbackAccelerator, choose, log_change, usable
 from device.coral import UDEV_RULES, UsbCoral, find_coral, permitted
 from device.coral_pairing import KNOWN_GOOD, Library, Pairing, installed_library, judge, preferred
 from device.coral_process import CoralError, open_coral
 from device.doctor import Check, CoralSetting, State, coral_checks
 
 PACKAGE = next(name for name in ("tflite_runtime", "ai_edge_litert") if importlib.util.find_spec(name))
+
+
+def test_the_page_for_users_gives_the_rules_the_pairings_and_the_warning() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "edge-tpu.md").read_text()
+    assert all(rule in page for rule in UDEV_RULES)
+    for known in KNOWN_GOOD:
+        assert f"16.0tf{'.'.join(map(str, known.tensorflow))}-1" in page
+        assert known.package.replace("_", "-") in page.replace("_", "-") and known.version in page
+    assert "Never `pip install pycoral`" in page
 
 
 @pytest.mark.parametrize(("ids", "firmware"), [(BOOTLOADER, False), (RUNNING, True)])
@@ -192,6 +201,11 @@ def test_choosing_with_a_coral_that_is_plugged_in_later(models: tuple[Path, Path
     chosen = choose("coral", *models, library=str(library), find=lambda: found)
     assert (chosen.reason, chosen.degraded) == ("the Coral", False)
     chosen.accelerator.close()
+
+
+def test_a_loss_is_logged_where_nothing_else_is_told_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    log_change(Change("cpu", "the Coral is gone"))
+    assert caplog.messages == ["the encoder runs on the cpu now: the Coral is gone"]
 
 
 def test_a_model_compiled_from_another_is_not_used(models: tuple[Path, Path], tmp_path: Path) -> None:

@@ -294,6 +294,8 @@ def test_agreement_with_googles_compiler_is_above_99_percent() -> None:
     assert len(outcomes) == 72 and total > 2000
     assert 1 - sum(wrong.values()) / total >= 0.99
     assert wrong == EXCEPTIONS
+    agree = f"{total - sum(wrong.values())} of {total}"
+    assert agree in (Path(__file__).parents[1] / "docs" / "edge-tpu.md").read_text()
 
 
 @needs_truth

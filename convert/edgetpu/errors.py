@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from models.errors import UserError
 
-class CompilerError(Exception):
+
+class CompilerError(UserError):
     """The compiler could not be used."""
 
 
