@@ -15,6 +15,10 @@ COMMANDS = {
     "config": "device.cli_config",
     "journal": "device.cli_journal",
     "words": "device.cli_words",
+    "run": "device.cli_run",
+    "power": "device.cli_power",
+    "lights": "device.cli_lights",
+    "realtime": "device.cli_realtime",
 }
 
 def parser(chosen: Sequence[str]) -> argparse.ArgumentParser:

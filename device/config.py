@@ -54,12 +54,9 @@ class Recognizer:
         help="auto and coral use the Coral and fall back to the CPU, saying so; cpu never looks for one.",
     )
     threads: int = setting(2, low=1, high=16, help="CPU threads for what runs on the CPU.")
-    beam: int = setting(50, low=1, high=1_000, help="Hypotheses kept at each frame.")
-    beam_threshold: float = setting(25.0, low=0, high=1_000, help="Score below the best that still survives.")
-    lm_weight: float = setting(1.0, low=0, high=10, help="Weight of the language model.")
-    word_score: float = setting(0.0, low=-20, high=20, help="Score added for each word.")
+    beam: int = setting(0, low=0, high=1_000, help="Hypotheses kept at each frame; 0 = as the bundle was tuned.")
     endpoint_silence_ms: int = setting(700, unit="ms", low=100, high=10_000, help="Pause that ends a segment.")
-    max_segment_s: float = setting(20.0, unit="s", low=2, high=120, help="A longer segment is cut.")
+    max_segment_s: float = setting(25.0, unit="s", low=2, high=120, help="A longer segment is cut at the next gap.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,8 @@ class Microphone:
 
     A microphone that is missing or gets lost is told to `notify` once and looked for every `retry_s`, until
     it is back or `stop` is called; the sample count goes on. `on_capture_thread` is called once in the thread
-    that PortAudio captures in, to give it a priority.
+    that PortAudio captures in, to give it a priority; `heartbeat` at every block and every try, so that a hang
+    inside PortAudio can be told from silence.
     """
 
     def __init__(
@@ -117,11 +118,13 @@ class Microphone:
         settings: Audio,
         notify: Callable[[Status], None],
         on_capture_thread: Callable[[], None] = lambda: None,
+        heartbeat: Callable[[], None] = lambda: None,
         asound: Path = ASOUND,
     ) -> None:
         self._settings = settings
         self._notify = notify
         self._on_capture_thread = on_capture_thread
+        self._heartbeat = heartbeat
         self._asound = asound
         self._stopped = Event()
 
@@ -133,6 +136,7 @@ class Microphone:
         first = overruns = 0
         said = ""
         while not self._stopped.is_set():
+            self._heartbeat()
             try:
                 with _opened(self._settings, self._asound, self._on_capture_thread) as stream:
                     said = ""
@@ -151,6 +155,7 @@ class Microphone:
         converter = Converter(stream.status.rate, SAMPLE_RATE * self._settings.block_ms // 1_000)
         try:
             for block in stream.blocks(self._stopped):
+                self._heartbeat()
                 yield from converter.feed(block)
         except AudioError:
             yield from converter.finish()

@@ -23,9 +23,10 @@ from gpiozero.pins.mock import MockFactory
 from device import config
 from device.gestures import Gestures
 from device.lights import DARK, Frame, Kind, State, frame, next_change
+from models.errors import UserError
 
 
-class PanelError(Exception):
+class PanelError(UserError):
     """The pins cannot be used; the message names the cause and what to do."""
 
 

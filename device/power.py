@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from models.errors import UserError
+
 SYS = Path("/sys")
 PROC = Path("/proc")
 
@@ -30,7 +32,7 @@ Run = Callable[[Sequence[str]], str]
 """Runs a program and returns what it printed; raises OSError or subprocess.SubprocessError."""
 
 
-class PowerError(Exception):
+class PowerError(UserError):
     """A meter cannot be read; the message names it, the cause and what to do."""
 
 

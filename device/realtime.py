@@ -23,6 +23,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from device import config
+from models.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def fifo(priority: int) -> str:
     return ""
 
 
-class GovernorError(Exception):
+class GovernorError(UserError):
     """The governor cannot be changed; the message names the file, the cause and what to do."""
 
 

@@ -44,6 +44,10 @@ class Notifier:
         """Another watchdog period may pass."""
         return self._send("WATCHDOG=1")
 
+    def allow(self, seconds: float) -> bool:
+        """Make the watchdog period this long from now on: loading a model takes longer than dictating."""
+        return self._send(f"WATCHDOG_USEC={round(seconds * 1e6)}", "WATCHDOG=1")
+
     def _send(self, *assignments: str) -> bool:
         if not self._address:
             return False

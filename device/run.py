@@ -1,0 +1,300 @@
+"""`dictate run`: the appliance with its real parts, from start to switching off.
+
+The main thread is the state machine with the recogniser. Beside it there are threads for capture, lamps, power
+and typing; all of them speak to it through one queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from gpiozero.pins import Factory
+
+from device import capture, config, realtime
+from device.appliance import Appliance
+from device.audio import AudioError, PreRoll, WaveFile
+from device.config import Audio, Config, ConfigError, Loaded
+from device.journal import open_journal
+from device.lights import State
+from device.panel import Panel, gestures_from, pin_factory
+from device.parts import Ears, Edge, End, Input, Lost, Outcome, Parts, Phase, Trouble
+from device.power import Meter, PowerError, find_meter
+from device.power_monitor import Monitor
+from device.service import Notifier, Watchdog
+from device.sinks import open_sinks
+from device.text import Writer, rules_from
+from device.vocabulary import VocabularyError, Watched, Word, spellings
+
+log = logging.getLogger(__name__)
+
+SWITCH_OFF = 79
+"""Exit status that asks the service manager to switch the machine off (provisioning/systemd/dictate.service)."""
+
+CAPTURE_HANG_S = 4.0
+"""Without a sign of life from capture for this long, beyond its own retries, the watchdog is not pinged."""
+
+WORDS_S = 2.0
+"""How often the file with the user's words is looked at."""
+
+LOADING_S = 90.0
+"""The watchdog period while a recogniser is loaded."""
+
+OpenEars = Callable[[Config, tuple[Word, ...]], Ears]
+"""Loads a recogniser as configured, with the user's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """SIGHUP came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a session needs of the world."""
+
+    open_ears: OpenEars
+    pins: Callable[[config.Panel], Factory] = pin_factory
+    environ: Mapping[str, str] = os.environ
+
+
+def serve(loaded: Loaded, read_again: Callable[[], Loaded], machine: Machine) -> int:
+    """Be the appliance until told to end; return the exit status. Call it in the main thread.
+
+    On SIGHUP `read_again` must return a configuration that was checked; one that raises ConfigError, or whose
+    parts cannot be opened, leaves the old one in force.
+    """
+    notifier = Notifier(machine.environ)
+    inbox: SimpleQueue[Input | Reload] = SimpleQueue()
+    with _signals(inbox):
+        current, before = loaded.config, None
+        while True:
+            try:
+                outcome, wanted = _Session(current, machine, notifier, inbox, read_again).run()
+            except Exception as error:
+                if before is None:
+                    raise
+                log.error("the new configuration does not work (%s); going on with the old one", error)
+                current, before = before, None
+                continue
+            if outcome is not Outcome.RELOAD or wanted is None:
+                notifier.stopping()
+                return SWITCH_OFF if outcome is Outcome.SWITCH_OFF else 0
+            current, before = wanted, current
+
+
+class _Session:
+    """The appliance with one configuration."""
+
+    def __init__(
+        self,
+        settings: Config,
+        machine: Machine,
+        notifier: Notifier,
+        inbox: SimpleQueue[Input | Reload],
+        read_again: Callable[[], Loaded],
+    ) -> None:
+        self._config, self._machine, self._notifier = settings, machine, notifier
+        self._inbox, self._read_again = inbox, read_again
+        self._watchdog = Watchdog(machine.environ, notifier.alive)
+        self._words = Watched(settings.vocabulary.file)
+        self._known: tuple[Word, ...] = ()
+        self._wanted: Config | None = None
+        self._look_at = 0.0
+        self._said = ""
+
+    def run(self) -> tuple[Outcome, Config | None]:
+        """Open the parts, dictate until the end, close them. Returns why it ended and what to go on with."""
+        settings = self._config
+        with ExitStack() as stack:
+            show = self._panel(stack)
+            show(frozenset({State.STARTING}))
+            journal = open_journal(settings.sinks.journal, time.time)
+            sinks = open_sinks(
+                settings.sinks, journal, sys.stdout, time.monotonic, lambda *told: self._inbox.put(Trouble(*told))
+            )
+            stack.callback(sinks.close)
+            sinks.resume(settings.sinks.keyboard.patience_s)
+            monitor = Monitor(settings.power, self._meter(), self._inbox.put)
+            stack.callback(monitor.stop)
+            monitor.start()
+            boost = realtime.governor_from(settings.realtime)
+            self._told(boost.restore)
+            stack.callback(self._told, boost.restore)
+            sound = self._capture(stack)
+            self._known = self._read_words()
+            parts = Parts(
+                open_ears=self._open_ears,
+                writer=Writer(rules_from(settings.text, spellings(self._known))),
+                put=sinks.put,
+                gestures=gestures_from(settings.panel),
+                preroll=PreRoll(settings.audio.preroll_ms),
+                boost=boost,
+                show=show,
+                note=monitor.note,
+                microphone=sound.want,
+            )
+            appliance = Appliance(parts, time.monotonic)
+            stack.callback(appliance.close)
+            return self._loop(appliance, sound), self._wanted
+
+    def _loop(self, appliance: Appliance, sound: capture.Capture) -> Outcome:
+        appliance.start()
+        cpus = self._config.realtime.decoder_cpus if self._config.realtime.enabled else ()
+        with realtime.pinned(cpus) as problem:
+            if problem:
+                log.warning("%s", problem)
+            status = ""
+            self._notifier.ready(appliance.status())
+            while appliance.outcome is None:
+                self._step(appliance)
+                if sound.idle < CAPTURE_HANG_S + self._config.audio.retry_s:
+                    self._watchdog.progress()
+                if (now := appliance.status()) != status:
+                    status = now
+                    self._notifier.status(status)
+        return appliance.outcome
+
+    def _step(self, appliance: Appliance) -> None:
+        wait = min(0.5, max(0.0, appliance.deadline - time.monotonic()))
+        try:
+            happened = self._inbox.get(timeout=wait)
+        except Empty:
+            pass
+        else:
+            if isinstance(happened, Reload):
+                self._reload(appliance)
+            else:
+                appliance.handle(happened)
+        appliance.tick()
+        self._look_at_words(appliance)
+
+    def _meter(self) -> Meter | None:
+        try:
+            return find_meter(self._config.power.meter)
+        except PowerError as error:
+            log.warning("%s", error)
+            return None
+
+    def _panel(self, stack: ExitStack) -> Callable[[frozenset[State]], None]:
+        settings = self._config.panel
+        if not settings.enabled:
+            return lambda states: None
+        factory = self._machine.pins(settings)
+        stack.callback(factory.close)
+        panel = stack.enter_context(Panel(settings, factory, lambda now, pressed: self._inbox.put(Edge(now, pressed))))
+        return panel.show
+
+    def _capture(self, stack: ExitStack) -> capture.Capture:
+        settings = self._config.audio
+        priority = self._config.realtime.capture_priority if self._config.realtime.enabled else 0
+        if settings.source == "file":
+            recording = WaveFile(settings.file, settings.block_ms * 16)
+            sound = capture.Capture(lambda: capture.paced(recording), self._inbox.put, settings.keep_open)
+        else:
+            sound = self._microphone(stack, settings, priority)
+        stack.callback(sound.stop)
+        sound.start()
+        return sound
+
+    def _microphone(self, stack: ExitStack, settings: Audio, priority: int) -> capture.Capture:
+        try:
+            from device.microphone import Microphone, Status  # what reads a file needs no PortAudio
+        except ImportError as error:
+            raise AudioError(f"PortAudio: {error}; install coral-dictation[device]") from None
+
+        def told(status: Status) -> None:
+            if not status.lost:
+                log.info("%s", status)
+            self._inbox.put(Lost(status.lost))
+
+        def on_thread() -> None:
+            if problem := realtime.fifo(priority):
+                log.warning("%s", problem)
+
+        microphone = Microphone(settings, told, on_thread, heartbeat=lambda: sound.alive())
+        sound = capture.Capture(lambda: microphone, self._inbox.put, settings.keep_open)
+        stack.callback(microphone.stop)
+        return sound
+
+    def _open_ears(self) -> Ears:
+        """Load the recogniser on the encoder's cores: the threads that it makes stay there."""
+        self._notifier.allow(LOADING_S)
+        try:
+            cpus = self._config.realtime.encoder_cpus if self._config.realtime.enabled else ()
+            with realtime.pinned(cpus) as problem:
+                if problem:
+                    log.warning("%s", problem)
+                begun = time.monotonic()
+                ears = self._machine.open_ears(self._config, self._known)
+                log.info("recogniser loaded in %.2f s", time.monotonic() - begun)
+                return ears
+        finally:
+            if self._watchdog.period:
+                self._notifier.allow(self._watchdog.period)
+
+    def _look_at_words(self, appliance: Appliance) -> None:
+        """Every two seconds, between dictations: has the user taught it a word?"""
+        if time.monotonic() < self._look_at or appliance.phase not in (Phase.READY, Phase.FAULT):
+            return
+        self._look_at = time.monotonic() + WORDS_S
+        words = self._read_words()
+        if words != self._known:
+            self._known = words
+            log.info("%d words of your own", len(words))
+            appliance.learn(rules_from(self._config.text, spellings(words)))
+
+    def _read_words(self) -> tuple[Word, ...]:
+        try:
+            return self._words.words()
+        except (VocabularyError, OSError) as error:
+            self._say_once(str(error))
+            return self._known
+
+    def _reload(self, appliance: Appliance) -> None:
+        self._notifier.reloading()
+        try:
+            self._wanted = self._read_again().config
+        except ConfigError as error:
+            log.error("%s", error)
+            log.error("the old configuration stays in force")
+            self._notifier.ready(appliance.status())
+            return
+        appliance.handle(End(Outcome.RELOAD))
+
+    def _told(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except realtime.GovernorError as error:
+            log.warning("%s", error)
+
+    def _say_once(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            log.warning("%s", text)
+
+
+@contextmanager
+def _signals(inbox: SimpleQueue[Input | Reload]) -> Iterator[None]:
+    """SIGTERM and SIGINT end, SIGHUP reloads, while the block runs."""
+    meanings: dict[signal.Signals, Input | Reload] = {
+        signal.SIGTERM: End(Outcome.STOP),
+        signal.SIGINT: End(Outcome.STOP),
+        signal.SIGHUP: Reload(),
+    }
+    before = {
+        number: signal.signal(number, lambda *_, meaning=meaning: inbox.put(meaning))
+        for number, meaning in meanings.items()
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
