@@ -21,7 +21,7 @@ TEENS = {
 }
 TENS = {w: 10 * n for n, w in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-ZEROS = frozenset({"zero", "oh"})
+ZEROS = frozenset({"zero", "oh", "o"})
 
 _ORDINALS = {
     "first": "one",

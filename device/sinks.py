@@ -67,7 +67,7 @@ class Typing:
     name = Keyboard.name
     marks = True
 
-    def __init__(self, keyboard: Keyboard, drain_s: float = 10.0) -> None:
+    def __init__(self, keyboard: Keyboard, drain_s: float = 5.0) -> None:
         self._keyboard, self._drain_s = keyboard, drain_s
         self.put = keyboard.put
         self._thread = threading.Thread(target=keyboard.run, name="keyboard", daemon=True)

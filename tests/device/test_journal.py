@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -253,6 +254,25 @@ def test_a_disk_that_cannot_be_used_is_said_and_memory_used(tmp_path: Path) -> N
     assert journal.error is not None
     assert [entry.text for entry in journal.entries()] == ["a"]
     journal.close()
+
+
+def test_any_thread_may_append_and_mark(tmp_path: Path) -> None:
+    journal = opened(tmp_path, max_bytes=4000, keep=100)
+
+    def work(name: str) -> None:
+        for i in range(30):
+            journal.mark(journal.append(0, f"{name}{i}").id, "typed")
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    journal.close()
+    found = list(entries_in(tmp_path))
+    assert [entry.id for entry in found] == list(range(1, 91))
+    assert {entry.text for entry in found} == {f"{name}{i}" for name in "abc" for i in range(30)}
+    assert {entry.state for entry in found} == {"typed"}
 
 
 def test_ids_only_grow(tmp_path: Path) -> None:
