@@ -207,7 +207,8 @@ def test_the_region_is_supported_and_nothing_in_it_waits_for_a_later_cpu_op(
 ) -> None:
     kinds, edges = tree
     ops, unsupported = chain(kinds, edges)
-    region = mapping.first_region(ops, unsupported)
+    head, region = mapping.head_and_region(ops, unsupported)
+    assert head <= unsupported
     assert not region & unsupported
     assert bool(region) == any(kinds)
 
@@ -228,7 +229,25 @@ def test_prediction_does_not_depend_on_op_order_among_independent_branches(data:
     """In a file that starts supported, a supported branch from the input is mapped wherever it stands."""
     kinds, edges = data.draw(trees())
     ops, unsupported = chain([True, *kinds, True], [-1, *[edge + 1 if edge >= 0 else 0 for edge in edges], -1])
-    assert {0, len(ops) - 1} <= mapping.first_region(ops, unsupported)
+    assert {0, len(ops) - 1} <= mapping.head_and_region(ops, unsupported)[1]
+
+
+def test_a_stranded_op_names_the_op_that_strands_it_not_the_head() -> None:
+    """CAST -> RELU -> GATHER -> ADD, where ADD also reads the head's output directly."""
+    names = ["CAST", "RELU", "GATHER", "ADD"]
+    made = [dataclasses.replace(ROW, index=i, name=f"made{i}") for i in range(4)]
+    entry = tensor((1, 16), "FLOAT32")
+    inputs = [(dataclasses.replace(entry, index=50),), (made[0],), (made[1],), (made[0], made[2])]
+    ops = tuple(Op(i, names[i], 1, inputs[i], (made[i],), {}) for i in range(4))
+    prediction = mapping.predict_graph(Graph(ops, inputs[0], (made[3],)))
+    assert [op.rule for op in prediction.ops] == ["unsupported-op", "", "unsupported-op", "stranded"]
+    assert "behind op 2 GATHER" in prediction.ops[3].reason
+
+
+def test_ops_that_wait_for_each_other_are_left_out() -> None:
+    first, second = dataclasses.replace(ROW, index=0), dataclasses.replace(ROW, index=1)
+    ops = (Op(0, "RELU", 1, (second,), (first,), {}), Op(1, "RELU", 1, (first,), (second,), {}))
+    assert mapping.head_and_region(ops, frozenset()) == (frozenset(), frozenset())
 
 
 def test_a_compiled_file_is_not_predicted() -> None:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convert.edgetpu import compare, executable, install, mapping, output
@@ -17,7 +17,6 @@ from convert.edgetpu.executable import CompiledModel
 from convert.edgetpu.mapping import Prediction
 from convert.edgetpu.output import Summary
 
-NAME = "edgetpu_compiler"
 TIMEOUT_S = 180
 GRACE_S = 30
 
@@ -76,7 +75,7 @@ class Compiler:
         """
         source = _read(model)
         prediction = _predict(source)
-        out_dir.mkdir(parents=True, exist_ok=True)
+        _make(out_dir)
         with tempfile.TemporaryDirectory(prefix=".compiling-", dir=out_dir) as scratch:
             options = ["--show_operations", f"--timeout_sec={timeout_s}", f"--out_dir={scratch}"]
             options += ["--search_delegate"] if search_delegate else []
@@ -86,17 +85,10 @@ class Compiler:
             if output.SUCCESS not in text or not made.exists():
                 raise ModelRefused(_refused(model, text, prediction))
             result = _examine(made, text, source, prediction)
-            for path in (result.log, result.model):
-                path.replace(out_dir / path.name)
-        return Compilation(
-            model=out_dir / result.model.name,
-            log=out_dir / result.log.name,
-            summary=result.summary,
-            compiled=result.compiled,
-            prediction=prediction,
-            mapped=result.mapped,
-            differences=result.differences,
-        )
+            log, compiled = out_dir / result.log.name, out_dir / result.model.name
+            result.log.replace(log)
+            result.model.replace(compiled)
+        return replace(result, model=compiled, log=log)
 
     def _run(self, arguments: list[str], timeout_s: float) -> str:
         try:
@@ -136,13 +128,13 @@ def find(spec: str, cache: Path | None = None) -> Compiler | None:
     if spec == "none":
         return None
     if spec == "auto":
-        on_path = shutil.which(NAME)
+        on_path = shutil.which(install.PROGRAM)
         command = (on_path,) if on_path else install.installed(cache or install.cache_directory())
         return None if command is None else Compiler(command)
     path = Path(spec)
     if not path.is_file() or not os.access(path, os.X_OK):
         raise CompilerNotFound(
-            f"{path} is no executable file: give the path of {NAME}, or `auto` after "
+            f"{path} is no executable file: give the path of {install.PROGRAM}, or `auto` after "
             "`python -m convert.edgetpu install-compiler`"
         )
     return Compiler((str(path.resolve()),))
@@ -171,6 +163,13 @@ def _read(model: Path) -> bytes:
         return model.read_bytes()
     except OSError as error:
         raise CompilerError(f"{model} cannot be read: {error.strerror}") from error
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CompilerError(f"{directory} cannot be made: {error.strerror}") from error
 
 
 def _predict(source: bytes) -> Prediction:

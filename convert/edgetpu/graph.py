@@ -17,6 +17,7 @@ from convert.edgetpu.flatbuffer import FlatBuffer, Kind, MalformedFile, Table
 
 IDENTIFIER = "TFL3"
 MAX_RANK = 16
+UNKNOWN = "UNKNOWN_"
 COMPILED_OP = "edgetpu-custom-op"
 
 # The options that rules look at: (name, slot, kind, default) of each field.
@@ -176,7 +177,7 @@ class _Picker:
 def _operator_code(table: Table) -> tuple[str, int]:
     # Files written before TFLite 2.4 fill only the deprecated byte; later ones write both.
     builtin = max(table.integer(0, "b"), table.integer(3, "i"))
-    name = _enum_names("BuiltinOperator").get(builtin, f"UNKNOWN_{builtin}")
+    name = _enum_names("BuiltinOperator").get(builtin, f"{UNKNOWN}{builtin}")
     if name == "CUSTOM":
         name = f"CUSTOM:{table.text(1)}"
     return name, table.integer(2, "i", 1)
@@ -237,6 +238,8 @@ def _operator(index: int, table: Table, codes: list[tuple[str, int]], pick: _Pic
 
 def builtin_code(name: str) -> int:
     """The number of builtin operator `name` in the schema; -1 if it is a custom operator."""
+    if name.startswith(UNKNOWN):
+        return int(name.removeprefix(UNKNOWN))
     return next((code for code, known in _enum_names("BuiltinOperator").items() if known == name), -1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -100,33 +100,37 @@ def predict_graph(graph: Graph) -> Prediction:
     findings = {op.index: finding for op in graph.ops if (finding := _check(op)) is not None}
     refusals = tuple(_refusals(graph))
     if refusals:
-        refused = _Finding(
-            "refused-file",
-            f"the compiler refuses the whole file: {refusals[0]}",
-            "Remove the cause.",
-            "",
-            rules.VERSIONS,
-        )
-        findings = {op.index: findings.get(op.index, refused) for op in graph.ops}
         region: frozenset[int] = frozenset()
+        refused = _refused_with(refusals[0])
+        findings = {op.index: findings.get(op.index, refused) for op in graph.ops}
     else:
-        region = first_region(graph.ops, frozenset(findings))
-        findings |= {
-            op.index: _stranded(op, graph.ops, frozenset(findings))
-            for op in graph.ops
-            if op.index not in region and op.index not in findings
-        }
+        head, region = head_and_region(graph.ops, frozenset(findings))
+        causes = frozenset(findings) - head
+        stranded = [op for op in graph.ops if op.index not in region and op.index not in findings]
+        findings |= {op.index: _stranded(op, graph.ops, causes) for op in stranded}
     verdicts = tuple(_verdict(op, findings.get(op.index)) for op in graph.ops)
     return Prediction(verdicts, refusals, estimate(graph, region))
 
 
-def first_region(ops: Sequence[Op], unsupported: frozenset[int]) -> frozenset[int]:
-    """The ops of the one region the compiler maps, by the delegate's own partition.
+def head_and_region(ops: Sequence[Op], unsupported: frozenset[int]) -> tuple[frozenset[int], frozenset[int]]:
+    """The ops that run on the CPU before the Edge TPU, and the ops of the one region that it runs.
 
-    Ops are taken in turns, supported and unsupported, each turn going on until nothing of its kind that is
-    ready is left (TensorFlow Lite, graph_info.cc, PartitionGraphIntoIndependentNodeSubsets); the first
-    supported turn is the region. So a head that stays on the CPU does no harm, a parallel branch stays
-    mapped, and what depends on an unmapped op is stranded.
+    Ops are taken in turns, supported and unsupported, as the delegate's partition takes them (`turns`). The first
+    supported turn is the region: a head that stays on the CPU does no harm, a parallel branch stays mapped, and
+    what depends on a later unsupported op is stranded.
+    """
+    head: frozenset[int] = frozenset()
+    for supported, taken in turns(ops, unsupported):
+        if supported:
+            return head, taken
+        head |= taken
+    return head, frozenset()
+
+
+def turns(ops: Sequence[Op], unsupported: frozenset[int]) -> Iterator[tuple[bool, frozenset[int]]]:
+    """Whether supported, and which ops, turn by turn; a turn goes on until nothing ready of its kind is left.
+
+    TensorFlow Lite, graph_info.cc, PartitionGraphIntoIndependentNodeSubsets.
     """
     producers = {tensor.index: op.index for op in ops for tensor in op.outputs}
     done: set[int] = set()
@@ -137,22 +141,20 @@ def first_region(ops: Sequence[Op], unsupported: frozenset[int]) -> frozenset[in
         return all(producer is None or producer in done for producer in needed)
 
     while waiting:
-        kind: bool | None = None
-        region: set[int] = set()
-        while True:
-            taken: set[int] = set()
+        first = next((op for op in waiting if ready(op)), None)
+        if first is None:
+            return  # a file whose ops wait for each other
+        supported = first.index not in unsupported
+        before = len(done)
+        taken: set[int] = set()
+        while before != len(done) or not taken:
+            before = len(done)
             for op in waiting:
-                if ready(op) and kind in (None, op.index not in unsupported):
-                    kind = op.index not in unsupported
+                if op.index not in done and (op.index not in unsupported) == supported and ready(op):
                     taken.add(op.index)
                     done.add(op.index)
-            if not taken:
-                break
-            region |= taken
-            waiting = [op for op in waiting if op.index not in taken]
-        if kind or not region:
-            return frozenset(region)
-    return frozenset()
+        yield supported, frozenset(taken)
+        waiting = [op for op in waiting if op.index not in done]
 
 
 def _check(op: Op) -> _Finding | None:
@@ -169,27 +171,24 @@ def _check(op: Op) -> _Finding | None:
         return _Finding(
             "unsupported-op",
             f"the Edge TPU has no {op.name}",
-            "Replace it by supported operators, or run it on the CPU behind the encoder."
-            + (
-                ""
-                if not op.name.startswith("CUSTOM:") or op.name in rules.KNOWN_CUSTOM
-                else " The compiler refuses a file whose custom operator it does not know."
-            ),
+            _replacement(op.name),
             rules.DATA_TYPE if checks.data_type(op) else rules.NOT_SUPPORTED,
             rules.TABLE,
         )
     if not op.outputs or len(op.present) < rules.LEAST_INPUTS.get(op.name, 1):
-        return _Finding(
-            "malformed-op",
-            "it has no input or no output",
-            "Convert again.",
-            rules.NOT_SUPPORTED,
-            rules.TENSORS,
-        )
+        reason = "it has too few inputs or no output"
+        return _Finding("malformed-op", reason, "Convert again.", rules.NOT_SUPPORTED, rules.TENSORS)
     for rule in rules.RULES:
         if op.name in rule.ops and (detail := rule.broken(op)) is not None:
             return _Finding(rule.id, f"{rule.limit}, but {detail}", rule.advice, rule.status, rule.source)
     return None
+
+
+def _replacement(name: str) -> str:
+    advice = "Replace it by supported operators, or run it on the CPU behind the encoder."
+    if name.startswith("CUSTOM:") and name not in rules.KNOWN_CUSTOM:
+        advice += " The compiler refuses a file whose custom operator it does not know."
+    return advice
 
 
 def _refusals(graph: Graph) -> Iterator[str]:
@@ -204,23 +203,27 @@ def _refusals(graph: Graph) -> Iterator[str]:
         yield "Model not quantized"
 
 
-def _stranded(op: Op, ops: Sequence[Op], unsupported: frozenset[int]) -> _Finding:
+def _refused_with(refusal: str) -> _Finding:
+    reason = f"the compiler refuses the whole file: {refusal}"
+    return _Finding("refused-file", reason, "Remove the cause.", "", rules.VERSIONS)
+
+
+def _stranded(op: Op, ops: Sequence[Op], causes: frozenset[int]) -> _Finding:
+    """Names the nearest op among `causes` that `op` depends on."""
     producers = {tensor.index: producer for producer in ops for tensor in producer.outputs}
-    seen, queue, cause = set[int](), [op], op
-    while queue:
-        current = queue.pop()
-        if current.index in unsupported:
+    seen, queue, cause = {op.index}, deque([op]), op
+    while queue and cause is op:
+        current = queue.popleft()
+        if current.index in causes:
             cause = current
-            break
         for tensor in current.activations:
             producer = producers.get(tensor.index)
             if producer is not None and producer.index not in seen:
                 seen.add(producer.index)
                 queue.append(producer)
-    behind = f"op {cause.index} {cause.name}, which runs on the CPU" if cause is not op else "the first region"
     return _Finding(
         "stranded",
-        f"supported, but it lies behind {behind}; only one region is mapped",
+        f"supported, but it lies behind op {cause.index} {cause.name} on the CPU; only one region is mapped",
         f"Make op {cause.index} run on the Edge TPU, or cut the model before it.",
         rules.MORE_THAN_ONE,
         PARTITION,
@@ -232,16 +235,5 @@ def _verdict(op: Op, finding: _Finding | None) -> OpVerdict:
     outputs = tuple(tensor.name for tensor in op.outputs)
     if finding is None:
         return OpVerdict(op.index, op.name, op.version, True, rules.MAPPED, inputs=inputs, outputs=outputs)
-    return OpVerdict(
-        op.index,
-        op.name,
-        op.version,
-        False,
-        finding.status,
-        finding.rule,
-        finding.reason,
-        finding.advice,
-        finding.source,
-        inputs,
-        outputs,
-    )
+    said = (finding.status, finding.rule, finding.reason, finding.advice, finding.source)
+    return OpVerdict(op.index, op.name, op.version, False, *said, inputs, outputs)

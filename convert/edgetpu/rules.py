@@ -43,8 +43,10 @@ SUPPORTED: Mapping[str, int] = MappingProxyType(
         "UNIDIRECTIONAL_SEQUENCE_LSTM": 3,
     }
 )  # fmt: skip
-"""The Edge TPU's operators, with the highest version compiler 16.0 reads. TILE is mapped, but not
-documented."""
+"""The Edge TPU's operators with the highest version that compiler 16.0 reads (LSTM's and RELU_N1_TO_1's from memory).
+
+TILE is mapped in a compiled file, but not documented.
+"""
 
 OTHER_VERSIONS: Mapping[str, int] = MappingProxyType(
     {
