@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from device import coral_pairing
 from models.errors import UserError
 
-DEADLINE_S = 2.0
+DEADLINE_S = 1.0
 START_S = 30.0
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from edgetpu_packages import compiled_model
+from hypothesis import given
+from hypothesis import strategies as st
 
 from convert.edgetpu import compare, compiler, mapping, output
 from convert.edgetpu.__main__ import main
@@ -66,6 +68,8 @@ def test_a_compiler_that_does_otherwise_than_predicted_is_reported_op_by_op(
     assert f"left on the CPU, against the prediction: op {mul.index} MUL" in done.differences[0]
     assert done.differences[1] == "MUL: the compiler maps 0 and leaves 1, the prediction was 1 and 0"
     assert done.summary.cpu_operations == 1
+    (advice,) = done.left()
+    assert advice.startswith("1 MUL on the CPU (Operation not supported): replace it")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +203,18 @@ def test_status_advice_covers_every_status_that_a_rule_expects() -> None:
 
     statuses = {rule.status for rule in rules.RULES} | {rules.MORE_THAN_ONE, rules.NOT_SUPPORTED}
     assert statuses <= set(output.STATUS_ADVICE)
+
+
+WORDS = st.from_regex(r"[A-Z][A-Z0-9_]{0,24}", fullmatch=True)
+ROWS = st.lists(st.builds(output.Row, WORDS, st.integers(1, 10**6), st.sampled_from(sorted(output.STATUS_ADVICE))))
+
+
+@given(ROWS, st.text(alphabet=st.characters(blacklist_characters="\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")))
+def test_a_printed_table_is_read_back_whatever_stands_around_it(found: list[output.Row], noise: str) -> None:
+    table = [f"{row.op:<30} {row.count:<10} {row.status}" for row in found]
+    lines = ["Operator                       Count      Status", "", *table, "Compilation succeeded! "]
+    text = "\n".join(["noise:" + noise.replace("  ", " "), *lines])
+    assert output.parse_rows(text) == tuple(found)
 
 
 @needs_truth

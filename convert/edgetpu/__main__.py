@@ -61,8 +61,13 @@ def compile_model(options: argparse.Namespace) -> int:
         options.model, options.out_dir, timeout_s=options.timeout, search_delegate=options.search_delegate
     )
     mapped = f"{sum(done.mapped)} of {len(done.mapped)} operators run on the Edge TPU"
-    lines = [*done.differences, *report.compiled_text(done.compiled), f"{done.model}: {mapped}"]
-    fields = {"model": str(done.model), "log": str(done.log), "differences": list(done.differences)}
+    lines = [*done.left(), *done.differences, *report.compiled_text(done.compiled), f"{done.model}: {mapped}"]
+    fields = {
+        "model": str(done.model),
+        "log": str(done.log),
+        "differences": list(done.differences),
+        "left": list(done.left()),
+    }
     _print(options, {**fields, **report.compiled_object(done.compiled)}, lines)
     return int(options.strict and not done.complete)
 

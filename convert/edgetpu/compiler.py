@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from convert.edgetpu.mapping import Prediction
 from convert.edgetpu.output import Summary
 
 TIMEOUT_S = 180
-GRACE_S = 30
+GRACE_S = 10
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,13 @@ class Compilation:
     def complete(self) -> bool:
         """Every operator runs on the Edge TPU."""
         return all(self.mapped)
+
+    def left(self) -> Iterator[str]:
+        """One sentence for each row of the compiler's table that stayed on the CPU: what to change."""
+        for row in self.summary.rows:
+            if not row.mapped:
+                advice = output.STATUS_ADVICE.get(row.status, "an unknown status")
+                yield f"{row.count} {row.op} on the CPU ({row.status}): {advice}"
 
 
 @dataclass(frozen=True)
@@ -77,9 +85,9 @@ class Compiler:
         prediction = _predict(source)
         _make(out_dir)
         with tempfile.TemporaryDirectory(prefix=".compiling-", dir=out_dir) as scratch:
-            options = ["--show_operations", f"--timeout_sec={timeout_s}", f"--out_dir={scratch}"]
+            options = ["--out_dir", scratch, "--show_operations", "--timeout_sec", str(timeout_s)]
             options += ["--search_delegate"] if search_delegate else []
-            options += [] if minimum_runtime is None else [f"--min_runtime_version={minimum_runtime}"]
+            options += [] if minimum_runtime is None else ["--min_runtime_version", str(minimum_runtime)]
             text = self._run([*options, str(model.resolve())], timeout_s=timeout_s + GRACE_S)
             made = Path(scratch, f"{model.stem}_edgetpu.tflite")
             if output.SUCCESS not in text or not made.exists():
@@ -145,7 +153,9 @@ def _examine(made: Path, text: str, source: bytes, prediction: Prediction) -> Co
     log = made.with_suffix(".log")
     if not log.exists():
         log.write_text(text)
-    rows = output.parse_rows(log.read_text(errors="replace")) or output.parse_rows(text)
+    summary = output.parse(text)
+    rows = output.parse_rows(log.read_text(errors="replace")) or summary.rows
+    summary = replace(summary, rows=rows)
     try:
         compiled = executable.read(content)
     except executable.NotCompiled as error:
@@ -155,7 +165,7 @@ def _examine(made: Path, text: str, source: bytes, prediction: Prediction) -> Co
         raise CompilerError(f"the compiler wrote a file that does not read back: {error}") from error
     mapped = compare.mapped_ops(source, content)
     ops, table = compare.op_differences(prediction, mapped), compare.table_differences(prediction, rows)
-    return Compilation(made, log, output.parse(text), compiled, prediction, mapped, (*ops, *table))
+    return Compilation(made, log, summary, compiled, prediction, mapped, (*ops, *table))
 
 
 def _read(model: Path) -> bytes:
