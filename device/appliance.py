@@ -29,7 +29,8 @@ RETRY_S = 10.0
 class Appliance:
     """The state machine. All times are of one monotonic clock; see `device.run` for the parts it really has."""
 
-    def __init__(self, parts: Parts, clock: Callable[[], float]) -> None:
+    def __init__(self, parts: Parts, clock: Callable[[], float], last_end: float = float("-inf")) -> None:
+        """`last_end` is when the last dictation ended, if the parts' writer has written before."""
         self._parts, self._clock = parts, clock
         self.phase = Phase.STARTING
         self.outcome: Outcome | None = None
@@ -44,7 +45,7 @@ class Appliance:
         self._troubles: dict[str, str] = {}
         self._ending: float | None = None
         self._asked: Outcome | None = None
-        self._last_end = float("-inf")
+        self.last_end = last_end
         self._seen_overruns = 0
         self._samples = self._words = 0
         self._heard_s = 0.0
@@ -143,7 +144,7 @@ class Appliance:
             return
         self._parts.microphone(True)
         self._boost()
-        self._parts.writer.begin(self._clock() - self._last_end)
+        self._parts.writer.begin(self._clock() - self.last_end)
         self.phase, self._heard_s = Phase.LISTENING, 0.0
         self._note()
         self._show()
@@ -193,7 +194,7 @@ class Appliance:
         self._ending = None
         if self.phase is not Phase.FAULT:
             self.phase = Phase.READY
-        self._last_end = self._clock()
+        self.last_end = self._clock()
         self._parts.microphone(False)
         self._complain(self._parts.boost.restore)
         self._note()

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from gpiozero.pins import Factory
@@ -62,7 +62,7 @@ class Machine:
 
     open_ears: OpenEars
     pins: Callable[[config.Panel], Factory] = pin_factory
-    environ: Mapping[str, str] = os.environ
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
 def serve(loaded: Loaded, read_again: Callable[[], Loaded], machine: Machine) -> int:
@@ -75,9 +75,10 @@ def serve(loaded: Loaded, read_again: Callable[[], Loaded], machine: Machine) ->
     inbox: SimpleQueue[Input | Reload] = SimpleQueue()
     with _signals(inbox):
         current, before = loaded.config, None
+        past = _Past()
         while True:
             try:
-                outcome, wanted = _Session(current, machine, notifier, inbox, read_again).run()
+                outcome, wanted = _Session(current, machine, notifier, inbox, read_again, past).run()
             except Exception as error:
                 if before is None:
                     raise
@@ -90,6 +91,14 @@ def serve(loaded: Loaded, read_again: Callable[[], Loaded], machine: Machine) ->
             current, before = wanted, current
 
 
+@dataclass(slots=True)
+class _Past:
+    """What a reload must not forget: where the text stands, and since when."""
+
+    writer: Writer = field(default_factory=Writer)
+    last_end: float = float("-inf")
+
+
 class _Session:
     """The appliance with one configuration."""
 
@@ -100,7 +109,9 @@ class _Session:
         notifier: Notifier,
         inbox: SimpleQueue[Input | Reload],
         read_again: Callable[[], Loaded],
+        past: _Past,
     ) -> None:
+        self._past = past
         self._config, self._machine, self._notifier = settings, machine, notifier
         self._inbox, self._read_again = inbox, read_again
         self._watchdog = Watchdog(machine.environ, notifier.alive)
@@ -130,9 +141,10 @@ class _Session:
             stack.callback(self._told, boost.restore)
             sound = self._capture(stack)
             self._known = self._read_words()
+            self._past.writer.rules = rules_from(settings.text, spellings(self._known))
             parts = Parts(
                 open_ears=self._open_ears,
-                writer=Writer(rules_from(settings.text, spellings(self._known))),
+                writer=self._past.writer,
                 put=sinks.put,
                 gestures=gestures_from(settings.panel),
                 preroll=PreRoll(settings.audio.preroll_ms),
@@ -141,9 +153,11 @@ class _Session:
                 note=monitor.note,
                 microphone=sound.want,
             )
-            appliance = Appliance(parts, time.monotonic)
+            appliance = Appliance(parts, time.monotonic, self._past.last_end)
             stack.callback(appliance.close)
-            return self._loop(appliance, sound), self._wanted
+            outcome = self._loop(appliance, sound)
+            self._past.last_end = appliance.last_end
+            return outcome, self._wanted
 
     def _loop(self, appliance: Appliance, sound: capture.Capture) -> Outcome:
         appliance.start()
