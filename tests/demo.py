@@ -1,0 +1,85 @@
+"""`make demo`: build the bundle, hear five recordings that anyone can install, and show what came of it.
+
+The recordings are LibriVox clips of Debian's pocketsphinx-testdata: bundles are checked with them, never trained.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jiwer
+from rich.console import Console
+from rich.text import Text
+
+from convert import speech
+from device.scoring import normalizer
+
+ROOT = Path(__file__).resolve().parents[1]
+DICTATE = Path(sys.executable).with_name("dictate")
+console = Console(highlight=False, width=min(Console().width, 110))
+
+
+def compared(reference: str, hypothesis: str) -> tuple[Text, Text]:
+    """What was said and what was heard, word by word, with the differences marked."""
+    normalize = normalizer()
+    alignment = jiwer.process_words(normalize(reference), normalize(hypothesis) or " ")
+    said, heard = Text(), Text()
+    for chunk in alignment.alignments[0]:
+        right = chunk.type == "equal"
+        for text, words, mark in (
+            (said, alignment.references[0][chunk.ref_start_idx : chunk.ref_end_idx], "bold yellow"),
+            (heard, alignment.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx], "bold red"),
+        ):
+            text.append("".join(f"{word} " for word in words), style="" if right else mark)
+    return said, heard
+
+
+def show(report: dict[str, Any]) -> None:
+    """Each recording's text beside its transcript, then the numbers."""
+    for item in report["items"]:
+        said, heard = compared(item["reference"], item["hypothesis"])
+        console.print(f"[dim]{item['file']}[/dim]")
+        console.print(Text("  said   ", style="dim") + said)
+        console.print(Text("  heard  ", style="dim") + heard)
+    speed = 1 / report["rtf"]
+    console.print(
+        f"\n  word error rate  [bold]{100 * report['wer']:.1f} %[/bold] of {report['words']} words"
+        f"\n  speed            [bold]{speed:.0f} times[/bold] faster than speech on one core (RTF {report['rtf']:.3f})"
+        f"\n  memory           [bold]{report['peak_rss_mb']:.0f} MB[/bold] at its peak"
+        f"\n  start            [bold]{report['start_seconds']:.1f} s[/bold] to load"
+        f"\n  encoder          int8, on the {report['backend'].upper()}"
+    )
+
+
+def main() -> int:
+    began = time.monotonic()
+    console.rule("[bold]1  Build the bundle[/bold]   python convert/build.py", align="left")
+    if subprocess.run([sys.executable, "convert/build.py"], cwd=ROOT).returncode:
+        return 1
+    with tempfile.TemporaryDirectory(prefix="dictate-demo-") as folder:
+        spoken = speech.gather(Path(folder))
+        if spoken.folder is None:
+            print("demo: no recordings; run: sudo apt-get install pocketsphinx-testdata", file=sys.stderr)
+            return 1
+        console.rule("[bold]2  Transcribe[/bold]   dictate eval DIR --backend cpu", align="left")
+        console.print(f"[dim]{spoken.source}[/dim]\n")
+        command = [DICTATE, "eval", folder, "--backend", "cpu", "--json"]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        return done.returncode
+    show(json.loads(done.stdout))
+    console.print(
+        f"\n  Done in {time.monotonic() - began:.0f} s. Next: [bold].venv/bin/dictate transcribe FILE…[/bold]"
+        "  (WAV, FLAC, OGG or MP3)"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
