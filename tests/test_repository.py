@@ -24,11 +24,11 @@ WELCOME = {"docs"}
 LONGEST_MODULE = 350
 
 ROOMS = {  # lock file: extras, Python
-    "dev": (("device", "convert", "dev"), "3.11"),
+    "dev": (("device", "eval", "convert", "dev"), "3.11"),
     "convert": (("convert",), "3.11"),
     "train": (("convert", "train"), "3.11"),
-    "device-py311": (("device",), "3.11"),
-    "device-py313": (("device",), "3.13"),
+    "device-py311": (("device", "eval"), "3.11"),
+    "device-py313": (("device", "eval"), "3.13"),
 }
 BUILD_MACHINE_ONLY = {"tensorflow", "tensorflow-cpu", "tf-keras", "keras", "onnx", "onnx2tf", "torch", "matplotlib"}
 

@@ -38,11 +38,11 @@ class Room:
 
 
 ROOMS = (
-    Room("dev", ("device", "convert", "dev"), follow=False),
+    Room("dev", ("device", "eval", "convert", "dev"), follow=False),
     Room("convert", ("convert",)),
     Room("train", ("convert", "train")),
-    Room("device-py311", ("device",), platforms=(ARM, X86)),
-    Room("device-py313", ("device",), python="3.13", platforms=(ARM, X86), follow=False),
+    Room("device-py311", ("device", "eval"), platforms=(ARM, X86)),
+    Room("device-py313", ("device", "eval"), python="3.13", platforms=(ARM, X86), follow=False),
 )
 
 
