@@ -63,6 +63,7 @@ def recognizer(bundle: Bundle, backend: Backend = "auto", threads: int = 1, live
 
 def _accelerator(bundle: Bundle, backend: Backend, threads: int) -> Choice:
     if bundle.description.encoder_input.dtype == "float32":
-        return Choice(FloatEncoder(bundle.path("encoder"), threads), "the CPU: the encoder is float32", backend == "coral")
+        encoder = FloatEncoder(bundle.path("encoder"), threads)
+        return Choice(encoder, "the CPU: the encoder is float32", backend == "coral")
     compiled = bundle.path("encoder_edgetpu") if bundle.has("encoder_edgetpu") else None
     return choose(backend, bundle.path("encoder"), compiled, threads=threads)

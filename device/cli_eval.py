@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from device import cli_transcribe
+from device.accelerator import Backend
 from models.errors import UserError
 
 TRANSCRIPTS = "transcripts.tsv"  # file<TAB>text, one line a recording
@@ -78,7 +79,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def evaluate(folder: Path, bundle_dir: Path | None, backend: str, threads: int, live: bool,
+def evaluate(folder: Path, bundle_dir: Path | None, backend: Backend, threads: int, live: bool,
              progress: bool) -> dict[str, Any]:
     """Transcribes every recording of `folder` and returns the report that --json prints."""
     from device import assemble, scoring
@@ -131,8 +132,8 @@ def evaluate(folder: Path, bundle_dir: Path | None, backend: str, threads: int, 
 def table(report: dict[str, Any]) -> Iterator[str]:
     """The report for people."""
     yield f"{report['utterances']} recordings, {report['seconds'] / 60:.1f} min, backend {report['backend']}"
-    yield (f"WER {100 * report['wer']:.2f} %  ({report['substitutions']} substitutions, {report['deletions']} deletions, "
-           f"{report['insertions']} insertions in {report['words']} words)")
+    yield (f"WER {100 * report['wer']:.2f} %  ({report['substitutions']} substitutions, "
+           f"{report['deletions']} deletions, {report['insertions']} insertions in {report['words']} words)")
     stages = ", ".join(f"{name} {rtf:.4f}" for name, rtf in report["rtf_by_stage"].items())
     yield f"RTF {report['rtf']:.4f} (CPU seconds for each second of speech: {stages})"
     yield f"peak memory {report['peak_rss_mb']:.0f} MB, loaded in {report['start_seconds']:.2f} s"

@@ -79,7 +79,8 @@ class Decoder:
         self._open = False
 
     @classmethod
-    def of(cls, bundle: Bundle, extra: Iterable[tuple[str, Sequence[int]]] = (), search: Search | None = None) -> Decoder:
+    def of(cls, bundle: Bundle, extra: Iterable[tuple[str, Sequence[int]]] = (),
+           search: Search | None = None) -> Decoder:
         d = bundle.description
         return cls(Lexicon.load(bundle.path("lexicon")), str(bundle.path("language")), len(bundle.tokens()), d.blank,
                    d.boundary, search or d.search, extra)

@@ -17,7 +17,8 @@ def quantize(x: NDArray[np.float32], tensor: Tensor) -> NDArray[np.int8]:
     array([  8,  10, 127], dtype=int8)
     """
     scaled = np.rint(x / np.float32(tensor.scale)) + np.float32(tensor.zero_point)
-    return np.clip(scaled, -128, 127).astype(np.int8)
+    clipped: NDArray[np.int8] = np.clip(scaled, -128, 127).astype(np.int8)
+    return clipped
 
 
 def dequantize(q: NDArray[np.int8], tensor: Tensor) -> NDArray[np.float32]:

@@ -213,7 +213,7 @@ def write(root: str | Path, description: Description, files: Mapping[str, Path])
     except OSError as error:
         if old.exists() and not root.exists():
             old.rename(root)
-        raise BundleError(f"{root}: the bundle could not be written ({error.strerror}); what was there is kept") from None
+        raise BundleError(f"{root}: the bundle could not be written ({error.strerror}); the last one is kept") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
