@@ -91,6 +91,7 @@ class Fanout:
         self._journal, self._sinks, self._trouble = journal, tuple(sinks), trouble
         self._wrong: dict[str, str] = {}
         self._marked = any(sink.marks for sink in self._sinks)
+        self._tell("journal", journal.error)
 
     def put(self, edits: Sequence[Edit]) -> Entry | None:
         """Carry out a segment's edits: at most one deletion, then one insertion. None if there are none."""

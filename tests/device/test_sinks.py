@@ -98,6 +98,15 @@ def test_after_a_restart_only_sinks_that_mark_go_on() -> None:
     assert prints.entries == []
 
 
+def test_a_journal_that_never_worked_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    journal = open_journal(config.Journal(dir=tmp_path / "file"), time.time)
+    told: list[tuple[str, str | None]] = []
+    Fanout(journal, [], lambda name, message: told.append((name, message)))
+    assert [name for name, _ in told] == ["journal"]
+    assert "text is kept in memory only" in str(told[0][1])
+
+
 def test_no_edits_are_no_entry() -> None:
     journal = memory()
     assert Fanout(journal, [], print).put(()) is None

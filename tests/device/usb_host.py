@@ -13,7 +13,7 @@ from typing import Protocol
 from device import layouts
 
 BACKSPACE = 0x2A
-_EVDEV = dict(zip([*range(0x04, 0x39), 0x64], [
+EVDEV = dict(zip([*range(0x04, 0x39), 0x64], [
     30, 48, 46, 32, 18, 33, 34, 35, 23, 36, 37, 38, 50, 49, 24, 25, 16, 19, 31, 20, 22, 47, 17, 45, 21, 44,
     2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 28, 1, 14, 15, 57, 12, 13, 26, 27, 43, 43, 39, 40, 41, 51, 52, 53, 86,
 ], strict=True))  # fmt: skip
@@ -92,7 +92,7 @@ class Xkb:
         held = [code for bit, code in ((layouts.SHIFT, 42), (layouts.ALTGR, 100)) if modifiers & bit]
         for code in held:
             self.lib.xkb_state_update_key(self.state, code + 8, 1)
-        key = _EVDEV[usage] + 8
+        key = EVDEV[usage] + 8
         symbol = self.lib.xkb_state_key_get_one_sym(self.state, key)
         self.lib.xkb_compose_state_feed(self.compose, symbol)
         status = self.lib.xkb_compose_state_get_status(self.compose)
