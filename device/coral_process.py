@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -67,7 +68,10 @@ class CoralStart:
         if chosen is None:
             raise CoralFailed("no TensorFlow Lite interpreter is installed: `pip install coral-dictation[device]`")
         self._deadline_s = deadline_s
-        self._worker = _Worker(model, library, chosen)
+        try:
+            self._worker = _Worker(model, library, chosen)
+        except OSError as error:
+            raise CoralFailed(f"no process can be started for the Coral ({error}); memory or files ran out") from error
         self._late = time.monotonic() + start_s
 
     def poll(self, wait_s: float = 0.0) -> CoralAccelerator | None:
@@ -144,31 +148,20 @@ class _Worker:
     """The child process: a socket for lines, a memory file for tensors, a pipe whose end means leave."""
 
     def __init__(self, model: Path, library: str, package: str) -> None:
-        self._socket, theirs = socket.socketpair()
-        self._memory = os.memfd_create("coral")
-        watched, self._lifeline = os.pipe()
-        root = str(Path(__file__).resolve().parents[1])
-        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        command = [sys.executable, "-m", "device.coral_worker", "--model", str(model), "--library", library]
-        command += ["--interpreter", package, "--control", str(theirs.fileno())]
-        command += ["--memory", str(self._memory), "--lifeline", str(watched)]
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path},
-                pass_fds=(theirs.fileno(), self._memory, watched),
-                start_new_session=True,
-            )
-        finally:
-            theirs.close()
-            os.close(watched)
         self._about = f"{library} with {package}"
         self._pending = b""
         self._answered = False
         self._closed = False
+        with contextlib.ExitStack() as undo:
+            self._memory = os.memfd_create("coral")
+            undo.callback(os.close, self._memory)
+            self._socket, theirs = socket.socketpair()
+            undo.callback(self._socket.close)
+            watched, self._lifeline = os.pipe()
+            undo.callback(os.close, self._lifeline)
+            with theirs, os.fdopen(watched, "rb"):
+                self._process = _child(model, library, package, theirs.fileno(), self._memory, watched)
+            undo.pop_all()
 
     def send(self) -> None:
         try:
@@ -226,6 +219,24 @@ class _Worker:
         return CoralFailed(f"the process that uses the Coral ended with status {status}")
 
 
+def _child(
+    model: Path, library: str, package: str, control: int, memory: int, lifeline: int
+) -> subprocess.Popen[bytes]:
+    options = {"--model": model, "--library": library, "--interpreter": package}
+    inherited = {"--control": control, "--memory": memory, "--lifeline": lifeline}
+    root = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        [sys.executable, "-m", "device.coral_worker", *map(str, chain.from_iterable((options | inherited).items()))],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": path},
+        pass_fds=tuple(inherited.values()),
+        start_new_session=True,
+    )
+
+
 EXPLANATIONS = (
     ("ermission denied", "a file may not be read: look at its owner and mode"),
     ("cannot open shared object", "libedgetpu is not installed: install the package libedgetpu1-std"),
@@ -234,7 +245,10 @@ EXPLANATIONS = (
     ("model identifier", "the model file is no TFLite model"),
     ("newer than this runtime", "libedgetpu is too old for the model: install libedgetpu1-std 16.0"),
     ("unresolved custom op", "the interpreter did not take libedgetpu's delegate for the compiled model"),
-    ("Failed to load delegate", "no Coral, no permission, or another program uses it: see `dictate doctor`"),
+    (
+        "Failed to load delegate",
+        "no Coral, no permission, or another program (the dictation service?) uses it: see `dictate doctor`",
+    ),
 )
 """What libedgetpu and the interpreter say, and what it means."""
 

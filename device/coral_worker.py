@@ -8,6 +8,7 @@ socket and keeps windows and results in an inherited memory file. It loads libed
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import importlib
 import importlib.metadata
@@ -40,6 +41,7 @@ def main() -> int:
     control = socket.socket(fileno=options.control)
     lines = control.makefile("rw", encoding="utf-8", buffering=1)
     _leave_with_parent(options.lifeline)
+    _use_every_core()
     try:
         engine = load(options.model, options.library, options.interpreter)
         buffers = _Buffers(engine.interpreter, options.memory)
@@ -109,6 +111,13 @@ class _Buffers:
         self._interpreter.set_tensor(self._input["index"], self._window)
         self._interpreter.invoke()
         self._result[...] = self._interpreter.get_tensor(self._output["index"])
+
+
+def _use_every_core() -> None:
+    """Undo the pinning inherited from the encoder's thread: loading must not compete with the sentence in progress."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 def _leave_with_parent(lifeline: int) -> None:

@@ -220,6 +220,19 @@ def test_windows_never_wait_for_a_coral_that_is_starting(bench: Bench, monkeypat
     accelerator.close()
 
 
+def test_a_machine_that_can_start_no_process_goes_on_with_the_cpu(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/nonexistent/python")
+    accelerator = FallbackAccelerator(CpuAccelerator(bench.plain), bench.start)
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+    (window,) = windows(1)
+    np.testing.assert_array_equal(accelerator.invoke(window), expected(window))
+    assert accelerator.problem is not None and "no process can be started" in accelerator.problem
+    assert len(list(descriptors.iterdir())) == before
+
+
 def test_an_unplugged_coral_is_used_again_after_it_is_plugged_in(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

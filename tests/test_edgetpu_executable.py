@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -108,33 +109,36 @@ def test_every_truncation_is_refused() -> None:
             executable.read(content[:size])
 
 
-def fuzz(count: int, paths: list[Path]) -> str:
-    command = [sys.executable, str(ROOT / "tests/edgetpu_fuzz.py"), str(count), "1", *map(str, paths)]
+def fuzz(count: int, paths: list[Path]) -> int:
+    """How many altered files were read, each as a model or refused with one line."""
+    command = [sys.executable, str(ROOT / "tests/edgetpu_fuzz.py"), str(count), *map(str, paths)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-2000:]}"
-    return done.stdout
+    altered, refused = re.findall(r"\d+", done.stdout)
+    assert int(refused) > int(altered) / 4  # it did not just alter weights
+    return int(altered)
 
 
 def test_20000_altered_files_give_a_model_or_one_clear_error(tmp_path: Path) -> None:
     alone = replace(RUN, type=packages.STAND_ALONE, parameters=64)
-    variants = [
+    files = [
         compiled_model(),
         compiled_model(PackageSpec(executables=(alone,)), cpu_ops=("SOFTMAX",)),
         compiled_model(PackageSpec(executables=(replace(RUN, parameters=64), CACHED, alone), chips=())),
     ]
-    for number, content in enumerate(variants):
+    for number, content in enumerate(files):
         (tmp_path / f"{number}.tflite").write_bytes(content)
-    assert "20001 altered files" in fuzz(20_001, sorted(tmp_path.iterdir()))
+    assert fuzz(20_000, sorted(tmp_path.iterdir())) >= 20_000
 
 
 def test_altered_source_models_are_predicted_or_refused() -> None:
-    assert "3000 altered files" in fuzz(3_000, sorted((ROOT / "tests/data/edgetpu").glob("*.tflite")))
+    assert fuzz(3_000, sorted((ROOT / "tests/data/edgetpu").glob("*.tflite"))) >= 3_000
 
 
 @needs_truth
 def test_altered_real_compiled_models_give_a_model_or_one_clear_error() -> None:
-    assert "1200 altered files" in fuzz(1_200, sorted(TRUTH.glob("pairs/*_edgetpu.tflite")))
+    assert fuzz(1_500, sorted(TRUTH.glob("pairs/*_edgetpu.tflite"))) >= 1_500
 
 
 @needs_truth
