@@ -1,7 +1,7 @@
 """Sound to log-mel frames, as they come: 16 kHz int16 in, one frame of 80 log-mel values for every 10 ms out.
 
-The arithmetic is that of the acoustic model's own front end (``torch.stft(center=True)``, power, mel filters, natural
-logarithm), so that streaming or reading a file in one piece gives the same frames.
+The arithmetic is that of the acoustic model's own front end (a DFT as two convolutions, power, mel filters, natural
+logarithm), so that streaming or reading a file in one piece gives the same frames as the model's graph.
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ class LogMel:
     A frame is `fft` samples around its centre; frame n is centred on sample n * hop. The signal is reflected at both
     ends, so the first frame needs fft / 2 + 1 samples and the last ones come out of `finish`.
 
-    >>> import numpy as np
     >>> front_end = FrontEnd(sample_rate=16_000, fft=400, hop=160, mels=2)
-    >>> stream = LogMel(front_end, np.hanning(400).astype("f4"), np.ones((201, 2), "f4"))
+    >>> stream = LogMel(front_end, np.ones((402, 400), np.float32), np.ones((201, 2), np.float32))
     >>> stream.accept(np.zeros(1_600, np.int16)).shape, stream.finish().shape
     ((9, 2), (2, 2))
     """
 
-    def __init__(self, front_end: FrontEnd, window: NDArray[np.float32], mel: NDArray[np.float32]) -> None:
-        """`window` is float32 [fft], `mel` float32 [fft // 2 + 1, mels]."""
+    def __init__(self, front_end: FrontEnd, dft: NDArray[np.float32], mel: NDArray[np.float32]) -> None:
+        """`dft` is float32 [2 * bins, fft], the windowed cosines and then the sines; `mel` float32 [bins, mels]."""
         self._front_end = front_end
-        self._window = window.astype(np.float64)
+        self._dft = np.ascontiguousarray(dft.T, np.float32)
         self._mel = np.ascontiguousarray(mel, np.float32)
         self.reset()
 
     @classmethod
     def of(cls, bundle: Bundle) -> LogMel:
         with np.load(bundle.path("front_end")) as arrays:
-            return cls(bundle.description.front_end, arrays["window"], arrays["mel"])
+            return cls(bundle.description.front_end, arrays["dft"], arrays["mel"])
 
     def reset(self) -> None:
         """Forget everything: the next sample is the first of a new utterance."""
@@ -66,13 +65,11 @@ class LogMel:
     def finish(self) -> NDArray[np.float32]:
         """No more samples will come: return the last frames and forget everything."""
         half = self._front_end.fft // 2
-        if self._front_end.center and len(self._last):
-            if not self._opened:
-                self._held = np.pad(self._held, (0, half + 1 - len(self._held)))
-                self._last = self._held
-                self._open(half)
+        if self._opened and self._front_end.center:
             self._held = np.concatenate([self._held, self._last[-2 : -half - 2 : -1]])
-        frames = self._take() if self._opened else self._frames(0)
+        elif len(self._held):  # shorter than half a frame: reflected again and again
+            self._held = np.pad(self._held, half, "reflect" if len(self._held) > 1 else "constant")
+        frames = self._take()
         self.reset()
         return frames
 
@@ -88,10 +85,11 @@ class LogMel:
         count = (len(self._held) - fft) // hop + 1
         if count <= 0:
             return self._frames(0)
-        framed = np.lib.stride_tricks.sliding_window_view(self._held, fft)[: count * hop : hop]
-        # The power spectrum |DFT|^2 [frames, fft / 2 + 1], its energy below each mel filter, and the logarithm of that.
-        spectrum = np.fft.rfft(framed * self._window, axis=1)
-        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-        frames: NDArray[np.float32] = np.log(np.maximum(power @ self._mel, np.float32(self._front_end.log_floor)))
+        framed = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(self._held, fft)[: count * hop : hop])
+        # The spectrum [frames, 2 * bins] as one product, its power [frames, bins], and the energy below each mel filter.
+        spectrum = framed @ self._dft
+        real, imaginary = np.split(spectrum, 2, axis=1)
+        energy = (real * real + imaginary * imaginary) @ self._mel
+        frames: NDArray[np.float32] = np.log(np.maximum(energy, np.float32(self._front_end.log_floor)))
         self._held = self._held[count * hop :].copy()
         return frames

@@ -60,7 +60,7 @@ class Windows:
     def finish(self) -> list[Call]:
         """No more frames will come: return the windows that are left, and start anew."""
         due = []
-        left = self._ahead + self._ahead % self._stride
+        left = -(-self._ahead // self._stride) * self._stride
         while left > 0:
             new = min(left, self.hop)
             self._push(np.full((new + self.right - self._ahead, self._mels), self._silence, np.float32))

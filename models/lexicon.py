@@ -57,7 +57,7 @@ class Lexicon:
             with np.load(io.BytesIO(path.read_bytes())) as arrays:
                 words = tuple(arrays["words"].tobytes().decode().split("\n"))
                 lexicon = cls(words, arrays["ends"], arrays["tokens"], arrays["scores"])
-        except (KeyError, OSError, EOFError) as error:
+        except (KeyError, OSError, EOFError, ValueError) as error:
             raise ValueError(f"{path}: not a lexicon ({error}); build the bundle again") from None
         if not len(words) == len(lexicon.ends) == len(lexicon.scores) or lexicon.ends[-1] != len(lexicon.tokens):
             raise ValueError(f"{path}: its parts do not fit together; build the bundle again")

@@ -1,0 +1,114 @@
+"""The recogniser on real speech: the committed bundle, a sentence of a CC0 recording, whole and in pieces."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from device import assemble
+from device.events import Event, Final, Partial, Segment
+from device.recognizer import Endpointing, Recognizer
+from models.bundle import Bundle
+
+SPEECH = np.load(Path(__file__).parent / "data" / "front_end.npz")["samples"]
+RATE = 16_000
+TRANSCRIPT = "for the twentieth time that evening the two men shook hands"
+
+
+@pytest.fixture(scope="module")
+def opened(bundle: Path) -> Bundle:
+    return Bundle.open(bundle)
+
+
+@pytest.fixture(scope="module")
+def recognizer(opened: Bundle) -> Recognizer:
+    return assemble.recognizer(opened, "cpu").recognizer
+
+
+@pytest.fixture(scope="module")
+def live(opened: Bundle) -> Recognizer:
+    return assemble.recognizer(opened, "cpu", live=True).recognizer
+
+
+def hear(recognizer: Recognizer, samples: np.ndarray, sizes: list[int] | None = None) -> list[Event]:
+    events: list[Event] = []
+    for part in np.split(samples, np.cumsum(sizes or [])):
+        events += recognizer.accept(part)
+    return events + recognizer.finish()
+
+
+def text(events: list[Event]) -> str:
+    return " ".join(e.text for e in events if isinstance(e, Segment))
+
+
+def silence(seconds: float, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 8, round(seconds * RATE)).astype(np.int16)
+
+
+def test_understands_a_real_sentence(recognizer: Recognizer) -> None:
+    events = hear(recognizer, SPEECH)
+    heard = set(text(events).split())
+    spoken = set(TRANSCRIPT.split())
+    assert len(heard & spoken) >= 0.6 * len(spoken), text(events)
+    assert events[-1] == Final(len(SPEECH) / RATE)
+
+
+@settings(max_examples=6, deadline=None)
+@given(sizes=st.lists(st.integers(1, 20_000), max_size=20))
+def test_chunk_sizes_do_not_change_a_word(recognizer: Recognizer, sizes: list[int]) -> None:
+    assert text(hear(recognizer, SPEECH, sizes)) == text(hear(recognizer, SPEECH))
+
+
+def test_silence_and_nothing_are_no_words(recognizer: Recognizer) -> None:
+    assert [type(e) for e in recognizer.finish()] == [Final]
+    for quiet in (np.zeros(3 * RATE, np.int16), silence(3.0), np.zeros(1, np.int16)):
+        assert text(hear(recognizer, quiet)) == ""
+
+
+def test_a_pause_ends_a_segment(recognizer: Recognizer) -> None:
+    events = hear(recognizer, np.concatenate([SPEECH, silence(2.0), SPEECH, silence(1.0)]))
+    segments = [e for e in events if isinstance(e, Segment)]
+    assert len(segments) >= 2
+    lengths = len(SPEECH) / RATE
+    assert any(s.end <= lengths + 0.3 for s in segments) and any(s.start >= lengths + 1.5 for s in segments)
+    assert all(a.end <= b.start for a, b in zip(segments, segments[1:], strict=False))
+
+
+def test_speech_without_a_pause_is_cut_all_the_same(opened: Bundle) -> None:
+    ends = Endpointing(hurry=2.0, limit=3.0)
+    impatient = assemble.recognizer(opened, "cpu", endpointing=ends).recognizer
+    segments = [e for e in hear(impatient, np.tile(SPEECH, 4)) if isinstance(e, Segment)]
+    assert max(s.end - s.start for s in segments) < 8.0
+
+
+def test_the_stable_prefix_never_changes(live: Recognizer) -> None:
+    noisy = (SPEECH * 0.3 + np.random.default_rng(1).normal(0, 150, len(SPEECH))).astype(np.int16)
+    for samples in (SPEECH, noisy):
+        stable, partials = "", 0
+        for event in hear(live, np.concatenate([samples, silence(1.5), samples]), [800] * 60):
+            if isinstance(event, Partial):
+                partials += 1
+                assert event.stable.startswith(stable)
+                stable = event.stable
+            elif isinstance(event, Segment):
+                assert event.text.startswith(stable)
+                stable = ""
+        assert partials > 3
+
+
+def test_live_words_come_while_they_are_spoken(live: Recognizer, recognizer: Recognizer) -> None:
+    half = len(SPEECH) // 2
+    early = live.accept(SPEECH[:half])
+    words = [e for e in early if isinstance(e, Partial)]
+    assert words and words[-1].stable + words[-1].tail
+    live.finish()
+
+
+def test_an_utterance_does_not_depend_on_the_one_before(recognizer: Recognizer) -> None:
+    first = hear(recognizer, SPEECH)
+    hear(recognizer, silence(2.0))
+    recognizer.accept(SPEECH[: len(SPEECH) // 2])
+    recognizer.reset()
+    assert hear(recognizer, SPEECH) == first
