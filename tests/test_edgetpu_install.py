@@ -115,7 +115,7 @@ def test_the_pinned_release_is_installed_once_and_found(tmp_path: Path) -> None:
 def refused(lock: Lock, cache: Path) -> str:
     with pytest.raises(InstallError) as error:
         install.install(lock, cache)
-    assert not cache.exists() or list(cache.iterdir()) == []
+    assert not cache.exists()
     assert install.installed(cache) is None
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -179,7 +179,7 @@ def test_an_interrupted_installation_leaves_nothing_that_is_taken_for_a_compiler
         assert process.wait(timeout=30) != 0
         assert install.installed(cache) is None
         if how is signal.SIGINT:
-            assert list(cache.iterdir()) == []
+            assert not cache.exists()
         served.sends, served.stalls = None, False
         assert install.install(lock, cache)
         assert [path.name for path in cache.iterdir()] == [f"edgetpu_compiler-{VERSION}"]

@@ -17,7 +17,7 @@ import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -114,8 +114,12 @@ def _scratch(cache: Path) -> Iterator[Path]:
         directory = tempfile.TemporaryDirectory(prefix=PARTIAL, dir=cache)
     except OSError as error:
         raise InstallError(f"{cache} cannot be written ({error.strerror}): set XDG_CACHE_HOME") from error
-    with directory as path:
-        yield Path(path)
+    try:
+        with directory as path:
+            yield Path(path)
+    finally:
+        with suppress(OSError):  # nothing installed: leave no empty folder either
+            cache.rmdir()
 
 
 def _download(url: str, file: BinaryIO) -> str:
