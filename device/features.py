@@ -86,7 +86,7 @@ class LogMel:
         if count <= 0:
             return self._frames(0)
         framed = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(self._held, fft)[: count * hop : hop])
-        # The spectrum [frames, 2 * bins] as one product, its power [frames, bins], and the energy below each mel filter.
+        # The spectrum [frames, 2 * bins] as one product, its power [frames, bins], the energy below each mel filter.
         spectrum = framed @ self._dft
         real, imaginary = np.split(spectrum, 2, axis=1)
         energy = (real * real + imaginary * imaginary) @ self._mel

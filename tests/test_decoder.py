@@ -133,5 +133,5 @@ def test_a_lexicon_survives_its_file(tmp_path: Path) -> None:
 def test_another_file_is_no_lexicon(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "not-a-lexicon.npz"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="not a lexicon|do not fit"):
+    with pytest.raises(ValueError, match=r"not a lexicon|do not fit"):
         Lexicon.load(path)

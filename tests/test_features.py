@@ -1,4 +1,4 @@
-"""The streaming front end against the acoustic model's own, run in ONNX Runtime (tests/data/front_end.py made the file)."""
+"""The streaming front end against the acoustic model's own in ONNX Runtime (tests/data/front_end.py made the file)."""
 
 from pathlib import Path
 

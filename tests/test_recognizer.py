@@ -1,5 +1,6 @@
 """The recogniser on real speech: the committed bundle, a sentence of a CC0 recording, whole and in pieces."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_a_pause_ends_a_segment(recognizer: Recognizer) -> None:
     assert len(segments) >= 2
     lengths = len(SPEECH) / RATE
     assert any(s.end <= lengths + 0.3 for s in segments) and any(s.start >= lengths + 1.5 for s in segments)
-    assert all(a.end <= b.start for a, b in zip(segments, segments[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(segments))
 
 
 def test_speech_without_a_pause_is_cut_all_the_same(opened: Bundle) -> None:

@@ -107,11 +107,12 @@ def head(module: network.Head, frames: int, path: Path) -> None:
     scale = g.constant("attention_scale", np.array(each**-0.5, np.float32))
     split, join = shape("split_heads", 1, frames, network.HEADS, each), shape("join_heads", 1, frames, width)
     x = g.op("Transpose", "frames", "hidden", perm=[0, 2, 1])
-    for index, m in enumerate(module.layers):
+    for index, m in enumerate(module.attention()):
         p = f"layer{index}"
         y = norm(f"{p}.norm1", x, m.norm1_weight, m.norm1_bias)
         parts = []
-        for role, weight, bias in zip("qkv", m.qkv_weight.chunk(3, -1), m.qkv_bias.chunk(3, -1), strict=True):
+        thirds = zip("qkv", m.qkv_weight.chunk(3, -1), m.qkv_bias.chunk(3, -1), strict=True)
+        for role, weight, bias in thirds:
             flat = g.op("Reshape", f"{p}.{role}.split", dense(f"{p}.{role}", y, weight, bias), split)
             perm = [0, 2, 3, 1] if role == "k" else [0, 2, 1, 3]
             parts.append(g.op("Transpose", f"{p}.{role}.heads", flat, perm=perm))

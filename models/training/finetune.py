@@ -118,7 +118,7 @@ def train(encoder: network.Encoder, head: network.Head, corpus: speech.Corpus, r
         mel, target, weight = draw(corpus, recipe, random)
         loss = divergence(target, head(encoder(mel)), weight)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], recipe.gradient_norm)
         optimiser.step()
         recent.append(loss.item())

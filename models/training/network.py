@@ -95,7 +95,8 @@ class Block(nn.Module):
         y = q["swish"](y * quantized_sigmoid(y))
         z = q["squeeze"](self.squeeze(q["pool"](y.mean(2, keepdim=True))))
         z = q["excite"](self.excite(q["squeeze_swish"](z * quantized_sigmoid(z))))
-        return q["sum"](q["gated"](y * quantized_sigmoid(z)) + x)
+        total: Tensor = q["sum"](q["gated"](y * quantized_sigmoid(z)) + x)
+        return total
 
 
 class Encoder(nn.Module):
@@ -112,10 +113,27 @@ class Encoder(nn.Module):
     def forward(self, log_mel: Tensor) -> Tensor:
         q = self.ranges
         y = q["stem"](self.stem(q["log_mel"](log_mel)))
-        y = q["gelu"](y * quantized_sigmoid(q["slope"](GELU_SLOPE * y)))
+        x: Tensor = q["gelu"](y * quantized_sigmoid(q["slope"](GELU_SLOPE * y)))
         for block in self.blocks:
-            y = block(y)
-        return y
+            x = block(x)
+        return x
+
+
+class Attention(nn.Module):
+    """The weights of one attention block; matrices are [in, out]."""
+
+    qkv_weight: nn.Parameter
+    qkv_bias: nn.Parameter
+    out_weight: nn.Parameter
+    out_bias: nn.Parameter
+    up_weight: nn.Parameter
+    up_bias: nn.Parameter
+    down_weight: nn.Parameter
+    down_bias: nn.Parameter
+    norm1_weight: nn.Parameter
+    norm1_bias: nn.Parameter
+    norm2_weight: nn.Parameter
+    norm2_bias: nn.Parameter
 
 
 class Head(nn.Module):
@@ -128,9 +146,9 @@ class Head(nn.Module):
             return nn.Parameter(next(t for name, t in tensors.items() if name.endswith(suffix)).clone())
 
         matrices = sorted((n for n in tensors if n.startswith("onnx::MatMul")), key=lambda n: int(n.split("_")[-1]))
-        self.layers = nn.ModuleList()
+        layers = []
         for index in range(len(matrices) // 4):
-            layer, prefix = nn.Module(), f"attn_layers.{index}."
+            layer, prefix = Attention(), f"attn_layers.{index}."
             for role, name in zip(("qkv", "out", "up", "down"), matrices[4 * index : 4 * index + 4], strict=True):
                 layer.register_parameter(f"{role}_weight", nn.Parameter(tensors[name].clone()))
             for role, suffix in (("qkv", "attn.in_proj_bias"), ("out", "attn.out_proj.bias"), ("up", "ff.0.bias"),
@@ -138,14 +156,19 @@ class Head(nn.Module):
                 layer.register_parameter(f"{role}_bias", named(prefix + suffix))
             for role in ("norm1", "norm2"):
                 layer.register_parameter(f"{role}_weight", named(f"{prefix}{role}.weight"))
-            self.layers.append(layer)
+            layers.append(layer)
+        self.layers = nn.ModuleList(layers)
         self.proj_weight = nn.Parameter(named("model.proj.weight")[:, :, 0].T.contiguous())
         self.proj_bias = named("model.proj.bias")
+
+    def attention(self) -> Iterator[Attention]:
+        """The attention blocks, in order."""
+        return (layer for layer in self.layers if isinstance(layer, Attention))
 
     def forward(self, hidden: Tensor) -> Tensor:
         x = hidden.transpose(1, 2)
         batch, time, width = x.shape
-        for m in self.layers:
+        for m in self.attention():
             y = F.layer_norm(x, (width,), m.norm1_weight, m.norm1_bias) @ m.qkv_weight + m.qkv_bias
             q, k, v = (p.view(batch, time, HEADS, width // HEADS).transpose(1, 2) for p in y.chunk(3, -1))
             y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, time, width)
