@@ -36,12 +36,17 @@ class Outcome:
 
 
 def outcomes(root: Path) -> Iterator[Outcome]:
-    """Predict every labelled model below `root`."""
+    """How well the prediction of every labelled model below `root` agrees."""
+    return (_compare(name, labels, prediction) for name, labels, prediction in predictions(root))
+
+
+def predictions(root: Path) -> Iterator[tuple[str, list[dict[str, Any]], Prediction]]:
+    """Name, labels and prediction of every labelled model below `root`."""
     for record in json.loads((root / "pairs.json").read_text()):
         model = (root / "pairs" / f"{record['file']}.tflite").read_bytes()
-        yield _compare(f"pair {record['file']}", record["ops"], mapping.predict(model))
+        yield f"pair {record['file']}", record["ops"], mapping.predict(model)
     for record in json.loads((root / "records.json").read_text()):
-        yield _compare(f"record {record['id']}", record["ops"], mapping.predict_graph(rebuild(record["ops"])))
+        yield f"record {record['id']}", record["ops"], mapping.predict_graph(rebuild(record["ops"]))
 
 
 def figures(root: Path) -> Iterator[tuple[str, Estimate, int]]:

@@ -317,6 +317,22 @@ def test_agreement_with_googles_compiler_is_above_99_percent() -> None:
     assert agree in (Path(__file__).parents[1] / "docs" / "edge-tpu.md").read_text()
 
 
+def test_forms_that_no_compiled_file_shows_are_noted() -> None:
+    notes = {op.op: op.unseen for op in load("separable_block").ops if op.unseen}
+    assert set(notes) == {"MUL", "MEAN", "DEPTHWISE_CONV_2D"}
+    assert "broadcast" in notes["MUL"] and "dilation" in notes["DEPTHWISE_CONV_2D"]
+    assert verdict(op("TANH", [ROW], ROW)).unseen == "TANH itself"
+    scalar = tensor((), constant=True, data=b"\1")
+    assert "without dimensions" in verdict(op("MUL", [ROW, scalar], ROW)).unseen
+
+
+@needs_truth
+def test_nothing_that_was_seen_mapped_is_called_unseen() -> None:
+    for name, labels, prediction in edgetpu_agreement.predictions(TRUTH):
+        for label, found in zip(labels, prediction.ops, strict=True):
+            assert not (label["mapped"] and found.unseen), (name, str(found), found.unseen)
+
+
 @needs_truth
 def test_every_estimate_of_a_pair_holds_the_compilers_figure() -> None:
     outside = [name for name, e, actual in edgetpu_agreement.figures(TRUTH) if not e.low <= actual <= e.high]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from convert.edgetpu import checks, rules
+from convert.edgetpu import checks, evidence, rules
 from convert.edgetpu import graph as tflite
 from convert.edgetpu.budget import Budget, estimate
 from convert.edgetpu.graph import Graph, Op
@@ -22,7 +22,8 @@ class AlreadyCompiled(ValueError):
 class OpVerdict:
     """Whether one op runs on the Edge TPU; `rule`, `reason`, `advice` and `source` are empty where it does.
 
-    `status` is what the compiler's log is expected to say. `inputs` and `outputs` are tensor names.
+    `status` is what the compiler's log is expected to say. `inputs` and `outputs` are tensor names. `unseen` names
+    what about a mapped op no compiled file shows, so that only the documented table speaks for it.
     """
 
     index: int
@@ -36,6 +37,7 @@ class OpVerdict:
     source: str = ""
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    unseen: str = ""
 
     def __str__(self) -> str:
         where = f"op {self.index} {self.op} v{self.version} (-> {', '.join(self.outputs)})"
@@ -234,6 +236,7 @@ def _verdict(op: Op, finding: _Finding | None) -> OpVerdict:
     inputs = tuple(tensor.name for tensor in op.present)
     outputs = tuple(tensor.name for tensor in op.outputs)
     if finding is None:
-        return OpVerdict(op.index, op.name, op.version, True, rules.MAPPED, inputs=inputs, outputs=outputs)
+        mapped = OpVerdict(op.index, op.name, op.version, True, rules.MAPPED, inputs=inputs, outputs=outputs)
+        return replace(mapped, unseen=evidence.note(op))
     said = (finding.status, finding.rule, finding.reason, finding.advice, finding.source)
     return OpVerdict(op.index, op.name, op.version, False, *said, inputs, outputs)

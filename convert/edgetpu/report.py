@@ -53,6 +53,7 @@ def prediction_text(prediction: Prediction) -> Iterator[str]:
         yield str(verdict)
         yield f"    {verdict.advice} ({verdict.source})"
     yield f"{prediction.mapped} of {len(prediction.ops)} operators run on the Edge TPU."
+    yield from _unseen_text(prediction)
     if not prediction.mapped:
         return
     budget = prediction.budget
@@ -66,6 +67,15 @@ def prediction_text(prediction: Prediction) -> Iterator[str]:
     yield f"{budget.macs / 1e6:,.1f} million multiply-accumulates a call"
     for warning in budget.warnings:
         yield f"warning: {warning}"
+
+
+def _unseen_text(prediction: Prediction) -> Iterator[str]:
+    found: dict[tuple[str, str], list[int]] = {}
+    for verdict in prediction.ops:
+        if verdict.unseen:
+            found.setdefault((verdict.op, verdict.unseen), []).append(verdict.index)
+    for (op, unseen), indices in found.items():
+        yield f"Only the documented table says so, no compiled file: {len(indices)} {op} with {unseen}"
 
 
 def compiled_object(model: CompiledModel) -> dict[str, Any]:
