@@ -15,6 +15,7 @@ COMMANDS = {
     "config": "device.cli_config",
     "journal": "device.cli_journal",
     "words": "device.cli_words",
+    "doctor": "device.cli_doctor",
     "run": "device.cli_run",
     "power": "device.cli_power",
     "lights": "device.cli_lights",

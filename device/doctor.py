@@ -35,7 +35,7 @@ class Check:
     advice: str = ""
 
     def __str__(self) -> str:
-        advice = f"\n        -> {self.advice}" if self.advice else ""
+        advice = f"\n          -> {self.advice}" if self.advice else ""
         return f"{self.state.value:5} {self.name}: {self.detail}{advice}"
 
 

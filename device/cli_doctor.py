@@ -1,0 +1,61 @@
+"""`dictate doctor`: look at everything that dictation needs, and say what to do where something is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from device import cli_config, doctor
+from device.config import Config
+from device.doctor import Check, State
+from models.bundle import Bundle, BundleError
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `dictate doctor`."""
+    parser = subparsers.add_parser("doctor", help="look at everything, say what is wrong and what to do")
+    cli_config.add_options(parser)
+    parser.add_argument("--bundle", type=Path, help="bundle directory (default: bundle.dir of the configuration)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=_run)
+
+
+def coral(settings: Config) -> list[Check]:
+    """The Coral's chain for the configured bundle; a bundle that cannot be opened is a fault of its own."""
+    try:
+        bundle = Bundle.open(settings.bundle.dir, verify=False)
+    except BundleError as error:
+        broken = Check("bundle", State.BAD, *str(error).partition("; ")[::2])
+        chain = doctor.coral_checks(settings.recognizer.backend, None)
+        return [broken if check.name == broken.name else check for check in chain]
+    compiled = bundle.path("encoder_edgetpu") if bundle.has("encoder_edgetpu") else None
+    return doctor.coral_checks(settings.recognizer.backend, compiled)
+
+
+GROUPS: dict[str, Callable[[Config], list[Check]]] = {"Coral": coral}
+"""What is looked at, group by group; a group that fails to look is no reason to leave out the next."""
+
+
+def look(settings: Config) -> Iterator[tuple[str, list[Check]]]:
+    for title, checks in GROUPS.items():
+        try:
+            yield title, checks(settings)
+        except Exception as error:
+            yield title, [Check(title, State.BAD, f"could not be looked at: {type(error).__name__}: {error}")]
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.bundle:
+        args.set = [*args.set, f"bundle.dir={args.bundle}"]
+    found = dict(look(cli_config.load_from(args).config))
+    if args.json:
+        rows = {title: [asdict(c) | {"state": c.state.value} for c in checks] for title, checks in found.items()}
+        print(json.dumps(rows, indent=2))
+    else:
+        for title, checks in found.items():
+            print(f"{title}:", *checks, sep="\n  ")
+    return int(any(check.state is State.BAD for checks in found.values() for check in checks))
