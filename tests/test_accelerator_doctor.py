@@ -13,7 +13,9 @@ from device.doctor import Check
 
 
 def options(tmp_path: Path, *more: str) -> list[str]:
-    return ["doctor", "--config", str(tmp_path / "absent.toml"), "--bundle", str(tmp_path / "bundle"), *more]
+    config = tmp_path / "dictate.toml"
+    config.touch()
+    return ["doctor", "--config", str(config), "--bundle", str(tmp_path / "bundle"), *more]
 
 
 def test_a_missing_bundle_is_a_fault_with_the_next_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
