@@ -61,7 +61,7 @@ class Journal:
         self.error: str | None = None
         self._files, self._clock, self._boot = files, clock, boot
         self._recent: deque[Entry] = deque(maxlen=memory)
-        self._backlog: deque[Line] = deque(maxlen=2 * memory + 2)
+        self._backlog: deque[bytes] = deque(maxlen=2 * memory + 2)
         self._next = 1
         self._lock = threading.Lock()
         if files is not None:
@@ -114,7 +114,7 @@ class Journal:
     def _write(self, line: Line, sync: bool) -> None:
         if self._files is None:
             return
-        self._backlog.append(line)
+        self._backlog.append(encode(line))
         self._flush(sync)
 
     def _flush(self, sync: bool) -> None:
@@ -122,7 +122,7 @@ class Journal:
         if not self._backlog:
             return
         try:
-            self._files.append(b"".join(map(encode, self._backlog)), sync or self.error is not None)
+            self._files.append(b"".join(self._backlog), sync or self.error is not None)
         except OSError as error:
             self.error = f"journal: {error.strerror or error}: free space in {self._files.folder}"
             return

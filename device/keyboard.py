@@ -11,22 +11,21 @@ Rules:
   each took; characters that were dropped need none. When a deletion itself was dropped, what came before it
   is no longer touched.
 - A key that went down is let go, as soon as the computer listens again; and all keys are, to begin with.
+- Caps Lock, where the computer says that it is on, is switched off before an edit is typed.
 
 Nothing here is a thread: `step` does what is due, and `run` calls it until `close`.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from device import hid, layouts
+from device.hidport import Port, cause
 from device.journal import Entry, State
 
 RETRY_S = 0.05
@@ -42,45 +41,17 @@ SCREEN = 10_000
 """Characters that can be taken back."""
 
 
-class Port:
-    """Where reports go: /dev/hidg0, or a named pipe that stands in for it.
-
-    It is opened when needed and never blocks.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._fd = -1
-
-    def write(self, report: bytes) -> None:
-        """Hand over one report, or raise OSError: EAGAIN (the last is unread), ESHUTDOWN (unplugged)."""
-        try:
-            if self._fd < 0:
-                self._fd = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            if os.write(self._fd, report) != len(report):
-                raise OSError(errno.EIO, "report cut short")
-        except BlockingIOError:
-            raise
-        except OSError:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Close it; the next write opens it again."""
-        if self._fd >= 0:
-            with suppress(OSError):
-                os.close(self._fd)
-        self._fd = -1
-
-
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A character as typed: its reports, and what they do to the screen once all are sent."""
+    """Some key presses, and what they do to the screen once all are sent."""
 
     reports: tuple[bytes, ...]
     begins: bool = False
-    """The first unit of a character of the text (of which a substitute may have several, or none)."""
+    """They begin a character of the text; a substitute may have several units, or none."""
+    types: bool = False
+    """They put a character on the screen."""
     erases: bool = False
+    """They take one back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +165,8 @@ class Keyboard:
     def _take(self) -> bool:
         """Begin the next edit that has something to type. False if none waits."""
         while self._waiting:
-            self._head = self._waiting.popleft()
+            self._head = self._waiting[0]
+            self._waiting.popleft()
             entry = self._head.entry
             if self._head.refused:
                 self._head = None
@@ -202,6 +174,8 @@ class Keyboard:
                 continue
             self._mark(entry.id, "typing")
             self._begun = 0
+            if self._port.caps_lock():
+                self._units.append(_Unit((hid.report(layouts.CAPS_LOCK), hid.RELEASE)))
             self._units.extend(self._plan(entry))
             self._skip_silent()
             if self._units:
@@ -217,7 +191,7 @@ class Keyboard:
             begins = True
             for typed in hid.spell(char, self._keys):
                 reports = [(hid.report(stroke), hid.RELEASE) for stroke in self._keys[typed]]
-                yield _Unit(tuple(r for pair in reports for r in pair), begins)
+                yield _Unit(tuple(r for pair in reports for r in pair), begins, types=True)
                 begins = False
             if begins:
                 yield _Unit((), begins)
@@ -228,7 +202,7 @@ class Keyboard:
         if unit.begins:
             self._screen.append(0)
             self._begun += 1
-        if unit.reports and not unit.erases:
+        if unit.types:
             self._screen[-1] += 1
 
     def _skip_silent(self) -> None:
@@ -251,7 +225,7 @@ class Keyboard:
             self._blocked = now
         if now - self._blocked >= GRACE_S and not self._told:
             self._told = True
-            self._trouble(f"{self._port.path}: {_cause(error)}")
+            self._trouble(f"{self._port.path}: {cause(error)}")
         if self._head is not None and now - max(self._blocked, self._head.since) >= self._patience:
             self._give_up()
         while self._waiting and now - max(self._blocked, self._waiting[0].since) >= self._patience:
@@ -275,17 +249,3 @@ class Keyboard:
             self._screen.clear()
         self._screen.extend([0] * len(entry.text))
         self._mark(entry.id, "dropped")
-
-
-def _cause(error: OSError) -> str:
-    match error.errno:
-        case errno.EAGAIN:
-            return "the computer takes no keys; is it asleep?"
-        case errno.ESHUTDOWN | errno.ENXIO | errno.EPIPE | errno.ENODEV:
-            return "no computer is connected; plug the USB-C port into one"
-        case errno.ENOENT:
-            return "missing; start dictate-keyboard.service"
-        case errno.EACCES | errno.EPERM:
-            return "not permitted; give the user the device's group"
-        case _:
-            return error.strerror or str(error)

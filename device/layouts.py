@@ -63,6 +63,8 @@ ALWAYS = {"\n": Stroke(0x28), "\t": Stroke(0x2B), " ": Stroke(0x2C)}
 
 BACKSPACE = Stroke(0x2A)
 
+CAPS_LOCK = Stroke(0x39)
+
 LAYOUTS: Mapping[str, Layout] = {
     "us": Layout(
         plain=("`1234567890-=", "qwertyuiop[]", "asdfghjkl;'\\", NONE + "zxcvbnm,./"),

@@ -19,8 +19,9 @@ from typing import Protocol, TextIO
 
 from device import config, layouts
 from device.edits import Delete, Edit
+from device.hidport import Port
 from device.journal import Entry, Journal
-from device.keyboard import Keyboard, Port
+from device.keyboard import Keyboard
 
 POLL_S = 0.01
 """How often a closing keyboard is looked at."""

@@ -20,14 +20,16 @@ import pytest
 from usb_host import EVDEV, Xkb
 
 from device import layouts
+from device.hidport import Port
 from device.journal import Journal
-from device.keyboard import Keyboard, Port
+from device.keyboard import Keyboard
 
 SCRIPT = Path(__file__).parents[2] / "provisioning" / "keyboard-gadget"
 UDC = Path("/sys/class/udc/dummy_udc.0")
 GADGET = Path("/sys/kernel/config/usb_gadget/dictate")
 HIDG = Path("/dev/hidg0")
 EVIOCGRAB = 0x40044590
+EV_LED, LED_CAPSL, KEY_CAPSLOCK = 0x11, 1, 58
 EVENT = struct.Struct("llHHi")
 PATIENCE_S = 2.0
 
@@ -76,6 +78,7 @@ class Desktop:
         self.fd = os.open(device, os.O_RDONLY | os.O_NONBLOCK)
         fcntl.ioctl(self.fd, EVIOCGRAB, 1)
         self.screen, self.held = "", 0
+        self.presses: list[int] = []
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._read)
         self.thread.start()
@@ -92,6 +95,10 @@ class Desktop:
                 return
             for _, _, kind, code, value in EVENT.iter_unpack(events):
                 if kind != 1:
+                    continue
+                if value == 1:
+                    self.presses.append(code)
+                if code == KEY_CAPSLOCK:
                     continue
                 if code in bits:
                     self.held = self.held | bits[code] if value else self.held & ~bits[code]
@@ -160,6 +167,23 @@ def test_a_desktop_reads_what_was_written(layout: str, connected: None) -> None:
     desktop.close()
     assert typist.states() == ["typed", "typed"]
     assert typist.troubles == []
+
+
+def test_caps_lock_on_the_desktop_is_switched_off(connected: None) -> None:
+    desktop, typist = Desktop("us"), Typist()
+    until(lambda: typist.keyboard.idle and HIDG.exists())
+    typist.put("a")
+    until(lambda: desktop.screen == "a")
+    with Path(input_device() or "").open("wb", buffering=0) as lamps:
+        lamps.write(EVENT.pack(0, 0, EV_LED, LED_CAPSL, 1) + EVENT.pack(0, 0, 0, 0, 0))
+    time.sleep(0.5)
+    typist.put("b")
+    until(lambda: desktop.screen == "ab")
+    typist.put("c")
+    until(lambda: desktop.screen == "abc")
+    typist.close()
+    desktop.close()
+    assert desktop.presses.count(KEY_CAPSLOCK) == 1
 
 
 def test_a_computer_that_stops_listening_holds_nothing_up(connected: None) -> None:

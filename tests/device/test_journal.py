@@ -76,7 +76,7 @@ def test_entries_and_marks_survive_reopening(tmp_path: Path) -> None:
     assert again.error is None
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 20), st.floats(0, 1), st.binary(max_size=40) | st.just(b"\0" * 4096))
 def test_a_torn_end_is_cut_off_and_writing_goes_on(
     tmp_path_factory: pytest.TempPathFactory, count: int, where: float, garbage: bytes

@@ -15,8 +15,9 @@ from usb_host import Host, Reader, Table, Xkb
 
 from device import hid, layouts
 from device.edits import Delete, Insert, apply
+from device.hidport import Port
 from device.journal import Entry
-from device.keyboard import GRACE_S, Keyboard, Port
+from device.keyboard import GRACE_S, Keyboard
 
 NAMES = sorted(layouts.LAYOUTS)
 KEYS = {name: layouts.strokes(layouts.LAYOUTS[name]) for name in NAMES}
@@ -26,7 +27,14 @@ TYPABLE = {name: "".join(sorted(KEYS[name])) for name in NAMES}
 class Bench:
     """A keyboard on a named pipe, a computer at its other end, and a clock that only moves when told."""
 
-    def __init__(self, folder: Path, layout: str = "us", reader: Reader | None = None, **kwargs: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        layout: str = "us",
+        reader: Reader | None = None,
+        port: type[Port] = Port,
+        **kwargs: float,
+    ) -> None:
         self.path = folder / "hidg0"
         if not self.path.exists():
             os.mkfifo(self.path)
@@ -38,7 +46,7 @@ class Bench:
         self.plug_in()
         options = {"rate": 50.0, "queue": 100, "patience_s": 10.0} | kwargs
         self.keyboard = Keyboard(
-            Port(self.path),
+            port(self.path),
             KEYS[layout],
             rate=options["rate"],
             queue=int(options["queue"]),
@@ -118,7 +126,7 @@ def test_libxkbcommon_reads_every_character_of_a_layout(name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_edits_make_the_document_on_the_screen(name: str, data: st.DataObject, tmp_path: Path) -> None:
     bench = Bench(tmp_path, name)
@@ -136,7 +144,7 @@ def test_any_edits_make_the_document_on_the_screen(name: str, data: st.DataObjec
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=st.text(max_size=20), kept=st.text(st.sampled_from("ab…ß—\u200b€"), max_size=8))
 @example(said="…ﬁ€漢🙂", kept="…")
 def test_deleting_takes_back_substitutes_whole(name: str, said: str, kept: str, tmp_path: Path) -> None:
@@ -182,7 +190,7 @@ def test_every_substitute_ends_in_ascii() -> None:
 
 
 @given(rate=st.floats(1, 500), text=st.text(st.sampled_from("abc"), min_size=1, max_size=30))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_keys_are_not_sent_faster_than_the_rate(tmp_path: Path, rate: float, text: str) -> None:
     bench = Bench(tmp_path, rate=rate)
     bench.keyboard.step()
@@ -313,6 +321,34 @@ def test_a_missing_device_says_what_to_start(tmp_path: Path) -> None:
     assert bench.screen == "a"
 
 
+class Lit(Port):
+    """A port whose computer has lit the Caps Lock lamp, and says so once."""
+
+    lit = True
+
+    def caps_lock(self) -> bool:
+        was, self.lit = self.lit, False
+        return was
+
+
+def test_caps_lock_is_switched_off_before_typing(tmp_path: Path) -> None:
+    class Locking(Table):
+        caps = True
+
+        def press(self, usage: int, modifiers: int) -> str:
+            if usage == 0x39:
+                self.caps = not self.caps
+                return ""
+            text = super().press(usage, modifiers)
+            return text.swapcase() if self.caps else text
+
+    bench = Bench(tmp_path, reader=Locking("us"), port=Lit)
+    bench.put("Hello")
+    bench.put(", World", delete=2)
+    bench.work()
+    assert bench.screen == "Hel, World"
+
+
 class Shut(Port):
     """A gadget whose computer is gone: what a driver was seen to answer (shared/facts/virtual-pi.md, 6)."""
 
@@ -321,21 +357,10 @@ class Shut(Port):
 
 
 def test_eshutdown_is_waited_out_and_finishing_marks_the_rest(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    keyboard = Keyboard(
-        Shut(bench.path),
-        KEYS["us"],
-        rate=50.0,
-        queue=10,
-        patience_s=5.0,
-        clock=lambda: bench.now,
-        mark=lambda id, state: bench.marks.append((id, state)),
-        trouble=bench.troubles.append,
-    )
-    bench.keyboard = keyboard
+    bench = Bench(tmp_path, port=Shut, patience_s=5.0)
     bench.put("a")
     bench.work(seconds=1.0)
     assert "no computer is connected" in str(bench.troubles[0])
     bench.put("b")
-    keyboard.finish()
+    bench.keyboard.finish()
     assert [bench.state(1), bench.state(2)] == ["dropped", "dropped"]

@@ -27,7 +27,7 @@ def letters(word: str) -> list[str]:
     return list(word)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(WRITTEN, st.text("abc '", max_size=8)), max_size=5))
 def test_what_is_added_is_there_and_what_is_removed_is_not(
     tmp_path_factory: pytest.TempPathFactory, wanted: list[tuple[str, str]]

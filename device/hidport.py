@@ -1,0 +1,76 @@
+"""The file to which key reports go: /dev/hidg0 (kernel: Documentation/usb/gadget_hid.rst), or a named pipe.
+
+>>> Port(Path("/nonexistent/hidg0")).write(bytes(8))
+Traceback (most recent call last):
+FileNotFoundError: [Errno 2] No such file or directory: '/nonexistent/hidg0'
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+CAPS_LOCK_LED = 0x02
+"""Bit of the output report (HID 1.11, appendix B.1)."""
+
+
+class Port:
+    """Where reports go: /dev/hidg0, or a named pipe that stands in for it.
+
+    It is opened when needed and never blocks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+        self._leds = 0
+
+    def write(self, report: bytes) -> None:
+        """Hand over one report, or raise OSError: EAGAIN (the last is unread), ESHUTDOWN (unplugged)."""
+        try:
+            if self._fd < 0:
+                way = os.O_RDWR if self.path.is_char_device() else os.O_WRONLY
+                self._fd = os.open(self.path, way | os.O_NONBLOCK | os.O_CLOEXEC)
+            if os.write(self._fd, report) != len(report):
+                raise OSError(errno.EIO, "report cut short")
+        except BlockingIOError:
+            raise
+        except OSError:
+            self.close()
+            raise
+
+    def caps_lock(self) -> bool:
+        """Whether the computer has said since the last call that Caps Lock is on, by the keyboard's lamps.
+
+        It is told only once, so that a computer that never says otherwise is not switched to and fro.
+        """
+        with suppress(OSError):  # EAGAIN: nothing new; EBADF: a pipe, or not open
+            while report := os.read(self._fd, 8):
+                self._leds = report[-1]
+        on = bool(self._leds & CAPS_LOCK_LED)
+        self._leds &= ~CAPS_LOCK_LED
+        return on
+
+    def close(self) -> None:
+        """Close it; the next write opens it again."""
+        if self._fd >= 0:
+            with suppress(OSError):
+                os.close(self._fd)
+        self._fd = -1
+
+
+def cause(error: OSError) -> str:
+    """Why the computer takes nothing, and what to do about it."""
+    match error.errno:
+        case errno.EAGAIN:
+            return "the computer takes no keys; is it asleep?"
+        case errno.ESHUTDOWN | errno.ENXIO | errno.EPIPE | errno.ENODEV:
+            return "no computer is connected; plug the USB-C port into one"
+        case errno.ENOENT:
+            return "missing; start dictate-keyboard.service"
+        case errno.EACCES | errno.EPERM:
+            return "not permitted; give the user the device's group"
+        case _:
+            return error.strerror or str(error)
