@@ -32,7 +32,7 @@ RETRY_S = 0.05
 """Pause between tries while the computer takes nothing."""
 
 IDLE_RETRY_S = 0.25
-"""The same while only a key is to be let go."""
+"""The same while there is nothing to type."""
 
 GRACE_S = 0.5
 """A shorter refusal is part of ordinary typing and not reported."""
@@ -92,7 +92,7 @@ class Keyboard:
         self._head: _Waiting | None = None
         self._units: deque[_Unit] = deque()
         self._sent = 0
-        self._down = True  # for all we know: a crash may have left one
+        self._release_due = True  # for all we know: a crash may have left one
         self._screen: deque[int] = deque(maxlen=SCREEN)
         self._begun = 0
         self._blocked: float | None = None
@@ -119,7 +119,7 @@ class Keyboard:
         now = self._clock()
         if now < self._due:
             return self._due - now
-        if self._head is None and not self._down and not self._take():
+        if self._head is None and not self._release_due and not self._take():
             return None
         report = self._units[0].reports[self._sent] if self._units else hid.RELEASE
         try:
@@ -127,7 +127,7 @@ class Keyboard:
         except OSError as error:
             return self._refused(now, error)
         self._accepted()
-        self._down = report != hid.RELEASE
+        self._release_due = report != hid.RELEASE
         self._due = now + self._gap
         if self._units:
             self._sent += 1
@@ -157,7 +157,7 @@ class Keyboard:
             self._give_up()
         while self._waiting:
             self._drop(self._waiting.popleft().entry)
-        if self._down:
+        if self._release_due:
             with suppress(OSError):
                 self._port.write(hid.RELEASE)
         self._port.close()
@@ -221,6 +221,7 @@ class Keyboard:
             self._trouble(None)
 
     def _refused(self, now: float, error: OSError) -> float:
+        self._release_due = True  # sent until it is taken, it also shows when the computer is back
         if self._blocked is None:
             self._blocked = now
         if now - self._blocked >= GRACE_S and not self._told:

@@ -236,6 +236,9 @@ def test_a_computer_that_sleeps_on_gets_nothing_and_deletions_stay_right(bench: 
     assert bench.state(kept) == "typed"
     assert [bench.state(id) for id in lost] == ["dropped", "dropped"]
     bench.read()
+    assert bench.troubles[1:] == []
+    bench.work(seconds=1.0)
+    assert bench.troubles[1:] == [None], "back, though there is nothing to type"
     bench.put("!", delete=len("lo world again"))
     bench.work()
     assert bench.screen == "Hel!"
