@@ -4,8 +4,8 @@
 
 Knowledge distillation (Hinton et al. 2015, arXiv 1503.02531): the teacher is the original model in float over the
 whole utterance, the student hears windows of it in simulated int8; the loss is the divergence of their phone
-posteriors. Speech needs no transcripts. `speech.toml` beside this file names the speech that the committed weights
-were made from and the commands to get it. Writes encoder.onnx, head.onnx, training.json and training.png.
+posteriors. Where speech has a transcript, it puts the teacher right (speech.py). `speech.toml` beside this file names
+the speech that the committed weights were made from and the commands to get it. Writes encoder.onnx, head.onnx, training.json and training.png.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convert import source
+from device.pronounce import PronunciationError, Pronouncer
 from models import manifest
 from models.training import export, network, speech
 
@@ -77,7 +79,12 @@ def draw(corpus: speech.Corpus, recipe: Recipe, random: np.random.Generator) -> 
         weight[offset // 2 : offset // 2 + len(frames)] = 1
         weight *= frame_weights(half, start <= 0, recipe.edge)
         if random.random() < recipe.noisy:
-            window = speech.add_noise(window, random.uniform(*recipe.snr_db), random)
+            noisy = speech.add_noise(window, random.uniform(*recipe.snr_db), random)
+            if random.random() < 0.5:  # a noisy recording between silences, as a file is heard
+                heard = slice(offset, offset + taken.stop - taken.start)
+                window[:, heard] = noisy[:, heard]
+            else:
+                window = noisy
         mels.append(np.maximum(window, FLOOR))
         targets.append(target)
         weights.append(weight)
@@ -140,8 +147,19 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache/training"), help="teacher's answers are kept here")
     arguments = parser.parse_args()
     recipe = Recipe(steps=arguments.steps)
-    model = source.fetch(manifest.load("base")).read_bytes()
-    corpus = speech.Corpus.build(arguments.speech, model, FLOOR, arguments.cache)
+    base = manifest.load("base")
+    model = source.fetch(base).read_bytes()
+    pronouncer = Pronouncer(*(source.fetch(base, role) for role in ("g2p_encoder", "g2p_decoder", "g2p_vocab")))
+    index = {token: i for i, token in enumerate(json.loads(source.fetch(base, "g2p_vocab").read_text())["decoder"])}
+
+    @cache
+    def pronounce(word: str) -> list[int]:
+        try:
+            return [index[token] for token in pronouncer(word)]
+        except PronunciationError:
+            return []
+
+    corpus = speech.Corpus.build(arguments.speech, model, pronounce, FLOOR, arguments.cache)
     encoder, head = network.load(model)
     curve = train(encoder, head, corpus, recipe)
     arguments.out.mkdir(parents=True, exist_ok=True)
