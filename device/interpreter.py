@@ -1,6 +1,8 @@
 """TensorFlow Lite on the CPU, through whichever interpreter package is installed.
 
-tflite_runtime serves Python 3.11 (Bookworm), ai_edge_litert 3.11 and later; both have the same `Interpreter`.
+tflite_runtime serves Python 3.11 (Bookworm), ai_edge_litert 3.11 and later; both have the same `Interpreter`. With
+their reference kernels they agree to the bit; their fast kernels round differently, and ai_edge_litert's, which are
+XNNPACK's for int8 too, are several times faster (tests/benchmarks/interpreters.py), so it is preferred.
 TensorFlow itself is never imported on the device.
 """
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.errors import UserError
 
-PACKAGES = ("tflite_runtime", "ai_edge_litert")
+PACKAGES = ("ai_edge_litert", "tflite_runtime")
 
 
 class InterpreterError(UserError):
@@ -43,11 +45,17 @@ class Model:
     (1, 128, 191)
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, packages: Sequence[str] = PACKAGES) -> None:
-        """Loads the file, mapped from disk where the runtime can; InterpreterError if it is missing or no model."""
+    def __init__(self, path: str | Path, threads: int = 1, packages: Sequence[str] = PACKAGES,
+                 reference: bool = False) -> None:
+        """Loads the file, mapped from disk where the runtime can; InterpreterError if it is missing or no model.
+
+        `reference` selects the slow kernels that define what every other must compute.
+        """
         module = load_interpreter_module(packages)
+        kernels = module.OpResolverType.BUILTIN_REF if reference else module.OpResolverType.AUTO
         try:
-            self._interpreter: Any = module.Interpreter(str(path), num_threads=threads)
+            self._interpreter: Any = module.Interpreter(
+                str(path), num_threads=threads, experimental_op_resolver_type=kernels)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]

@@ -1,0 +1,72 @@
+"""The encoder in both interpreter packages, and the arithmetic at its borders."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.encoder import dequantize, quantize
+from device.features import LogMel
+from device.interpreter import PACKAGES, InterpreterError, Model, load_interpreter_module
+from models.bundle import Bundle, Tensor
+
+SAMPLES = np.load(Path(__file__).parent / "data" / "front_end.npz")["samples"]
+
+
+@pytest.fixture(scope="module")
+def windows(bundle: Path) -> list[np.ndarray]:
+    """int8 windows of real speech."""
+    opened = Bundle.open(bundle)
+    d = opened.description
+    frames = np.maximum(LogMel.of(opened).accept(SAMPLES), d.front_end.feature_floor)
+    count = d.window.frames
+    return [quantize(frames[i : i + count], d.encoder_input).reshape(d.encoder_input.shape) for i in (0, 20, 50)]
+
+
+def answers(bundle: Path, windows: list[np.ndarray], package: str, reference: bool) -> np.ndarray:
+    pytest.importorskip(package)
+    model = Model(Bundle.open(bundle).path("encoder"), packages=(package,), reference=reference)
+    return np.stack([model(window) for window in windows])
+
+
+def test_both_packages_agree_to_the_bit(bundle: Path, windows: list[np.ndarray]) -> None:
+    one, other = (answers(bundle, windows, package, reference=True) for package in PACKAGES)
+    assert one.dtype == np.int8 and one.std() > 5
+    assert (one == other).all()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_fast_kernels_round_differently_but_say_the_same(bundle: Path, windows: list[np.ndarray], package: str) -> None:
+    opened = Bundle.open(bundle)
+    fast = answers(bundle, windows, package, reference=False)
+    exact = answers(bundle, windows, PACKAGES[0], reference=True)
+    assert np.abs(fast.astype(int) - exact).mean() < 1.0
+    head, phones = Model(opened.path("head")), []
+    for answer in (fast, exact):
+        hidden = [dequantize(a, opened.description.encoder_output).reshape(head.input_shape) for a in answer]
+        phones.append(np.concatenate([head(h)[0].argmax(1) for h in hidden]))
+    assert (phones[0] == phones[1]).mean() > 0.97
+
+
+def test_no_interpreter_and_no_model_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InterpreterError, match="pip install"):
+        load_interpreter_module(("no_such_package",))
+    (tmp_path / "text.tflite").write_text("not a model")
+    for name in ("text.tflite", "missing.tflite"):
+        with pytest.raises(InterpreterError) as raised:
+            Model(tmp_path / name)
+        assert name in str(raised.value) and "\n" not in str(raised.value)
+
+
+@given(st.floats(1e-3, 10), st.integers(-128, 127), st.lists(st.floats(-1e3, 1e3, width=32), min_size=1))
+def test_quantization_is_the_nearest_step_and_saturates(scale: float, zero: int, values: list[float]) -> None:
+    tensor = Tensor((len(values),), "int8", scale, zero)
+    x = np.array(values, np.float32)
+    q = quantize(x, tensor)
+    back = dequantize(q, tensor)
+    low, high = (-128 - zero) * scale, (127 - zero) * scale
+    inside = (x >= low) & (x <= high)
+    assert (np.abs(back - x)[inside] <= scale * 0.501 + 1e-3).all()
+    assert (q[x > high + scale] == 127).all() and (q[x < low - scale] == -128).all()
