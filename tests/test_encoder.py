@@ -42,12 +42,12 @@ def test_fast_kernels_round_differently_but_say_the_same(bundle: Path, windows: 
     opened = Bundle.open(bundle)
     fast = answers(bundle, windows, package, reference=False)
     exact = answers(bundle, windows, PACKAGES[0], reference=True)
-    assert np.abs(fast.astype(int) - exact).mean() < 1.0
+    assert np.abs(fast.astype(int) - exact).mean() < 0.01 * 256
     head, phones = Model(opened.path("head")), []
     for answer in (fast, exact):
         hidden = [dequantize(a, opened.description.encoder_output).reshape(head.input_shape) for a in answer]
         phones.append(np.concatenate([head(h)[0].argmax(1) for h in hidden]))
-    assert (phones[0] == phones[1]).mean() > 0.97
+    assert (phones[0] == phones[1]).mean() > 0.93
 
 
 def test_no_interpreter_and_no_model_are_one_line(tmp_path: Path) -> None:
