@@ -74,6 +74,11 @@ class CoralStart:
             raise CoralFailed(f"no process can be started for the Coral ({error}); memory or files ran out") from error
         self._late = time.monotonic() + start_s
 
+    @property
+    def pid(self) -> int:
+        """The child process."""
+        return self._worker.pid
+
     def poll(self, wait_s: float = 0.0) -> CoralAccelerator | None:
         """The accelerator once it is ready; None while it is not. Raises CoralError if it never will be."""
         try:
@@ -163,6 +168,10 @@ class _Worker:
                 self._process = _child(model, library, package, theirs.fileno(), self._memory, watched)
             undo.pop_all()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def send(self) -> None:
         try:
             self._socket.sendall(b"\n")
@@ -177,7 +186,7 @@ class _Worker:
             while b"\n" not in self._pending:
                 if not selector.select(max(0.0, end - time.monotonic())):
                     return None
-                data = self._socket.recv(65536)
+                data = self._read()
                 if not data:
                     raise self._death()
                 self._pending += data
@@ -187,6 +196,12 @@ class _Worker:
             raise CoralFailed(_explain(message["error"]))
         self._answered = True
         return message
+
+    def _read(self) -> bytes:
+        try:
+            return self._socket.recv(65536)
+        except ConnectionError:  # the child died before it had read the last line
+            return b""
 
     def buffers(self, given: tuple[int, ...], made: tuple[int, ...]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
         sizes = int(np.prod(given)), int(np.prod(made))
@@ -211,6 +226,8 @@ class _Worker:
             return CoralHung("the process that uses the Coral closed its connection but does not end")
         if status < 0:
             crash = f"{self._about} crashed ({signal.Signals(-status).name})"
+            if status == -signal.SIGKILL:
+                return CoralCrashed(f"{crash}: something killed it, perhaps because memory ran out")
             if self._answered:
                 return CoralCrashed(
                     f"{crash} after it had worked: plug the Coral in again, into a port or hub that gives 900 mA"

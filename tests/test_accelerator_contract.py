@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -233,6 +234,27 @@ def test_a_machine_that_can_start_no_process_goes_on_with_the_cpu(
     assert len(list(descriptors.iterdir())) == before
 
 
+def test_a_child_killed_in_the_middle_of_a_sentence_changes_no_result(bench: Bench) -> None:
+    """As by the kernel when memory runs out. The delegate takes no part of this model, so both routes compute alike."""
+    block = Path(__file__).with_name("data") / "edgetpu" / "separable_block.tflite"
+    started: list[CoralStart] = []
+
+    def start() -> CoralStart:
+        started.append(CoralStart(block, str(bench.library), INTERPRETERS[0]))
+        return started[-1]
+
+    accelerator = FallbackAccelerator(CpuAccelerator(block), start)
+    accelerator.wait(20.0)
+    alone = CpuAccelerator(block)
+    for step, window in enumerate(windows(10)):
+        if step == 5:
+            assert accelerator.name == "coral"
+            os.kill(started[0].pid, signal.SIGKILL)
+        np.testing.assert_array_equal(accelerator.invoke(window), alone.invoke(window))
+    assert accelerator.name == "cpu" and "SIGKILL" in str(accelerator.problem)
+    accelerator.close()
+
+
 def test_an_unplugged_coral_is_used_again_after_it_is_plugged_in(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,7 +336,7 @@ import os, sys
 from pathlib import Path
 from device.coral_process import CoralStart
 start = CoralStart(Path({str(bench.compiled)!r}), {str(bench.library)!r}, {INTERPRETERS[0]!r})
-print(start._worker._process.pid, flush=True)
+print(start.pid, flush=True)
 start.poll(3.0)
 os._exit(0)
 """
