@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from device.interpreter import PACKAGES
+
 LIBRARY = "libedgetpu.so.1"
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 GOOGLE_TENSORFLOW = (2, 5, 0)
 """What Google's own package, version 16.0, was built with."""
-
-PACKAGES = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "ai-edge-litert"}
 
 
 class Pairing(Enum):
@@ -81,9 +81,9 @@ def installed_library(status: Path = DPKG_STATUS) -> Library | None:
 def interpreters() -> dict[str, str]:
     """Installed interpreters and their versions, in the order in which the device prefers them."""
     found = {}
-    for module, distribution in PACKAGES.items():
+    for package in PACKAGES:
         try:
-            found[module] = importlib.metadata.version(distribution)
+            found[package] = importlib.metadata.version(package.replace("_", "-"))
         except importlib.metadata.PackageNotFoundError:
             continue
     return found

@@ -31,8 +31,12 @@ from device.coral_process import (
     CoralStart,
     open_coral,
 )
+from device.interpreter import PACKAGES
 
-INTERPRETERS = [name for name in ("tflite_runtime", "ai_edge_litert") if importlib.util.find_spec(name) is not None]
+PATIENCE_S = 20.0  # where a call is to come back: this machine may be busy
+HANG_S = 1.0  # where it is not
+
+INTERPRETERS = [name for name in PACKAGES if importlib.util.find_spec(name) is not None]
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,10 @@ class Bench:
     library: Path
 
     def coral(self, **options: float | str) -> CoralAccelerator:
-        values: dict[str, float | str] = {"package": INTERPRETERS[0], **options}
+        values: dict[str, float | str] = {"package": INTERPRETERS[0], "deadline_s": PATIENCE_S, **options}
         return open_coral(self.compiled, str(self.library), **values)
 
-    def start(self, deadline_s: float = 2.0) -> CoralStart:
+    def start(self, deadline_s: float = PATIENCE_S) -> CoralStart:
         return CoralStart(self.compiled, str(self.library), INTERPRETERS[0], deadline_s=deadline_s)
 
 
@@ -158,7 +162,7 @@ def test_a_coral_that_fails_while_loading_is_an_error_in_this_process(
 RUNNING = {
     "invoke:error:4": (CoralFailed, "the Coral is gone"),
     "invoke:crash:4": (CoralCrashed, "SIGSEGV.*after it had worked"),
-    "invoke:hang:4": (CoralHung, "did not answer within 0.3 s"),
+    "invoke:hang:4": (CoralHung, f"did not answer within {HANG_S:g} s"),
 }
 
 
@@ -168,7 +172,7 @@ def test_a_coral_that_fails_while_running_is_an_error_and_its_process_is_gone(
 ) -> None:
     monkeypatch.setenv("FAKE_CORAL", plan)
     kind, says = RUNNING[plan]
-    coral = bench.coral(deadline_s=0.3)
+    coral = bench.coral(deadline_s=HANG_S)
     sentence = windows(6)
     for window in sentence[:3]:  # starting ran the first of the four good calls
         np.testing.assert_array_equal(coral.invoke(window), expected(window))
@@ -188,7 +192,7 @@ def test_a_sentence_goes_on_when_the_coral_fails_in_its_middle(
     changes: list[Change] = []
     clock = Clock()
     accelerator = FallbackAccelerator(
-        CpuAccelerator(bench.plain), lambda: bench.start(deadline_s=0.3), changes.append, clock, retry_s=30.0
+        CpuAccelerator(bench.plain), lambda: bench.start(deadline_s=HANG_S), changes.append, clock, retry_s=30.0
     )
     accelerator.wait(20.0)
     names = []
@@ -235,22 +239,20 @@ def test_a_machine_that_can_start_no_process_goes_on_with_the_cpu(
 
 
 def test_a_child_killed_in_the_middle_of_a_sentence_changes_no_result(bench: Bench) -> None:
-    """As by the kernel when memory runs out. The delegate takes no part of this model, so both routes compute alike."""
-    block = Path(__file__).with_name("data") / "edgetpu" / "separable_block.tflite"
+    """As by the kernel when memory runs out."""
     started: list[CoralStart] = []
 
     def start() -> CoralStart:
-        started.append(CoralStart(block, str(bench.library), INTERPRETERS[0]))
+        started.append(bench.start())
         return started[-1]
 
-    accelerator = FallbackAccelerator(CpuAccelerator(block), start)
+    accelerator = FallbackAccelerator(CpuAccelerator(bench.plain), start)
     accelerator.wait(20.0)
-    alone = CpuAccelerator(block)
     for step, window in enumerate(windows(10)):
         if step == 5:
             assert accelerator.name == "coral"
             os.kill(started[0].pid, signal.SIGKILL)
-        np.testing.assert_array_equal(accelerator.invoke(window), alone.invoke(window))
+        np.testing.assert_array_equal(accelerator.invoke(window), expected(window))
     assert accelerator.name == "cpu" and "SIGKILL" in str(accelerator.problem)
     accelerator.close()
 
