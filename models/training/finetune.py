@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from device.pronounce import Pronouncer, PronunciationError
 from numpy.typing import NDArray
 from torch import Tensor
 
 from convert import source
-from device.pronounce import PronunciationError, Pronouncer
 from models import manifest
 from models.training import export, network, speech
 
@@ -33,21 +33,32 @@ FLOOR = -16.0  # log-mel values below carry no speech; cutting them there change
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A run of Adam, its rates warmed up linearly and brought to zero by a cosine."""
+
+    steps: int
+    warmup: int
+    head_rate: float
+    corrected: bool  # targets as `speech.corrected` mends them, or the teacher's own
+    seed: int
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything the result depends on."""
 
+    stages: tuple[Stage, ...] = (
+        Stage(steps=1600, warmup=100, head_rate=2e-5, corrected=False, seed=0),
+        Stage(steps=1300, warmup=50, head_rate=5e-5, corrected=True, seed=2),
+    )
     window: int = 256  # log-mel frames a window
     batch: int = 12  # windows a step
-    steps: int = 3000
-    warmup: int = 100  # steps
-    weight_rate: float = 1.5e-5  # Adam; 2e-4 was seen to ruin the encoder
+    weight_rate: float = 1.5e-5  # 2e-4 was seen to ruin the encoder
     range_rate: float = 2e-4
-    head_rate: float = 2e-5
     gradient_norm: float = 1.0
     noisy: float = 0.3  # share of windows with noise added
     snr_db: tuple[float, float] = (5.0, 30.0)
     level: float = 1.5  # log-mel offset, uniform in +-level: the microphone's gain
-    seed: int = 0
     edge: tuple[int, int] = (10, 24)  # hidden frames: weight 0 up to the first, 1 from the second, on either side
 
 
@@ -103,10 +114,10 @@ class Curve:
     loss: list[float] = field(default_factory=list)
 
 
-def train(encoder: network.Encoder, head: network.Head, corpus: speech.Corpus, recipe: Recipe) -> Curve:
-    """Runs the recipe in place and returns the loss curve (mean of 25 steps a point)."""
-    random = np.random.default_rng(recipe.seed)
-    torch.manual_seed(recipe.seed)
+def train(encoder: network.Encoder, head: network.Head, corpus: speech.Corpus, recipe: Recipe, stage: Stage) -> Curve:
+    """Runs one stage in place and returns its loss curve (mean of 25 steps a point)."""
+    random = np.random.default_rng(stage.seed)
+    torch.manual_seed(stage.seed)
     with torch.no_grad():
         encoder(torch.cat([draw(corpus, recipe, random)[0] for _ in range(4)]))  # sets the first ranges
     ranges = [p for m in network.activation_ranges(encoder) for p in m.parameters()]
@@ -114,12 +125,12 @@ def train(encoder: network.Encoder, head: network.Head, corpus: speech.Corpus, r
     groups: list[dict[str, Any]] = [
         {"params": [p for p in encoder.parameters() if id(p) not in known], "rate": recipe.weight_rate},
         {"params": ranges, "rate": recipe.range_rate},
-        {"params": list(head.parameters()), "rate": recipe.head_rate},
+        {"params": list(head.parameters()), "rate": stage.head_rate},
     ]
     optimiser = torch.optim.Adam(groups)
     curve, recent, began = Curve(), [], time.monotonic()
-    for step in range(recipe.steps):
-        scale = min(1.0, (step + 1) / recipe.warmup) * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+    for step in range(stage.steps):
+        scale = min(1.0, (step + 1) / stage.warmup) * 0.5 * (1 + math.cos(math.pi * step / stage.steps))
         for group in optimiser.param_groups:
             group["lr"] = group["rate"] * scale + 1e-8
         mel, target, weight = draw(corpus, recipe, random)
@@ -134,8 +145,8 @@ def train(encoder: network.Encoder, head: network.Head, corpus: speech.Corpus, r
             curve.loss.append(sum(recent) / len(recent))
             recent.clear()
             passed = time.monotonic() - began
-            print(f"step {step + 1}/{recipe.steps}  divergence {curve.loss[-1]:.4f}  "
-                  f"{passed:.0f} s of about {passed / (step + 1) * recipe.steps:.0f} s", flush=True)
+            print(f"step {step + 1}/{stage.steps}  divergence {curve.loss[-1]:.4f}  "
+                  f"{passed:.0f} s of about {passed / (step + 1) * stage.steps:.0f} s", flush=True)
     return curve
 
 
@@ -143,10 +154,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--speech", nargs="+", type=Path, required=True, help="directories of WAV or FLAC files")
     parser.add_argument("--out", type=Path, default=Path("models/base"))
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--cache", type=Path, default=Path(".cache/training"), help="teacher's answers are kept here")
     arguments = parser.parse_args()
-    recipe = Recipe(steps=arguments.steps)
+    recipe = Recipe()
     base = manifest.load("base")
     model = source.fetch(base).read_bytes()
     pronouncer = Pronouncer(*(source.fetch(base, role) for role in ("g2p_encoder", "g2p_decoder", "g2p_vocab")))
@@ -159,15 +169,19 @@ def main() -> None:
         except PronunciationError:
             return []
 
-    corpus = speech.Corpus.build(arguments.speech, model, pronounce, FLOOR, arguments.cache)
     encoder, head = network.load(model)
-    curve = train(encoder, head, corpus, recipe)
+    torch.set_flush_denormal(True)
+    curves = []
+    for stage in recipe.stages:
+        lessons = pronounce if stage.corrected else None
+        corpus = speech.Corpus.build(arguments.speech, model, lessons, FLOOR, arguments.cache)
+        curves.append(train(encoder, head, corpus, recipe, stage))
     arguments.out.mkdir(parents=True, exist_ok=True)
     export.encoder(encoder, recipe.window, arguments.out / "encoder.onnx")
     export.head(head, recipe.window // 2, arguments.out / "head.onnx")
-    report = {"recipe": asdict(recipe), "hours": corpus.hours, "utterances": len(corpus), "curve": asdict(curve)}
+    report = {"recipe": asdict(recipe), "hours": corpus.hours, "utterances": len(corpus), "curves": [asdict(c) for c in curves]}
     (arguments.out / "training.json").write_text(json.dumps(report, indent=1) + "\n")
-    export.plot(curve.step, curve.loss, arguments.out / "training.png")
+    export.plot([(c.step, c.loss) for c in curves], arguments.out / "training.png")
 
 
 if __name__ == "__main__":

@@ -53,13 +53,17 @@ class Corpus:
         return mel.astype(np.float32), self.posteriors[first : int(halves[index])].astype(np.float32)
 
     @classmethod
-    def build(cls, folders: list[Path], model: bytes, pronounce: Pronounce, floor: float, cache: Path) -> Corpus:
-        """Runs the teacher over every WAV and FLAC file below `folders`, or reads what an earlier run kept."""
+    def build(cls, folders: list[Path], model: bytes, pronounce: Pronounce | None, floor: float, cache: Path) -> Corpus:
+        """Runs the teacher over every WAV and FLAC file below `folders`, or reads what an earlier run kept.
+
+        With `pronounce` it is padded and put right by transcripts; without, its answers are taken as they are.
+        """
         files = sorted(f for d in folders for f in d.rglob("*") if f.suffix.lower() in (".wav", ".flac"))
         if not files:
             raise SystemExit(f"no WAV or FLAC file below {', '.join(map(str, folders))}: see speech.toml")
         listing = "\n".join(f"{f.name} {f.stat().st_size}" for f in files)
-        key = hashlib.sha256(model + Path(__file__).read_bytes() + listing.encode()).hexdigest()[:16]
+        code = Path(__file__).read_bytes() + bytes([pronounce is not None])
+        key = hashlib.sha256(model + code + listing.encode()).hexdigest()[:16]
         kept = cache / key
         if not (kept / "lengths.npy").exists():
             kept.mkdir(parents=True, exist_ok=True)
@@ -90,12 +94,12 @@ def spell(text: str, pronounce: Pronounce) -> list[int]:
     return tokens
 
 
-def teach(files: list[Path], model: bytes, said: Mapping[str, str], pronounce: Pronounce,
+def teach(files: list[Path], model: bytes, said: Mapping[str, str], pronounce: Pronounce | None,
           floor: float) -> list[tuple[NDArray[np.float16], NDArray[np.float16]]]:
     """Log-mel [80, T] and target log posteriors [(T + 1) // 2, V] of each file, whole utterances.
 
-    The teacher loses the first phones of a clip that starts at once, so it hears `LEAD` seconds of the clip's own
-    background before and after, which are cut off again.
+    The teacher loses the first phones of a clip that starts at once, so with `pronounce` it hears `LEAD` seconds of
+    the clip's own background before and after, which are cut off again.
     """
     proto = onnx.load_model_from_string(model)
     proto.graph.output.append(helper.make_tensor_value_info(LOG_MEL, onnx.TensorProto.FLOAT, None))
@@ -108,7 +112,7 @@ def teach(files: list[Path], model: bytes, said: Mapping[str, str], pronounce: P
         waveform = soxr.resample(samples.mean(1), rate, 16_000).astype(np.float32)
         if not SECONDS[0] <= len(waveform) / 16_000 <= SECONDS[1]:
             continue
-        frames, lead = len(waveform) // 160 + 1, round(LEAD * 100)
+        frames, lead = len(waveform) // 160 + 1, round(LEAD * 100) if pronounce else 0
         random = np.random.default_rng(index)
         level = np.percentile(np.sqrt((waveform[: len(waveform) // 400 * 400].reshape(-1, 400) ** 2).mean(1)), 5)
         before, after = random.normal(0, max(level, 1e-5), (2, lead * 160)).astype(np.float32)
@@ -116,8 +120,9 @@ def teach(files: list[Path], model: bytes, said: Mapping[str, str], pronounce: P
         feeds = {"waveform": padded[None], "waveform_lengths": np.array([len(padded)], np.int64)}
         log_probs, log_mel = session.run(["log_probs", LOG_MEL], feeds)
         mel = np.maximum(log_mel[0, lead : lead + frames].T, floor)
-        target = corrected(log_probs[0, lead // 2 : lead // 2 + (frames + 1) // 2],
-                           spell(said.get(file.stem, said.get(file.stem.lstrip("0"), "")), pronounce))
+        target = log_probs[0, lead // 2 : lead // 2 + (frames + 1) // 2]
+        if pronounce:
+            target = corrected(target, spell(said.get(file.stem, ""), pronounce))
         lessons.append((mel.astype(np.float16), target.astype(np.float16)))
     return lessons
 
