@@ -5,7 +5,8 @@
 Knowledge distillation (Hinton et al. 2015, arXiv 1503.02531): the teacher is the original model in float over the
 whole utterance, the student hears windows of it in simulated int8; the loss is the divergence of their phone
 posteriors. Where speech has a transcript, it puts the teacher right (speech.py). `speech.toml` beside this file names
-the speech that the committed weights were made from and the commands to get it. Writes encoder.onnx, head.onnx, training.json and training.png.
+the speech that the committed weights were made from and the commands to get it. Writes encoder.onnx, head.onnx,
+training.json and training.png.
 """
 
 from __future__ import annotations
@@ -179,7 +180,8 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     export.encoder(encoder, recipe.window, arguments.out / "encoder.onnx")
     export.head(head, recipe.window // 2, arguments.out / "head.onnx")
-    report = {"recipe": asdict(recipe), "hours": corpus.hours, "utterances": len(corpus), "curves": [asdict(c) for c in curves]}
+    report = {"recipe": asdict(recipe), "hours": corpus.hours, "utterances": len(corpus),
+              "curves": [asdict(c) for c in curves]}
     (arguments.out / "training.json").write_text(json.dumps(report, indent=1) + "\n")
     export.plot([(c.step, c.loss) for c in curves], arguments.out / "training.png")
 
