@@ -120,9 +120,19 @@ def time(words: Sequence[str], at: int, style: Style) -> Written | None:
     if _counted(words, end):
         return None
     alone = not number_at(words, end) and not (at and number_at(words, at - 1))
-    told = at > 0 and words[at - 1] in CLOCK
+    told = _at(words, at - 1) in (CLOCK if hour.value <= 12 else {"at"})
     usual = hour.value <= 12 and minutes[0] % 5 == 0 and alone
     return Written(clock, end) if told or usual else None
+
+
+def past_hour(words: Sequence[str], at: int, style: Style) -> Written | None:
+    """ "half past six", "quarter to nine": stays in words, whatever the hour."""
+    if _at(words, at) not in ("half", "quarter") or _at(words, at + 1) not in ("past", "to", "of"):
+        return None
+    hour = nw.cardinal(words, at + 2)
+    if not hour or hour.end != at + 3 or not 1 <= hour.value <= 12:
+        return None
+    return Written(" ".join(words[at : hour.end]), hour.end)
 
 
 def money(words: Sequence[str], at: int, style: Style) -> Written | None:
@@ -215,7 +225,7 @@ def plain(words: Sequence[str], at: int, style: Style) -> Written | None:
 
 
 RULES: tuple[Rule, ...] = (
-    date, time, money, percent, year, minus, digits, label, numeric_range, plain
+    date, past_hour, time, money, percent, year, minus, digits, label, numeric_range, plain
 )  # fmt: skip
 """The rules, most particular first."""
 

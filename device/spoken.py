@@ -23,6 +23,8 @@ class Mark:
     right: bool = False
     ends: bool = False
     """Whether the next word begins a sentence."""
+    closes: bool = False
+    """Whether it follows a phrase, so that after an article it is meant as a word: "the period"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,14 @@ class Command:
 
 
 MARKS = (
-    Mark(("comma",), ",", left=True),
-    Mark(("full stop", "period"), ".", left=True, ends=True),
-    Mark(("question mark",), "?", left=True, ends=True),
-    Mark(("exclamation mark", "exclamation point"), "!", left=True, ends=True),
-    Mark(("colon",), ":", left=True),
-    Mark(("semicolon", "semi colon"), ";", left=True),
-    Mark(("ellipsis", "dot dot dot"), "…", left=True),
-    Mark(("dash",), "–"),
+    Mark(("comma",), ",", left=True, closes=True),
+    Mark(("full stop", "period"), ".", left=True, ends=True, closes=True),
+    Mark(("question mark",), "?", left=True, ends=True, closes=True),
+    Mark(("exclamation mark", "exclamation point"), "!", left=True, ends=True, closes=True),
+    Mark(("colon",), ":", left=True, closes=True),
+    Mark(("semicolon", "semi colon"), ";", left=True, closes=True),
+    Mark(("ellipsis", "dot dot dot"), "…", left=True, closes=True),
+    Mark(("dash",), "–", closes=True),
     Mark(("hyphen",), "-", left=True, right=True),
     Mark(("open quote", "open quotes"), '"', right=True),
     Mark(("close quote", "close quotes"), '"', left=True),
@@ -58,7 +60,7 @@ MARKS = (
     Mark(("at sign",), "@", left=True, right=True),
     Mark(("underscore",), "_", left=True, right=True),
     Mark(("apostrophe",), "'", left=True, right=True),
-    Mark(("ampersand", "and sign"), "&"),
+    Mark(("ampersand",), "&"),
     Mark(("asterisk",), "*"),
     Mark(("plus sign",), "+"),
     Mark(("equals sign", "equal sign"), "="),
@@ -66,8 +68,8 @@ MARKS = (
     Mark(("hash sign", "number sign"), "#", right=True),
     Mark(("dollar sign",), "$", right=True),
     Mark(("euro sign",), "€", right=True),
-    Mark(("new line", "newline"), "\n", left=True, right=True, ends=True),
-    Mark(("new paragraph",), "\n\n", left=True, right=True, ends=True),
+    Mark(("new line", "newline"), "\n", left=True, right=True, ends=True, closes=True),
+    Mark(("new paragraph",), "\n\n", left=True, right=True, ends=True, closes=True),
     Mark(("tab key",), "\t", left=True, right=True),
 )
 
@@ -81,6 +83,9 @@ COMMANDS = (
 
 Phrase = Mark | Command
 """Anything that is said but not written as its words."""
+
+ARTICLES = frozenset("a an the my your our their its every".split())
+"""No phrase ends in these."""
 
 PHRASES: Mapping[tuple[str, ...], Phrase] = {
     tuple(spoken.split()): phrase for phrase in (*MARKS, *COMMANDS) for spoken in phrase.spoken
@@ -120,7 +125,9 @@ def parse(words: Sequence[str], spellings: Mapping[tuple[str, ...], str], punctu
     at = 0
     while at < len(words):
         phrase, end = _longest(PHRASES, words, at) if punctuation else (None, at)
-        if isinstance(phrase, Mark):
+        if isinstance(phrase, Mark) and phrase.closes and at and words[at - 1] in ARTICLES:
+            items += [Word(word) for word in words[at:end]]
+        elif isinstance(phrase, Mark):
             items.append(phrase)
         elif phrase and phrase.does == "scratch":
             items.append(Scratch())
