@@ -103,7 +103,8 @@ class FallbackAccelerator:
     """The Coral while it works, the CPU while it does not; tries the Coral again later, and says so.
 
     `start` begins to start a Coral and returns at once (or raises CoralError); `clock` gives seconds. A Coral
-    that becomes ready is used from the next window on. The pause between tries doubles, up to five minutes.
+    that becomes ready is used from the next window on. The pause between tries doubles up to five minutes, and is
+    short again only after a Coral has worked for that long, so that one that keeps failing rarely stalls a window.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class FallbackAccelerator:
         self._next_try = clock()
         self._starting: Starting | None = None
         self._coral: Accelerator | None = None
+        self._used_since = clock()
         self.problem: str | None = None
         """Why the Coral is not in use; None while it is, or is being started for the first time."""
 
@@ -144,6 +146,8 @@ class FallbackAccelerator:
                 return self._coral.invoke(window)
             except CoralError as error:
                 self._coral = None
+                if self._clock() - self._used_since >= LONGEST_RETRY_S:
+                    self._pause_s = self._retry_s
                 self._failed(str(error))
                 self._on_change(Change(self._cpu.name, str(error)))
         return self._cpu.invoke(window)
@@ -180,7 +184,7 @@ class FallbackAccelerator:
                 f"the compiled model takes and gives {shapes}, the CPU's {self.input_shape, self.output_shape}: "
                 "build the bundle again"
             )
-        self._coral, self.problem, self._pause_s = coral, None, self._retry_s
+        self._coral, self.problem, self._used_since = coral, None, self._clock()
         self._on_change(Change(coral.name, "the Coral is ready"))
 
     def _failed(self, reason: str) -> None:
