@@ -1,0 +1,230 @@
+"""A model's manifest: where an acoustic model comes from, how it is cut, and how it is to be used.
+
+``models/<name>/model.toml`` is read into one typed tree; paths in it are relative to its directory.
+
+    >>> manifest = load("base")
+    >>> manifest.source.package, manifest.cut.output
+    ('hama==1.3.13', 'log_probs')
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.bundle import FrontEnd, Search, Window
+from models.errors import UserError
+
+ROOT = Path(__file__).parent
+NAME = "model.toml"
+
+
+class ManifestError(UserError):
+    """The manifest cannot be used; the message names the file, the key and its value."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file of the source and its SHA-256: at `path` in the package, at `url`, or a local `file`."""
+
+    sha256: str
+    path: str = ""
+    url: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the weights come from; `assets` must have "acoustic" unless the model is given on the command line."""
+
+    licence: str
+    package: str = ""  # a pinned requirement, "name==version"
+    wheel_sha256: str = ""
+    assets: Mapping[str, Asset] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Names of tensors in the source graph.
+
+    `log_mel` [1, mels, T] enters the encoder, `hidden` [1, C, T / stride] leaves it and enters the head, `output`
+    [1, T / stride, tokens] leaves the head as log posteriors. `waveform` [1, samples] and `lengths` [1] are the inputs
+    of a graph that holds its own front end.
+    """
+
+    log_mel: str
+    hidden: str
+    output: str
+    waveform: str = ""
+    lengths: str = ""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights that replace those of the source: ONNX files beside the manifest and their SHA-256."""
+
+    encoder: str
+    encoder_sha256: str
+    head: str
+    head_sha256: str
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The frame window and mel filters: tensors of the source graph, or computed where no tensor is named."""
+
+    window_tensor: str = ""  # [..., fft]; its first row
+    mel_tensor: str = ""  # [fft // 2 + 1, mels]
+    window: str = "hann"  # "hann" or "hamming", `window_length` long, in the middle of the frame
+    window_length: int = 400  # samples
+    mel: str = "slaney"  # "slaney" or "htk": the scale; filters have equal area with "slaney", equal height with "htk"
+    low_hz: float = 0.0
+    high_hz: float = 8000.0
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens in the order of the posteriors: a JSON asset's list, a text file, or written out; then `append`."""
+
+    blank: str
+    unit: str = "phone"  # "phone", "char" or "bpe"
+    boundary: str = ""  # the word-boundary token, if the model has one
+    asset: str = ""
+    key: str = ""  # of the list in the asset
+    file: str = ""  # one token a line
+    tokens: tuple[str, ...] = ()
+    append: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Log-mel windows of real speech: .npz with `log_mel` float16 [N, frames, mels], beside the manifest."""
+
+    file: str = ""
+    sha256: str = ""
+    quantile: float = 0.0002  # share of an activation's values cut off at either end where the weights bring no range
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All of model.toml; `path` is where it was read from."""
+
+    path: Path
+    name: str
+    source: Source
+    cut: Cut
+    front_end: FrontEnd
+    filters: Filters
+    tokens: Tokens
+    window: Window
+    search: Search = field(default_factory=Search)
+    trained: Trained | None = None
+    calibration: Calibration | None = None
+    lexicon: str = ""  # a file beside the manifest; without one, words are spelt in the model's characters
+    language: str = ""
+
+    def file(self, name: str) -> Path:
+        return self.path.parent / name
+
+
+def load(name: str) -> Manifest:
+    """The manifest of models/<name>/; ManifestError if there is none or it does not fit."""
+    path = ROOT / name / NAME
+    if not path.is_file():
+        known = ", ".join(sorted(p.parent.name for p in ROOT.glob(f"*/{NAME}")))
+        raise ManifestError(f"no model is called {name!r} (there is: {known}); for a file of your own use "
+                            "--onnx and --manifest")
+    return read(path)
+
+
+def read(path: Path) -> Manifest:
+    """The manifest at `path`; ManifestError names what cannot be read or does not fit."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: not TOML ({error})") from None
+    if "path" in raw:
+        raise ManifestError(f"{path}: path is unknown")
+    manifest = _value(Manifest, {**raw, "path": path}, str(path), "")
+    assert isinstance(manifest, Manifest)
+    _check(manifest)
+    return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """What types cannot say."""
+    source, window = manifest.source, manifest.window
+
+    def refuse(key: str, value: object, reason: str) -> None:
+        raise ManifestError(f"{manifest.path}: {key} = {value!r}: {reason}")
+
+    if source.package and "==" not in source.package:
+        refuse("source.package", source.package, "must pin a version, name==version")
+    if source.package and not source.wheel_sha256:
+        refuse("source.wheel_sha256", "", "a package needs the SHA-256 of its wheel")
+    for name, asset in source.assets.items():
+        if [bool(asset.path), bool(asset.url), bool(asset.file)].count(True) != 1:
+            refuse(f"source.assets.{name}", dataclasses.asdict(asset), "needs exactly one of path, url and file")
+        if asset.path and not source.package:
+            refuse(f"source.assets.{name}.path", asset.path, "needs source.package")
+    digests = {f"source.assets.{n}.sha256": a.sha256 for n, a in source.assets.items()}
+    for key, digest in {**digests, "source.wheel_sha256": source.wheel_sha256 or "0" * 64}.items():
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            refuse(key, digest, "must be 64 hexadecimal digits")
+    for key in ("frames", "stride", "hop", "live_hop"):
+        if getattr(window, key) <= 0:
+            refuse(f"window.{key}", getattr(window, key), "must be positive")
+    for key in ("frames", "hop", "right", "live_hop", "live_right"):
+        if getattr(window, key) % window.stride:
+            refuse(f"window.{key}", getattr(window, key), f"must be a multiple of window.stride, {window.stride}")
+    for hop, right in (("hop", "right"), ("live_hop", "live_right")):
+        if getattr(window, hop) + getattr(window, right) > window.frames:
+            refuse(f"window.{hop}", getattr(window, hop), f"with window.{right} it is longer than window.frames")
+    if manifest.tokens.unit not in ("phone", "char", "bpe"):
+        refuse("tokens.unit", manifest.tokens.unit, 'must be "phone", "char" or "bpe"')
+    if manifest.tokens.asset and manifest.tokens.asset not in source.assets:
+        refuse("tokens.asset", manifest.tokens.asset, "is not among source.assets")
+
+
+def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
+    """`raw` from TOML as `hint`; ManifestError names `where` (the file) and `key` when it does not fit."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _value(next(a for a in arguments if a is not type(None)), raw, where, key)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _table(hint, raw, where, key)
+    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(raw, dict):
+        return {name: _value(arguments[1], value, where, f"{key}.{name}") for name, value in raw.items()}
+    if origin is tuple and isinstance(raw, list):
+        return tuple(_value(arguments[0], item, where, f"{key}[{i}]") for i, item in enumerate(raw))
+    if hint is float and type(raw) is int:
+        return float(raw)
+    expected = origin or hint
+    if not isinstance(raw, expected) or (expected is int and isinstance(raw, bool)):
+        raise ManifestError(f"{where}: {key} = {raw!r}: must be {_ENGLISH.get(expected, expected.__name__)}")
+    return raw
+
+
+def _table(kind: type[Any], raw: Any, where: str, key: str) -> Any:
+    if not isinstance(raw, dict):
+        raise ManifestError(f"{where}: {key} = {raw!r}: must be a table")
+    hints, prefix = typing.get_type_hints(kind), f"{key}." if key else ""
+    for name in sorted(raw.keys() - hints.keys()):
+        raise ManifestError(f"{where}: {prefix}{name} = {raw[name]!r}: unknown key; known are {', '.join(hints)}")
+    for item in dataclasses.fields(kind):
+        needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        if needed and item.name not in raw:
+            raise ManifestError(f"{where}: {prefix}{item.name} is missing")
+    return kind(**{name: _value(hints[name], value, where, prefix + name) for name, value in raw.items()})
+
+
+_ENGLISH = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", tuple: "a list",
+            Mapping: "a table"}
