@@ -1,0 +1,280 @@
+"""ONNX graphs, cut and rewritten: read, extract, fix shapes, float32, Conv1d to Conv2d. Every function leaves its
+argument as it was and returns a new model.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from convert.errors import GraphError
+
+
+def load(path: Path) -> ModelProto:
+    """The model at `path`, checked; GraphError when it is not ONNX, cut short or inconsistent."""
+    try:
+        model = onnx.load(path)
+    except FileNotFoundError as error:
+        raise GraphError(f"{error.filename or path}: no such file") from None
+    except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
+        raise GraphError(f"{path}: not an ONNX file, or cut short ({_line(error)}); export or fetch it again") from None
+    if not model.graph.node or not model.opset_import:
+        raise GraphError(f"{path}: not an ONNX file, or cut short (it holds no graph); export or fetch it again")
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise GraphError(f"{path}: not a valid ONNX model ({_line(error)}); export it again") from None
+    return model
+
+
+def save(model: ModelProto, path: Path) -> Path:
+    onnx.save_model(model, path)
+    return path
+
+
+def tensors(model: ModelProto) -> dict[str, NDArray[np.generic]]:
+    """Every constant of the graph by name: initializers and Constant nodes."""
+    found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and (value := _attribute(node, "value")) is not None:
+            found[node.output[0]] = numpy_helper.to_array(value.t)
+    return found
+
+
+def names(model: ModelProto) -> set[str]:
+    """Every tensor of the graph that is computed or comes from outside."""
+    return {v.name for v in model.graph.input} | {o for n in model.graph.node for o in n.output if o}
+
+
+def require(model: ModelProto, name: str, what: str) -> None:
+    """GraphError unless `name` is a tensor of the graph; `what` names the manifest's key."""
+    known = names(model)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 3, 0.3)
+        raise GraphError(f"the model has no tensor {name!r}, which the manifest's {what} names"
+                         + (f"; near: {', '.join(near)}" if near else ""))
+
+
+def shapes(model: ModelProto) -> dict[str, tuple[int | None, ...]]:
+    """Shape of every tensor as far as ONNX's shape inference knows it; None stands for an unknown size."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    found = {}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        if value.type.tensor_type.HasField("shape"):
+            dims = value.type.tensor_type.shape.dim
+            found[value.name] = tuple(d.dim_value if d.HasField("dim_value") else None for d in dims)
+    return found
+
+
+def float32(model: ModelProto) -> ModelProto:
+    """float16 constants and casts become float32."""
+    model = _copy(model)
+    graph = model.graph
+    for constant in graph.initializer:
+        if constant.data_type == TensorProto.FLOAT16:
+            value = numpy_helper.to_array(constant).astype(np.float32)
+            constant.CopyFrom(numpy_helper.from_array(value, constant.name))
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.TENSOR and attribute.t.data_type == TensorProto.FLOAT16:
+                value = numpy_helper.to_array(attribute.t).astype(np.float32)
+                attribute.t.CopyFrom(numpy_helper.from_array(value, attribute.t.name))
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT16:
+                attribute.i = TensorProto.FLOAT
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    return model
+
+
+def extract(model: ModelProto, inputs: Mapping[str, Sequence[int]], output: str,
+            constants: Mapping[str, NDArray[np.generic]] | None = None) -> ModelProto:
+    """The part of the graph that computes `output` from `inputs` (name -> static float32 shape) and `constants`.
+
+    GraphError when it needs anything else.
+    """
+    given = dict(constants or {})
+    producer = {o: n for n in model.graph.node for o in n.output}
+    initial = {t.name: t for t in model.graph.initializer}
+    wanted, order, kept, seen = [output], [], [], set(inputs) | set(given)
+    while wanted:
+        name = wanted.pop()
+        if not name or name in seen:
+            continue
+        seen.add(name)
+        if name in initial:
+            kept.append(initial[name])
+        elif name in producer:
+            node = producer[name]
+            seen.update(node.output)
+            order.append(node)
+            wanted += node.input
+        else:
+            raise GraphError(f"{output!r} does not depend on {', '.join(map(repr, inputs))} alone, but also on "
+                             f"{name!r}; move the cut in the manifest")
+    ids = {id(n) for n in order}
+    nodes = [n for n in model.graph.node if id(n) in ids]
+    if not any(name in node.input for node in nodes for name in inputs):
+        raise GraphError(f"{output!r} does not depend on {', '.join(map(repr, inputs))}; move the cut in the manifest")
+    kept += [numpy_helper.from_array(np.asarray(value), name) for name, value in given.items()]
+    graph = helper.make_graph(
+        nodes, "part", [helper.make_tensor_value_info(n, TensorProto.FLOAT, list(s)) for n, s in inputs.items()],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)], kept)
+    part = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    return onnx.shape_inference.infer_shapes(part, data_prop=True)
+
+
+def simplify(model: ModelProto) -> ModelProto:
+    """Constants folded, BatchNorm folded into convolutions, every shape static; GraphError where that cannot be."""
+    import onnxsim
+
+    try:
+        simple, _ = onnxsim.simplify(model)
+    except Exception as error:  # onnxsim and the runtime inside raise what they like
+        raise GraphError(f"the graph cannot be given static shapes ({_line(error)}); "
+                         "export it with a fixed or a plain [1, mels, T] input") from None
+    known = shapes(simple)
+    for node in simple.graph.node:
+        for name in node.output:
+            if name and (name not in known or None in known[name]):
+                raise GraphError(f"{node.op_type} {node.name or name!r}: the shape of {name!r} depends on the data "
+                                 "and cannot be fixed; the Edge TPU needs static shapes")
+    for value in simple.graph.output:
+        value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, known[value.name]))
+    fixed: ModelProto = simple
+    return fixed
+
+
+def rename(model: ModelProto, mapping: Mapping[str, str]) -> ModelProto:
+    """Tensors renamed everywhere."""
+    model = _copy(model)
+    for node in model.graph.node:
+        node.input[:] = [mapping.get(n, n) for n in node.input]
+        node.output[:] = [mapping.get(n, n) for n in node.output]
+    for item in (*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
+        item.name = mapping.get(item.name, item.name)
+    return model
+
+
+def lift(model: ModelProto) -> ModelProto:
+    """The same computation on [1, C, 1, T] in place of [1, C, T], so that convolutions over time become 1 x k Conv2d.
+
+    TFLite has no Conv1d; left to themselves, converters squeeze and unsqueeze around each convolution and lose the
+    layout, and depthwise convolutions come out as grouped CONV_2D, which the Edge TPU refuses. GraphError names the
+    first node that has no such form.
+    """
+    model = _copy(model)
+    graph = model.graph
+    rank = {name: len(shape) for name, shape in shapes(model).items()}
+    constants = {t.name: t for t in graph.initializer}
+    lifted: set[str] = set()
+    for node in graph.node:
+        node.name = node.name or node.output[0]
+        where = f"{node.op_type} {node.name!r}"
+        if node.op_type not in _LIFTABLE:
+            raise GraphError(f"{where}: this operator cannot be part of an encoder for the Edge TPU; "
+                             "cut the model before it, or export it as Conv, BatchNorm, ReLU, Sigmoid, Mul, Add, mean")
+        if any(rank.get(name) != 3 for name in node.output):
+            raise GraphError(f"{where}: its output has shape rank {rank.get(node.output[0])}, not [1, C, T]; "
+                             "export squeeze-and-excite with 1x1 convolutions")
+        for index, name in enumerate(node.input):
+            constant = constants.get(name)
+            if constant is None or name in lifted or not _raised(node.op_type, index):
+                continue
+            value = numpy_helper.to_array(constant)
+            lifted.add(name)
+            if value.ndim >= 2:
+                constant.CopyFrom(numpy_helper.from_array(np.expand_dims(value, -2), name))
+        _LIFTABLE[node.op_type](node, constants)
+    for value in (*graph.input, *graph.output):
+        dims = [d.dim_value for d in value.type.tensor_type.shape.dim]
+        value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, [*dims[:-1], 1, dims[-1]]))
+    del graph.value_info[:]
+    model = onnx.shape_inference.infer_shapes(model)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GraphError(f"the encoder cannot be written with 2-D convolutions ({_line(error)})") from None
+    return model
+
+
+def require_int8(model: ModelProto) -> None:
+    """GraphError names the first operator that TFLite or the Edge TPU cannot compute in int8."""
+    for node in model.graph.node:
+        if node.op_type not in INT8:
+            advice = ("replace GELU by x * sigmoid(1.702 x) and train the encoder on" if node.op_type in ("Erf", "Gelu")
+                      else "replace it by Conv, ReLU, Sigmoid, Tanh, Mul, Add or a mean")
+            raise GraphError(f"{node.op_type} {node.name or node.output[0]!r}: the Edge TPU has no int8 form of this "
+                             f"operator; {advice}")
+
+
+INT8 = frozenset(("Conv", "AveragePool", "MaxPool", "GlobalAveragePool", "ReduceMean", "Add", "Sub", "Mul", "Div",
+                  "Max", "Min", "PRelu", "Relu", "Sigmoid", "Tanh", "Clip", "Concat", "BatchNormalization", "Identity"))
+
+
+def _raised(op: str, index: int) -> bool:
+    """Whether constant input `index` of `op` has the rank of the data and is lifted with it."""
+    return index == 1 if op == "Conv" else op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu")
+
+
+Constants = Mapping[str, TensorProto]
+
+
+def _lift_window(node: NodeProto, constants: Constants) -> None:
+    """Kernel, strides, dilations and pads of a convolution or pooling get a leading one (or zero) for the new axis."""
+    for attribute in node.attribute:
+        if attribute.name in ("kernel_shape", "strides", "dilations"):
+            attribute.ints[:] = [1, *attribute.ints]
+        elif attribute.name == "pads":
+            attribute.ints[:] = [0, attribute.ints[0], 0, attribute.ints[1]]
+
+
+def _lift_mean(node: NodeProto, constants: Constants) -> None:
+    if len(node.input) > 1 and node.input[1] in constants:  # an input since opset 18
+        axes = constants[node.input[1]]
+        value = numpy_helper.to_array(axes)
+        axes.CopyFrom(numpy_helper.from_array(np.where((value == 2) | (value == -1), 3, value), axes.name))
+    for attribute in node.attribute:
+        if attribute.name == "axes":
+            attribute.ints[:] = [3 if axis in (2, -1) else axis for axis in attribute.ints]
+
+
+def _lift_concat(node: NodeProto, constants: Constants) -> None:
+    for attribute in node.attribute:
+        if attribute.name == "axis" and attribute.i in (2, -1):
+            attribute.i = 3
+
+
+def _same(node: NodeProto, constants: Constants) -> None:
+    return
+
+
+_LIFTABLE: Mapping[str, Callable[[NodeProto, Constants], None]] = {
+    **dict.fromkeys(("Conv", "AveragePool", "MaxPool"), _lift_window),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu", "Relu", "Sigmoid", "Tanh", "Clip",
+                     "GlobalAveragePool", "BatchNormalization", "HardSwish", "Identity", "Dropout", "Erf", "Exp", "Log",
+                     "LeakyRelu", "Elu", "Softplus", "Sqrt", "Pow", "Gelu", "Mish", "HardSigmoid"), _same),
+    "ReduceMean": _lift_mean,
+    "Concat": _lift_concat,
+}
+
+
+def _attribute(node: NodeProto, name: str) -> AttributeProto | None:
+    return next((a for a in node.attribute if a.name == name), None)
+
+
+def _copy(model: ModelProto) -> ModelProto:
+    twin = ModelProto()
+    twin.CopyFrom(model)
+    return twin
+
+
+def _line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:160]

@@ -1,0 +1,66 @@
+"""Cuts a model in three: the front end as arrays, the encoder for the Edge TPU, the head for the CPU.
+
+In the split directory: `encoder.onnx` log_mel [1, mels, frames] -> hidden [1, C, frames / stride], `head.onnx` hidden
+-> log_probs [1, frames / stride, tokens], both float32 with static shapes; `front_end.npz` with window [fft] and mel
+[fft // 2 + 1, mels]; where the manifest brings trained weights, also the source's own `source_encoder.onnx` and
+`source_head.onnx`, which verify compares with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto
+
+from convert import filters, graph
+from convert.errors import GraphError
+from convert.source import check
+from models.manifest import Manifest
+
+LOG_MEL, HIDDEN, LOG_PROBS = "log_mel", "hidden", "log_probs"
+
+
+def split(model: Path, manifest: Manifest, out: Path) -> None:
+    """Writes the parts of `model` to `out`; SourceError or GraphError when the manifest does not fit the model."""
+    source = graph.float32(graph.load(model))
+    window, mel = filters.arrays(manifest, graph.tensors(source))
+    np.savez(out / "front_end.npz", window=window, mel=mel)
+    trained = manifest.trained
+    prefix = "source_" if trained else ""
+    encoder, head = cut(source, manifest)
+    graph.save(encoder, out / f"{prefix}encoder.onnx")
+    graph.save(head, out / f"{prefix}head.onnx")
+    if trained:
+        for role, name, digest in (("encoder", trained.encoder, trained.encoder_sha256),
+                                   ("head", trained.head, trained.head_sha256)):
+            own = graph.load(check(manifest.file(name), digest, manifest))
+            _same_contract(own, encoder if role == "encoder" else head, manifest.file(name))
+            graph.save(own, out / f"{role}.onnx")
+
+
+def cut(source: ModelProto, manifest: Manifest) -> tuple[ModelProto, ModelProto]:
+    """Encoder and head of the source graph for windows of the manifest's length."""
+    names, front_end, frames = manifest.cut, manifest.front_end, manifest.window.frames
+    for key in ("log_mel", "hidden", "output"):
+        graph.require(source, getattr(names, key), f"cut.{key}")
+    encoder = graph.simplify(graph.extract(source, {names.log_mel: (1, front_end.mels, frames)}, names.hidden))
+    hidden = graph.shapes(encoder)[names.hidden]
+    if len(hidden) != 3 or hidden[2] != frames // manifest.window.stride:
+        raise GraphError(f"cut.hidden {names.hidden!r} has shape {list(hidden)}, but [1, C, {frames} / "
+                         f"{manifest.window.stride}] is needed; check the manifest's cut and window.stride")
+    length = {names.lengths: np.array([frames * front_end.hop], np.int64)} if names.lengths else {}
+    static = [d for d in hidden if d is not None]
+    head = graph.simplify(graph.extract(source, {names.hidden: static}, names.output, length))
+    return (graph.rename(encoder, {names.log_mel: LOG_MEL, names.hidden: HIDDEN}),
+            graph.rename(head, {names.hidden: HIDDEN, names.output: LOG_PROBS}))
+
+
+def _same_contract(own: ModelProto, source: ModelProto, path: Path) -> None:
+    """Trained weights take and give what the source's part does, so that one can stand for the other."""
+    for what in ("input", "output"):
+        mine, theirs = ([(v.name, [d.dim_value for d in v.type.tensor_type.shape.dim]) for v in getattr(m.graph, what)]
+                        for m in (own, source))
+        if mine != theirs:
+            raise GraphError(f"{path}: its {what} is {mine}, but the manifest's cut and window give {theirs}; "
+                             "train it again for this window, or change the manifest")
