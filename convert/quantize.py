@@ -1,0 +1,130 @@
+"""Float ONNX encoder to int8 TFLite with chosen activation ranges; runs only in a process of its own.
+
+The TFLite converter takes ranges from calibration alone, as minimum and maximum, and outliers then ruin the encoder.
+So its calibrated model is taken before it is quantized, the ranges are written into it, and then it is quantized.
+Which TFLite tensor is which ONNX tensor is found out by their values on a window of speech.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import tensorflow
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+from tensorflow.lite.python.convert import mlir_quantize
+from tensorflow.python.framework import dtypes
+
+from convert import graph, ranges
+from convert import tensorflow as tflite
+from convert.errors import GraphError
+
+Float = NDArray[np.float32]
+SAME = 1e-3  # mean difference, as a share of the mean value, below which two tensors are the same
+CALIBRATED = 16  # windows the converter itself sees; its minima and maxima stay only where no range is known
+
+
+def quantize(encoder: str, calibration: str, quantile: str, out: str) -> None:
+    """Writes to `out`: encoder.tflite (int8, [1, 1, frames, mels] in, [1, 1, frames / stride, C] out), lifted.onnx, the
+    float32 encoder that it stands for, and tensors.json {TFLite tensor: ONNX tensor}.
+
+    `calibration` is .npz with `log_mel` [N, frames, mels].
+    """
+    model = graph.lift(graph.load(Path(encoder)))
+    graph.require_int8(model)
+    with np.load(calibration) as arrays:
+        windows = arrays["log_mel"].astype(np.float32)
+    expected = tuple(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim)
+    if windows.shape[1:] != (expected[3], expected[1]) or not len(windows):
+        raise GraphError(f"{calibration}: log_mel has shape {list(windows.shape)}, but "
+                         f"[N, {expected[3]}, {expected[1]}] is needed")
+    inputs = windows.transpose(0, 2, 1)[:, None, :, None, :]  # [N, 1, mels, 1, frames]
+    known = ranges.declared(model) or ranges.measured(model, inputs, float(quantile))
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
+        converter = tflite.converter(model, Path(scratch))
+        converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tensorflow.int8
+        converter.representative_dataset = lambda: ([w[None, None]] for w in windows[:CALIBRATED])
+        converter._experimental_calibrate_only = True
+        calibrated = converter.convert()
+    ranged, origins = apply(calibrated, known, ranges.activations(model, inputs[len(inputs) // 2]),
+                            strict=bool(ranges.declared(model)))
+    Path(out, "encoder.tflite").write_bytes(
+        mlir_quantize(ranged, input_data_type=dtypes.int8, output_data_type=dtypes.int8))
+    Path(out, "tensors.json").write_text(json.dumps(origins, indent=1))
+    graph.save(model, Path(out, "lifted.onnx"))
+
+
+def apply(calibrated: bytes, known: Mapping[str, ranges.Range], values: Mapping[str, Float],
+          strict: bool) -> tuple[bytes, dict[str, str]]:
+    """`calibrated` with the `known` ranges of the ONNX tensors that took on `values`, and {TFLite: ONNX tensor}.
+
+    With `strict`, GraphError names a range that belongs to no tensor, for the encoder was trained to have it.
+    """
+    model = schema.ModelT.InitFromPackedBuf(calibrated, 0)
+    (subgraph,) = model.subgraphs
+    seen = _values(calibrated, subgraph, next(iter(subgraph.inputs)), values)
+    origins = {index: name for index, value in seen.items() if (name := _same(value, values, known))}
+    for index, name in origins.items():
+        _set(subgraph.tensors[index], known[name])
+    missing = known.keys() - set(origins.values())
+    if strict and missing:
+        raise GraphError(f"the range of {min(missing)!r} fits no tensor of the converted encoder; the encoder's ranges "
+                         "must name tensors that int8 inference computes")
+    for operator in subgraph.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if kind in (schema.BuiltinOperator.PAD, schema.BuiltinOperator.RESHAPE) and operator.inputs[0] in origins:
+            _set(subgraph.tensors[operator.outputs[0]], known[origins[operator.inputs[0]]])
+    builder = flatbuffers.Builder(len(calibrated))
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output()), {subgraph.tensors[i].name.decode(): n for i, n in origins.items()}
+
+
+def _values(calibrated: bytes, subgraph: Any, source: int, values: Mapping[str, Float]) -> dict[int, Float]:
+    """Every calibrated tensor of the TFLite model on the window that gave `values`."""
+    interpreter = tensorflow.lite.Interpreter(model_content=calibrated, experimental_preserve_all_tensors=True,
+                                              num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(source, _channels_last(values["log_mel"]))
+    interpreter.invoke()
+    found = {}
+    for index, tensor in enumerate(subgraph.tensors):
+        quantization = tensor.quantization
+        if quantization is not None and quantization.min is not None and len(quantization.min) == 1:
+            try:
+                found[index] = interpreter.get_tensor(index)
+            except ValueError:  # not computed: fused away
+                continue
+    return found
+
+
+def _same(value: Float, values: Mapping[str, Float], known: Mapping[str, ranges.Range]) -> str | None:
+    """The ONNX tensor, among those whose range is known, that equals `value`; the last one computed if several do."""
+    best, least = None, SAME
+    for name in known:
+        other = values.get(name)
+        if other is None or other.size != value.size:
+            continue
+        shaped = _channels_last(other) if other.ndim == 4 else other
+        error = float(np.abs(shaped.ravel() - value.ravel()).mean() / (np.abs(shaped).mean() + 1e-9))
+        if error <= least:
+            best, least = name, error
+    return best
+
+
+def _set(tensor: Any, limits: ranges.Range) -> None:
+    tensor.quantization.min, tensor.quantization.max = [limits[0]], [limits[1]]
+
+
+def _channels_last(x: Float) -> Float:
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1))
+
+
