@@ -1,0 +1,140 @@
+"""Speech to check a build with: from Debian's pocketsphinx-testdata, from espeak-ng, or the committed windows."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.errors import SourceError
+from models.bundle import FrontEnd, Window
+
+Float = NDArray[np.float32]
+AUDIO = (".wav", ".flac", ".ogg", ".mp3")
+TRANSCRIPTS = "transcripts.tsv"  # file<TAB>text, as `dictate eval` reads it
+TESTDATA = Path("/usr/share/pocketsphinx/test/data")
+SENTENCES = (  # from the Harvard sentences, IEEE 1969, lists 1 and 2
+    "The birch canoe slid on the smooth planks.", "Glue the sheet to the dark blue background.",
+    "It's easy to tell the depth of a well.", "These days a chicken leg is a rare dish.",
+    "Rice is often served in round bowls.", "The juice of lemons makes fine punch.",
+    "The box was thrown beside the parked truck.", "The hogs were fed chopped corn and garbage.",
+    "Four hours of steady work faced us.", "A large size in stockings is hard to sell.",
+    "The boy was there when the sun rose.", "A rod is used to catch pink salmon.",
+    "The source of the huge river is the clear spring.", "Kick the ball straight and follow through.",
+    "Help the woman get back to her feet.", "A pot of tea helps to pass the evening.",
+    "Smoky fires lack flame and heat.", "The soft cushion broke the man's fall.",
+    "The salt breeze came across from the sea.", "The girl at the booth sold fifty bonds.")
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Recordings that a build is checked with, and what they are, for the report; `folder` is None without any."""
+
+    folder: Path | None
+    source: str
+
+
+def gather(out: Path, testdata: Path = TESTDATA, synthesizer: str = "espeak-ng") -> Speech:
+    """Puts recordings and transcripts.tsv into `out`: recorded ones where they are installed, else synthesised ones."""
+    clips = testdata / "librivox"
+    if (clips / "transcription").is_file():
+        lines = []
+        for line in (clips / "transcription").read_text().splitlines():
+            text, _, name = line.rpartition(" ")
+            name = name.strip("()")
+            shutil.copyfile(clips / f"{name}.wav", out / f"{name}.wav")
+            lines.append(f"{name}.wav\t{text.replace('<s>', '').replace('</s>', '').strip()}")
+        (out / TRANSCRIPTS).write_text("\n".join(lines) + "\n")
+        return Speech(out, f"{len(lines)} LibriVox clips of Debian's pocketsphinx-testdata")
+    command = shutil.which(synthesizer)
+    if command is None:
+        return Speech(None, "committed log-mel windows (install pocketsphinx-testdata to check words too)")
+    for index, text in enumerate(SENTENCES):
+        subprocess.run([command, "-v", "en-us", "-s", "150", "-w", str(out / f"{index:02}.wav"), text], check=True)
+    (out / TRANSCRIPTS).write_text("".join(f"{i:02}.wav\t{t}\n" for i, t in enumerate(SENTENCES)))
+    return Speech(out, f"{len(SENTENCES)} sentences synthesised by espeak-ng (install pocketsphinx-testdata for "
+                       "recorded ones)")
+
+
+def recordings(folder: Path) -> list[Path]:
+    """The audio files below `folder`, sorted; SourceError when there are none."""
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such directory; give one with recordings of speech")
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in AUDIO)
+    if not files:
+        raise SourceError(f"{folder}: no recordings ({', '.join(AUDIO)}) in it")
+    return files
+
+
+def read(path: Path, rate: int) -> Float:
+    """A recording as mono float32 samples in [-1, 1) at `rate`; SourceError when it cannot be read."""
+    import soundfile
+    import soxr
+
+    try:
+        samples, own = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise SourceError(f"{path}: cannot be read as audio ({error})") from None
+    mono: Float = samples.mean(1, dtype=np.float32)
+    return mono if own == rate else soxr.resample(mono, own, rate).astype(np.float32)
+
+
+def log_mel(samples: Float, front_end: FrontEnd, window: Float, mel: Float) -> Float:
+    """All log-mel frames [T, mels] of `samples`, as the model's front end computes them, before the feature floor."""
+    x = samples
+    if front_end.preemphasis:
+        x = np.concatenate([x[:1], x[1:] - front_end.preemphasis * x[:-1]])
+    if front_end.center:
+        half = front_end.fft // 2
+        x = np.pad(np.pad(x, (0, max(0, half + 1 - len(x)))), half, mode="reflect")
+    x = np.pad(x, (0, max(0, front_end.fft - len(x))))
+    framed = np.lib.stride_tricks.sliding_window_view(x, front_end.fft)[:: front_end.hop]
+    power = np.abs(np.fft.rfft(framed * window, axis=1)) ** 2
+    frames: Float = np.log(np.maximum(power @ mel, front_end.log_floor)).astype(np.float32)
+    return frames[:-1] if front_end.center and len(frames) > 1 else frames
+
+
+def normalised(frames: Float, front_end: FrontEnd) -> Float:
+    """Log-mel frames as they enter the encoder: floor, mean and scale."""
+    x: Float = (np.maximum(frames, front_end.feature_floor) - front_end.mean) / front_end.scale
+    return x.astype(np.float32)
+
+
+def windows(frames: Float, window: Window, silence: float) -> Iterator[tuple[Float, slice]]:
+    """Cuts [T, mels] into windows [frames, mels], each with the slice of its posteriors that are new."""
+    total = len(frames) + len(frames) % window.stride
+    for done in range(0, total, window.hop):
+        new = min(window.hop, total - done)
+        end = done + new + window.right
+        start = end - window.frames
+        piece = np.full((window.frames, frames.shape[1]), silence, np.float32)
+        taken = frames[max(start, 0) : min(end, len(frames))]
+        piece[max(-start, 0) : max(-start, 0) + len(taken)] = taken
+        first = (window.frames - window.right - new) // window.stride
+        yield piece, slice(first, first + new // window.stride)
+
+
+def calibration(folder: Path, front_end: FrontEnd, window: Window, arrays: tuple[Float, Float], count: int = 64,
+                seed: int = 0) -> NDArray[np.float16]:
+    """`count` windows [count, frames, mels] of speech from the recordings below `folder`, drawn by `seed`.
+
+    A window begins anywhere in a recording that lasts longer; a shorter one stands at the window's end.
+    """
+    random, files = np.random.default_rng(seed), recordings(folder)
+    chosen = random.permutation(len(files))[:count]
+    drawn = []
+    for index in range(count):
+        file = files[chosen[index % len(chosen)]]
+        frames = normalised(log_mel(read(file, front_end.sample_rate), front_end, *arrays), front_end)
+        start = int(random.integers(0, max(1, len(frames) - window.frames + 1)))
+        piece = frames[start : start + window.frames]
+        silence = (front_end.feature_floor - front_end.mean) / front_end.scale
+        full = np.full((window.frames, front_end.mels), silence, np.float32)
+        full[window.frames - len(piece) :] = piece
+        drawn.append(full)
+    return np.stack(drawn).astype(np.float16)

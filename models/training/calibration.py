@@ -1,0 +1,39 @@
+"""Make the committed calibration windows from openly licensed speech.
+
+    python -m models.training.calibration --speech DIR [DIR ...] [--model base]
+
+Writes models/<model>/calibration.npz: `log_mel` float16 [N, frames, mels], N / directories windows from each directory.
+`speech.toml` beside this file names the speech that the committed windows were made from. They check what quantization
+costs where no recorded speech is installed, and set the activation ranges of models whose weights bring none.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from convert import filters, graph, source, speech
+from models import manifest
+from models.bundle import sha256
+
+WINDOWS = 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--speech", nargs="+", type=Path, required=True, help="directories of recordings")
+    parser.add_argument("--model", default="base")
+    arguments = parser.parse_args()
+    chosen = manifest.load(arguments.model)
+    arrays = filters.arrays(chosen, graph.tensors(graph.load(source.fetch(chosen))))
+    share = WINDOWS // len(arguments.speech)
+    drawn = [speech.calibration(folder, chosen.front_end, chosen.window, arrays, share) for folder in arguments.speech]
+    target = chosen.file("calibration.npz")
+    np.savez_compressed(target, log_mel=np.concatenate(drawn))
+    print(f"{target}: {share * len(drawn)} windows, SHA-256 {sha256(target)}")
+
+
+if __name__ == "__main__":
+    main()
