@@ -1,0 +1,68 @@
+"""Turn an ONNX acoustic model into a bundle that the device can run.
+
+    python convert/build.py
+    python convert/build.py --onnx quartznet.onnx --manifest quartznet.toml --out models/build/quartznet
+
+Stages: source, split, quantize, head, compile, lexicon, language, verify, bundle. Each is kept under the hash of what
+it was made from, so a second run does only what has changed. A failed build never touches the last good bundle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if __package__ in (None, ""):  # run as a script: its own directory is no place to import from
+    sys.path[0] = str(ROOT)
+
+from rich.console import Console  # noqa: E402
+
+from convert import pipeline  # noqa: E402
+from convert.display import Display  # noqa: E402
+from models.errors import UserError  # noqa: E402
+
+
+def parser() -> argparse.ArgumentParser:
+    described = argparse.ArgumentParser(prog="convert/build.py", description=(__doc__ or "").splitlines()[0])
+    which = described.add_mutually_exclusive_group()
+    which.add_argument("--model", default="base", help="a model below models/ (default: base)")
+    which.add_argument("--onnx", type=Path, help="your own model; needs --manifest")
+    described.add_argument("--manifest", type=Path, help="its manifest (see docs/models.md)")
+    described.add_argument("--out", type=Path, help="where the bundle goes (default: models/build/NAME)")
+    described.add_argument("--compiler", default="auto", help="auto, none, or the path of edgetpu_compiler")
+    described.add_argument("--require-coral", action="store_true", help="fail where the encoder cannot be compiled")
+    described.add_argument("--calibration", type=Path, metavar="DIR", help="recordings to calibrate with")
+    described.add_argument("--cache", type=Path, default=ROOT / ".cache" / "convert", help="where stages are kept")
+    return described
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Builds; an expected error is one line and exit status 1."""
+    described = parser()
+    given = described.parse_args(arguments)
+    if (given.onnx is None) != (given.manifest is None):
+        described.error("--onnx and --manifest belong together")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    errors = Console(stderr=True)
+    try:
+        pipeline.build(pipeline.Options(
+            model=given.model, onnx=given.onnx, manifest=given.manifest, out=given.out, compiler=given.compiler,
+            require_coral=given.require_coral, calibration=given.calibration, cache=given.cache), Display(Console()))
+    except KeyboardInterrupt:
+        errors.print("build: interrupted; the last bundle is as it was, finished stages are kept", highlight=False)
+        return 130
+    except (UserError, OSError) as error:
+        reason = " ".join(str(error).split())
+        if isinstance(error, OSError):
+            reason = f"{error.filename or given.cache}: {error.strerror or error}; the last bundle is as it was"
+        errors.print(f"build: {reason}", highlight=False, soft_wrap=True, markup=False)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
