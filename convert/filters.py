@@ -1,4 +1,4 @@
-"""The frame window and mel filters of a model: taken out of its graph, or computed as librosa and torchaudio do."""
+"""The windowed DFT and the mel filters of a model: taken out of its graph, or computed as librosa and torchaudio do."""
 
 from __future__ import annotations
 
@@ -15,21 +15,32 @@ Float = NDArray[np.float32]
 
 
 def arrays(manifest: Manifest, tensors: Mapping[str, NDArray[np.generic]]) -> tuple[Float, Float]:
-    """Frame window float32 [fft] and mel filters float32 [fft // 2 + 1, mels]; `tensors` are the graph's constants."""
+    """Windowed DFT float32 [2 * bins, fft], cosines and then sines, and mel filters float32 [bins, mels].
+
+    `tensors` are the graph's constants; bins = fft // 2 + 1.
+    """
     filters, front_end = manifest.filters, manifest.front_end
-    if filters.window_tensor:
-        tensor = _tensor(tensors, filters.window_tensor, "filters.window_tensor")
-        window = tensor.reshape(-1, tensor.shape[-1])[0]
+    if filters.dft_tensors:
+        parts = [_tensor(tensors, name, "filters.dft_tensors") for name in filters.dft_tensors]
+        dft = np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts])
     else:
-        window = frame_window(filters, front_end, str(manifest.path))
+        dft = windowed_dft(frame_window(filters, front_end, str(manifest.path)))
     mel = (_tensor(tensors, filters.mel_tensor, "filters.mel_tensor") if filters.mel_tensor
            else mel_filters(filters, front_end, str(manifest.path)))
-    for what, array, shape in (("frame window", window, (front_end.fft,)),
+    for what, array, shape in (("windowed DFT", dft, (2 * (front_end.fft // 2 + 1), front_end.fft)),
                                ("mel filters", mel, (front_end.fft // 2 + 1, front_end.mels))):
         if array.shape != shape:
             raise GraphError(f"the {what} have shape {list(array.shape)}, but the manifest's front_end "
                              f"needs {list(shape)}")
-    return window.astype(np.float32), mel.astype(np.float32)
+    return dft.astype(np.float32), mel.astype(np.float32)
+
+
+def windowed_dft(window: Float) -> Float:
+    """The real DFT's basis [2 * (fft // 2 + 1), fft], cosines and then sines, times `window` [fft]."""
+    fft = len(window)
+    angles = np.outer(np.arange(fft // 2 + 1), np.arange(fft)) * 2 * np.pi / fft
+    basis: Float = (np.concatenate([np.cos(angles), np.sin(angles)]) * window).astype(np.float32)
+    return basis
 
 
 def _tensor(tensors: Mapping[str, NDArray[np.generic]], name: str, key: str) -> Float:

@@ -123,9 +123,9 @@ def _calibration(stages: Stages, chosen: Manifest, folder: Path | None, parts: P
 
     def make(out: Path) -> None:
         with np.load(parts / "front_end.npz") as arrays:
-            window, mel = arrays["window"], arrays["mel"]
+            dft, mel = arrays["dft"], arrays["mel"]
         np.savez(out / "calibration.npz",
-                 log_mel=speech.calibration(given, chosen.front_end, chosen.window, (window, mel)))
+                 log_mel=speech.calibration(given, chosen.front_end, chosen.window, (dft, mel)))
 
     inputs = {"recordings": speech.recordings(given), "front_end": parts / "front_end.npz",
               "settings": [chosen.front_end, chosen.window]}

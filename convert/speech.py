@@ -84,7 +84,7 @@ def read(path: Path, rate: int) -> Float:
     return mono if own == rate else soxr.resample(mono, own, rate).astype(np.float32)
 
 
-def log_mel(samples: Float, front_end: FrontEnd, window: Float, mel: Float) -> Float:
+def log_mel(samples: Float, front_end: FrontEnd, dft: Float, mel: Float) -> Float:
     """All log-mel frames [T, mels] of `samples`, as the model's front end computes them, before the feature floor."""
     x = samples
     if front_end.preemphasis:
@@ -94,9 +94,10 @@ def log_mel(samples: Float, front_end: FrontEnd, window: Float, mel: Float) -> F
         x = np.pad(np.pad(x, (0, max(0, half + 1 - len(x)))), half, mode="reflect")
     x = np.pad(x, (0, max(0, front_end.fft - len(x))))
     framed = np.lib.stride_tricks.sliding_window_view(x, front_end.fft)[:: front_end.hop]
-    power = np.abs(np.fft.rfft(framed * window, axis=1)) ** 2
-    frames: Float = np.log(np.maximum(power @ mel, front_end.log_floor)).astype(np.float32)
-    return frames[:-1] if front_end.center and len(frames) > 1 else frames
+    real, imaginary = np.split(np.ascontiguousarray(framed) @ dft.T, 2, axis=1)
+    power = real * real + imaginary * imaginary
+    frames: Float = np.log(np.maximum(power @ mel, np.float32(front_end.log_floor)))
+    return frames
 
 
 def normalised(frames: Float, front_end: FrontEnd) -> Float:

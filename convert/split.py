@@ -24,8 +24,8 @@ LOG_MEL, HIDDEN, LOG_PROBS = "log_mel", "hidden", "log_probs"
 def split(model: Path, manifest: Manifest, out: Path) -> None:
     """Writes the parts of `model` to `out`; SourceError or GraphError when the manifest does not fit the model."""
     source = graph.float32(graph.load(model))
-    window, mel = filters.arrays(manifest, graph.tensors(source))
-    np.savez(out / "front_end.npz", window=window, mel=mel)
+    dft, mel = filters.arrays(manifest, graph.tensors(source))
+    np.savez(out / "front_end.npz", dft=dft, mel=mel)
     trained = manifest.trained
     prefix = "source_" if trained else ""
     encoder, head = cut(source, manifest)

@@ -127,7 +127,7 @@ def _utterances(subject: Subject, recordings: speech.Speech, calibration: Path) 
             yield from ((window.astype(np.float32), None) for window in arrays["log_mel"])
         return
     with np.load(subject.int8.path("front_end")) as arrays:
-        filters = arrays["window"], arrays["mel"]
+        filters = arrays["dft"], arrays["mel"]
     source = _source(subject.model, chosen)
     for file in speech.recordings(recordings.folder):
         samples = speech.read(file, chosen.front_end.sample_rate)

@@ -77,9 +77,9 @@ class Trained:
 
 @dataclass(frozen=True)
 class Filters:
-    """The frame window and mel filters: tensors of the source graph, or computed where no tensor is named."""
+    """The windowed DFT and the mel filters: tensors of the source graph, or computed where no tensor is named."""
 
-    window_tensor: str = ""  # [..., fft]; its first row
+    dft_tensors: tuple[str, ...] = ()  # cosines and sines with the window in them, [bins, ..., fft] each
     mel_tensor: str = ""  # [fft // 2 + 1, mels]
     window: str = "hann"  # "hann" or "hamming", `window_length` long, in the middle of the frame
     window_length: int = 400  # samples
