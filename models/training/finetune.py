@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from device.pronounce import Pronouncer, PronunciationError
 from numpy.typing import NDArray
 from torch import Tensor
 
 from convert import source
-from device.pronounce import Pronouncer, PronunciationError
 from models import manifest
 from models.training import export, network, speech
 
