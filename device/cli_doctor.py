@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from device import cli_config, doctor
 from device.config import Config
 from device.doctor import Check, State
+from device.doctor_machine import MACHINE, Group, Patient
 from models.bundle import Bundle, BundleError
 
 
@@ -20,11 +21,13 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("doctor", help="look at everything, say what is wrong and what to do")
     cli_config.add_options(parser)
     parser.add_argument("--bundle", type=Path, help="bundle directory (default: bundle.dir of the configuration)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+    form.add_argument("--ask", action="store_true", help="also what needs you: speak, press, look at the lamps")
     parser.set_defaults(run=_run)
 
 
-def coral(settings: Config) -> list[Check]:
+def coral(settings: Config, patient: Patient | None) -> list[Check]:
     """The Coral's chain for the configured bundle; a bundle that cannot be opened is a fault of its own."""
     try:
         bundle = Bundle.open(settings.bundle.dir, verify=False)
@@ -36,14 +39,15 @@ def coral(settings: Config) -> list[Check]:
     return doctor.coral_checks(settings.recognizer.backend, compiled)
 
 
-GROUPS: dict[str, Callable[[Config], list[Check]]] = {"Coral": coral}
+GROUPS: dict[str, Group] = {**MACHINE, "Coral": coral}
 """What is looked at, group by group; a group that fails to look is no reason to leave out the next."""
 
 
-def look(settings: Config) -> Iterator[tuple[str, list[Check]]]:
+def look(settings: Config, patient: Patient | None = None) -> Iterator[tuple[str, list[Check]]]:
+    """Each group's title and checks, done when they are asked for; `patient` answers what only a person can."""
     for title, checks in GROUPS.items():
         try:
-            yield title, checks(settings)
+            yield title, list(checks(settings, patient))
         except Exception as error:
             yield title, [Check(title, State.BAD, f"could not be looked at: {type(error).__name__}: {error}")]
 
@@ -51,11 +55,19 @@ def look(settings: Config) -> Iterator[tuple[str, list[Check]]]:
 def _run(args: argparse.Namespace) -> int:
     if args.bundle:
         args.set = [*args.set, f"bundle.dir={args.bundle}"]
-    found = dict(look(cli_config.load_from(args).config))
+    found: dict[str, list[Check]] = {}
+    for title, checks in look(cli_config.load_from(args).config, _person() if args.ask else None):
+        found[title] = checks
+        if not args.json:
+            print(f"{title}:", *checks, sep="\n  ", flush=True)
     if args.json:
         rows = {title: [asdict(c) | {"state": c.state.value} for c in checks] for title, checks in found.items()}
         print(json.dumps(rows, indent=2))
-    else:
-        for title, checks in found.items():
-            print(f"{title}:", *checks, sep="\n  ")
     return int(any(check.state is State.BAD for checks in found.values() for check in checks))
+
+
+def _person() -> Patient:
+    return Patient(
+        tell=lambda text: print(f"  {text}", flush=True),
+        agree=lambda question: not input(f"  {question} [Y/n] ").strip().lower().startswith("n"),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,7 +48,9 @@ def _on_cpu(ears: Any, wanted: config.Recognizer) -> Callable[[], str]:
 
 def _run(args: argparse.Namespace) -> int:
     logging.basicConfig(
-        level=logging.DEBUG if args.verbose else logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+        level=logging.DEBUG if args.verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1),  # device.microphone silences descriptor 2
     )
     try:
         loaded = cli_config.load_from(args)

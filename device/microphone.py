@@ -13,6 +13,7 @@ status. It stands apart from `device.audio` so that a machine without PortAudio 
 
 from __future__ import annotations
 
+import os
 import queue
 import re
 import time
@@ -221,9 +222,26 @@ class _Stream:
 
 
 @contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep ALSA and JACK from writing tens of lines to standard error each time PortAudio looks for devices.
+
+    What other threads write to file descriptor 2 meanwhile (a tenth of a second) is lost, so log to a copy of it.
+    """
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextmanager
 def _opened(settings: Audio, asound: Path, on_thread: Callable[[], None]) -> Iterator[_Stream]:
     """Open the device that `settings` names; PortAudio is started afresh, or it would not see new devices."""
-    portaudio = pyaudio.PyAudio()
+    with _quiet():
+        portaudio = pyaudio.PyAudio()
     try:
         device = choose(devices(portaudio), settings.device, asound)
         status = _formats(portaudio, device, settings.rate)

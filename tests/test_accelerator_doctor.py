@@ -37,7 +37,7 @@ def test_json_holds_every_check(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_group_that_fails_to_look_does_not_hide_the_next(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(settings: Config) -> list[Check]:
+    def broken(settings: Config, patient: object) -> list[Check]:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(cli_doctor, "GROUPS", {"First": broken, **cli_doctor.GROUPS})

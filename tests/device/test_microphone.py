@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,9 +65,7 @@ def test_blocks_are_as_long_as_configured(sound_card: Callable[..., Any], block_
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000])
-def test_another_rate_is_resampled_and_said(
-    sound_card: Callable[..., Any], statuses: list[Status], rate: int
-) -> None:
+def test_another_rate_is_resampled_and_said(sound_card: Callable[..., Any], statuses: list[Status], rate: int) -> None:
     wave = 16_000 * np.sin(2 * np.pi * 440 * np.arange(4 * rate) / rate)
     sound_card(wave, rate=rate, speed=10)
     heard = np.concatenate([chunk.samples for chunk in islice(Microphone(MIC, statuses.append), 20)])
@@ -92,9 +91,7 @@ def test_unplugged_and_plugged_in_again(sound_card: Callable[..., Any], statuses
     np.testing.assert_array_equal(after.samples, NOISE[:1_600])
 
 
-def test_a_missing_microphone_names_what_is_there(
-    sound_card: Callable[..., Any], statuses: list[Status]
-) -> None:
+def test_a_missing_microphone_names_what_is_there(sound_card: Callable[..., Any], statuses: list[Status]) -> None:
     sound_card(NOISE)
     microphone = Microphone(Audio(device="Yeti", retry_s=0.1), statuses.append)
     threading.Timer(0.5, microphone.stop).start()
@@ -141,9 +138,7 @@ def test_the_capture_thread_is_not_the_reader(sound_card: Callable[..., Any]) ->
     assert len(threads) == 1 and threads[0] != threading.get_ident()
 
 
-DEVICES = [
-    {"name": name} for name in ("Webcam: USB Audio (hw:2,0)", "Headset: USB Audio (hw:3,0)", "default")
-]
+DEVICES = [{"name": name} for name in ("Webcam: USB Audio (hw:2,0)", "Headset: USB Audio (hw:3,0)", "default")]
 
 
 def test_the_microphone_is_found_by_usb_id(tmp_path: Path) -> None:
@@ -161,9 +156,7 @@ def test_any_microphone_is_the_first(tmp_path: Path) -> None:
         choose([], "", tmp_path)
 
 
-def test_the_default_comes_before_other_plugins(
-    sound_card: Callable[..., Any], statuses: list[Status]
-) -> None:
+def test_the_default_comes_before_other_plugins(sound_card: Callable[..., Any], statuses: list[Status]) -> None:
     sound_card(NOISE)
     next(iter(Microphone(Audio(), statuses.append)))
     assert statuses[0].name == "default"
@@ -180,6 +173,13 @@ def test_a_gap_is_told_from_jitter_and_drift(seed: int, drift: float, loss: floa
     told = np.array([gaps.late(*moment) for moment in zip(arrivals, sound, strict=True)])
     assert not told[:60].any()
     assert 1 <= told.sum() <= 2, "a loss within a window may show in this window and in the next"
+
+
+def test_opening_it_is_quiet(sound_card: Callable[..., Any], capfd: pytest.CaptureFixture[str]) -> None:
+    sound_card(NOISE)
+    next(iter(Microphone(MIC, lambda status: None)))
+    os.write(2, b"still heard")
+    assert capfd.readouterr().err == "still heard"
 
 
 def test_level_is_rms_below_full_scale() -> None:
