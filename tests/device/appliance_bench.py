@@ -144,17 +144,17 @@ file = "{self.folder}/words.tsv"
 """
         )
 
-    def start(self) -> None:
+    def start(self, *arguments: str) -> None:
         """Start the appliance and wait until it says that it is ready."""
         before = self.manager.ready
         self.child = subprocess.Popen(
-            [sys.executable, str(CHILD), str(self.file), str(self.folder)],
+            [sys.executable, str(CHILD), str(self.file), str(self.folder), *arguments],
             stdin=subprocess.PIPE,
             stderr=self.log,
             text=True,
             env=os.environ | {"NOTIFY_SOCKET": str(self.manager.path), "WATCHDOG_USEC": "4000000"},
         )
-        self.manager.wait(lambda: self.manager.ready > before or self.ended(), 20)
+        self.manager.wait(lambda: self.manager.ready > before or self.ended(), 60)
         assert not self.ended(), self.told()
         time.sleep(0.1)
 

@@ -1,11 +1,12 @@
 """A whole appliance in a process of its own, for tests: everything real but the acoustic model and the pins.
 
-    python appliance_child.py CONFIG FOLDER
+    python appliance_child.py CONFIG FOLDER [real]
 
-The recogniser is scripted: it says one segment after two blocks of sound and one at the end, each with a word of
-its own that was never said before. What was handed to the sinks is noted in FOLDER/acknowledged. The pins are
-gpiozero's mock pins; `down` and `up` on standard input press and release the button. `FOLDER/coral-lost` makes
-the recogniser say that it runs on the CPU; `hang`, `broken` and `silent` make it hang, fail, or say nothing.
+The recogniser is scripted, unless the real one is asked for: it says one segment after two blocks of sound and one at
+the end, each with a word of its own that was never said before. What was handed to the sinks is noted in
+FOLDER/acknowledged. The pins are gpiozero's mock pins; `down` and `up` on standard input press and release the button.
+The file `coral-lost` in FOLDER makes the recogniser say that it runs on the CPU; `hang`, `broken` and `silent` make it
+hang, fail, or say nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from threading import Thread
 import numpy as np
 from gpiozero.pins.mock import MockFactory
 
+from device.cli_run import open_ears
 from device.config import Config, load
 from device.events import Event, Final, Segment
 from device.parts import Ears
@@ -77,12 +79,13 @@ class Scripted:
             stream.write(marker(number) + "\n")
 
 
-def main(file: Path, folder: Path) -> int:
-    """Serve until told to end."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(relativeCreated)d %(name)s %(message)s")
+def main(file: Path, folder: Path, real: bool) -> int:
+    """Serve until told to end, with the scripted or the real recogniser."""
+    kept = os.fdopen(os.dup(2), "w", buffering=1)  # device.microphone silences descriptor 2 now and then
+    logging.basicConfig(level=logging.INFO, stream=kept, format="%(relativeCreated)d %(name)s %(message)s")
     factory = MockFactory()
 
-    def open_ears(settings: Config, words: tuple[Word, ...]) -> Ears:
+    def scripted(settings: Config, words: tuple[Word, ...]) -> Ears:
         return Ears(Scripted(folder), lambda: "no Coral" if (folder / "coral-lost").exists() else "")
 
     def hands() -> None:
@@ -93,7 +96,9 @@ def main(file: Path, folder: Path) -> int:
         os._exit(3)  # the test is gone
 
     Thread(target=hands, daemon=True).start()
-    return serve(load(file), lambda: load(file), Machine(open_ears, lambda settings: Kept(factory)))
+    return serve(
+        load(file), lambda: load(file), Machine(open_ears if real else scripted, lambda settings: Kept(factory))
+    )
 
 
 class Kept:
@@ -107,4 +112,4 @@ class Kept:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), real=sys.argv[3:] == ["real"]))

@@ -69,6 +69,7 @@ class Soak:
             if number % 3 == 2:
                 fault = self.random.choice(faults) if number >= 3 * len(faults) else faults[number // 3]
                 self.faults[fault.__name__] += 1
+                self.settle()
                 fault()
                 if self.bench.ended():
                     self.bench.start()
@@ -160,9 +161,7 @@ class Soak:
 
 
 @pytest.mark.slow
-def test_200_dictations_with_faults(
-    tmp_path: Path, small_disk: Path, sound_card: Callable[..., Any], record_property: Callable[..., None]
-) -> None:
+def test_200_dictations_with_faults(tmp_path: Path, small_disk: Path, sound_card: Callable[..., Any]) -> None:
     card = sound_card(NOISE, speed=4)
     bench = Bench(tmp_path, journal=small_disk / "journal")
     soak = Soak(bench, card, small_disk, SEED)
