@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from device.audio import SAMPLE_RATE, AudioError, Chunk, Converter
 from device.config import Audio
 
-SILENT_S = 0.5
+SILENT_S = 1.0
 """A device that delivers nothing for this long is lost: PortAudio does not report an unplugged one."""
 
 WAITING_BLOCKS = 600
@@ -130,7 +130,7 @@ class Microphone:
         self._stopped = Event()
 
     def stop(self) -> None:
-        """End every iteration, from any thread, within half a second."""
+        """End every iteration, from any thread, within a second."""
         self._stopped.set()
 
     def __iter__(self) -> Iterator[Chunk]:

@@ -97,7 +97,7 @@ class Manager:
                 self.ready += key == "READY"
                 self.pings += key == "WATCHDOG"
 
-    def wait(self, done: Callable[[], bool], seconds: float = 10.0) -> None:
+    def wait(self, done: Callable[[], bool], seconds: float = 30.0) -> None:
         """Listen until `done`."""
         end = time.monotonic() + seconds
         while not done():
@@ -166,13 +166,14 @@ file = "{self.folder}/words.tsv"
         self.child.stdin.write("down\n" if pressed else "up\n")
         self.child.stdin.flush()
 
-    def dictate(self, seconds: float = 0.35) -> None:
-        """Hold the button for `seconds` and wait until the appliance is ready again."""
+    def dictate(self, seconds: float = 0.3) -> None:
+        """Hold the button for `seconds` and until something was said; wait until the rest was said too."""
+        before = len(self.acknowledged())
         self.button(True)
         time.sleep(seconds)
-        before = len(self.acknowledged())
+        self.manager.wait(lambda: len(self.acknowledged()) > before, 20)
         self.button(False)
-        self.manager.wait(lambda: len(self.acknowledged()) > before)
+        self.manager.wait(lambda: len(self.acknowledged()) > before + 1, 20)
 
     def stop(self, number: int) -> int:
         """Send a signal and wait for the end; return the exit status."""

@@ -84,12 +84,12 @@ def main(file: Path, folder: Path, real: bool) -> int:
     kept = os.fdopen(os.dup(2), "w", buffering=1)  # device.microphone silences descriptor 2 now and then
     logging.basicConfig(level=logging.INFO, stream=kept, format="%(relativeCreated)d %(name)s %(message)s")
     factory = MockFactory()
+    pin = factory.pin(load(file).config.panel.button_pin)  # here: two threads asking at once would get two pins
 
     def scripted(settings: Config, words: tuple[Word, ...]) -> Ears:
         return Ears(Scripted(folder), lambda: "no Coral" if (folder / "coral-lost").exists() else "")
 
     def hands() -> None:
-        pin = factory.pin(load(file).config.panel.button_pin)
         for line in sys.stdin:
             pin.drive_low() if line.strip() == "down" else pin.drive_high()
         time.sleep(5)

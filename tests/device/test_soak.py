@@ -97,7 +97,7 @@ class Soak:
         self.card.plug_in()
         self.bench.manager.wait(lambda: self.bench.manager.status.startswith("ready"))
         self.bench.manager.wait(lambda: "plug it in" not in self.bench.manager.status)
-        time.sleep(0.7)
+        time.sleep(1.3)
         self.bench.manager.wait(lambda: "plug it in" not in self.bench.manager.status)
 
     def coral_lost(self) -> None:
