@@ -1,11 +1,11 @@
-"""ONNX graphs, cut and rewritten: read, extract, fix shapes, float32, Conv1d to Conv2d. Every function leaves its
-argument as it was and returns a new model.
+"""ONNX graphs: read, checked, cut, given static shapes and float32. Every function leaves its argument as it was and
+returns a new model.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,13 @@ def load(path: Path) -> ModelProto:
     except FileNotFoundError as error:
         raise GraphError(f"{error.filename or path}: no such file") from None
     except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
-        raise GraphError(f"{path}: not an ONNX file, or cut short ({_line(error)}); export or fetch it again") from None
+        raise GraphError(f"{path}: not an ONNX file, or cut short ({line(error)}); export or fetch it again") from None
     if not model.graph.node or not model.opset_import:
         raise GraphError(f"{path}: not an ONNX file, or cut short (it holds no graph); export or fetch it again")
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise GraphError(f"{path}: not a valid ONNX model ({_line(error)}); export it again") from None
+        raise GraphError(f"{path}: not a valid ONNX model ({line(error)}); export it again") from None
     return model
 
 
@@ -43,7 +43,7 @@ def tensors(model: ModelProto) -> dict[str, NDArray[np.generic]]:
     """Every constant of the graph by name: initializers and Constant nodes."""
     found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type == "Constant" and (value := _attribute(node, "value")) is not None:
+        if node.op_type == "Constant" and (value := attribute(node, "value")) is not None:
             found[node.output[0]] = numpy_helper.to_array(value.t)
     return found
 
@@ -75,7 +75,7 @@ def shapes(model: ModelProto) -> dict[str, tuple[int | None, ...]]:
 
 def float32(model: ModelProto) -> ModelProto:
     """float16 constants and casts become float32."""
-    model = _copy(model)
+    model = copy(model)
     graph = model.graph
     for constant in graph.initializer:
         if constant.data_type == TensorProto.FLOAT16:
@@ -138,7 +138,7 @@ def simplify(model: ModelProto) -> ModelProto:
     try:
         simple, _ = onnxsim.simplify(model)
     except Exception as error:  # onnxsim and the runtime inside raise what they like
-        raise GraphError(f"the graph cannot be given static shapes ({_line(error)}); "
+        raise GraphError(f"the graph cannot be given static shapes ({line(error)}); "
                          "export it with a fixed or a plain [1, mels, T] input") from None
     known = shapes(simple)
     for node in simple.graph.node:
@@ -154,7 +154,7 @@ def simplify(model: ModelProto) -> ModelProto:
 
 def rename(model: ModelProto, mapping: Mapping[str, str]) -> ModelProto:
     """Tensors renamed everywhere."""
-    model = _copy(model)
+    model = copy(model)
     for node in model.graph.node:
         node.input[:] = [mapping.get(n, n) for n in node.input]
         node.output[:] = [mapping.get(n, n) for n in node.output]
@@ -163,118 +163,21 @@ def rename(model: ModelProto, mapping: Mapping[str, str]) -> ModelProto:
     return model
 
 
-def lift(model: ModelProto) -> ModelProto:
-    """The same computation on [1, C, 1, T] in place of [1, C, T], so that convolutions over time become 1 x k Conv2d.
-
-    TFLite has no Conv1d; left to themselves, converters squeeze and unsqueeze around each convolution and lose the
-    layout, and depthwise convolutions come out as grouped CONV_2D, which the Edge TPU refuses. GraphError names the
-    first node that has no such form.
-    """
-    model = _copy(model)
-    graph = model.graph
-    rank = {name: len(shape) for name, shape in shapes(model).items()}
-    constants = {t.name: t for t in graph.initializer}
-    lifted: set[str] = set()
-    for node in graph.node:
-        node.name = node.name or node.output[0]
-        where = f"{node.op_type} {node.name!r}"
-        if node.op_type not in _LIFTABLE:
-            raise GraphError(f"{where}: this operator cannot be part of an encoder for the Edge TPU; "
-                             "cut the model before it, or export it as Conv, BatchNorm, ReLU, Sigmoid, Mul, Add, mean")
-        if any(rank.get(name) != 3 for name in node.output):
-            raise GraphError(f"{where}: its output has shape rank {rank.get(node.output[0])}, not [1, C, T]; "
-                             "export squeeze-and-excite with 1x1 convolutions")
-        for index, name in enumerate(node.input):
-            constant = constants.get(name)
-            if constant is None or name in lifted or not _raised(node.op_type, index):
-                continue
-            value = numpy_helper.to_array(constant)
-            lifted.add(name)
-            if value.ndim >= 2:
-                constant.CopyFrom(numpy_helper.from_array(np.expand_dims(value, -2), name))
-        _LIFTABLE[node.op_type](node, constants)
-    for value in (*graph.input, *graph.output):
-        dims = [d.dim_value for d in value.type.tensor_type.shape.dim]
-        value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, [*dims[:-1], 1, dims[-1]]))
-    del graph.value_info[:]
-    model = onnx.shape_inference.infer_shapes(model)
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GraphError(f"the encoder cannot be written with 2-D convolutions ({_line(error)})") from None
-    return model
+def permutation(node: NodeProto) -> Sequence[int]:
+    """The axes of a Transpose."""
+    found = attribute(node, "perm")
+    return [] if found is None else found.ints
 
 
-def require_int8(model: ModelProto) -> None:
-    """GraphError names the first operator that TFLite or the Edge TPU cannot compute in int8."""
-    for node in model.graph.node:
-        if node.op_type not in INT8:
-            advice = ("replace GELU by x * sigmoid(1.702 x) and train the encoder on" if node.op_type in ("Erf", "Gelu")
-                      else "replace it by Conv, ReLU, Sigmoid, Tanh, Mul, Add or a mean")
-            raise GraphError(f"{node.op_type} {node.name or node.output[0]!r}: the Edge TPU has no int8 form of this "
-                             f"operator; {advice}")
-
-
-INT8 = frozenset(("Conv", "AveragePool", "MaxPool", "GlobalAveragePool", "ReduceMean", "Add", "Sub", "Mul", "Div",
-                  "Max", "Min", "PRelu", "Relu", "Sigmoid", "Tanh", "Clip", "Concat", "BatchNormalization", "Identity"))
-
-
-def _raised(op: str, index: int) -> bool:
-    """Whether constant input `index` of `op` has the rank of the data and is lifted with it."""
-    return index == 1 if op == "Conv" else op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu")
-
-
-Constants = Mapping[str, TensorProto]
-
-
-def _lift_window(node: NodeProto, constants: Constants) -> None:
-    """Kernel, strides, dilations and pads of a convolution or pooling get a leading one (or zero) for the new axis."""
-    for attribute in node.attribute:
-        if attribute.name in ("kernel_shape", "strides", "dilations"):
-            attribute.ints[:] = [1, *attribute.ints]
-        elif attribute.name == "pads":
-            attribute.ints[:] = [0, attribute.ints[0], 0, attribute.ints[1]]
-
-
-def _lift_mean(node: NodeProto, constants: Constants) -> None:
-    if len(node.input) > 1 and node.input[1] in constants:  # an input since opset 18
-        axes = constants[node.input[1]]
-        value = numpy_helper.to_array(axes)
-        axes.CopyFrom(numpy_helper.from_array(np.where((value == 2) | (value == -1), 3, value), axes.name))
-    for attribute in node.attribute:
-        if attribute.name == "axes":
-            attribute.ints[:] = [3 if axis in (2, -1) else axis for axis in attribute.ints]
-
-
-def _lift_concat(node: NodeProto, constants: Constants) -> None:
-    for attribute in node.attribute:
-        if attribute.name == "axis" and attribute.i in (2, -1):
-            attribute.i = 3
-
-
-def _same(node: NodeProto, constants: Constants) -> None:
-    return
-
-
-_LIFTABLE: Mapping[str, Callable[[NodeProto, Constants], None]] = {
-    **dict.fromkeys(("Conv", "AveragePool", "MaxPool"), _lift_window),
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu", "Relu", "Sigmoid", "Tanh", "Clip",
-                     "GlobalAveragePool", "BatchNormalization", "HardSwish", "Identity", "Dropout", "Erf", "Exp", "Log",
-                     "LeakyRelu", "Elu", "Softplus", "Sqrt", "Pow", "Gelu", "Mish", "HardSigmoid"), _same),
-    "ReduceMean": _lift_mean,
-    "Concat": _lift_concat,
-}
-
-
-def _attribute(node: NodeProto, name: str) -> AttributeProto | None:
+def attribute(node: NodeProto, name: str) -> AttributeProto | None:
     return next((a for a in node.attribute if a.name == name), None)
 
 
-def _copy(model: ModelProto) -> ModelProto:
+def copy(model: ModelProto) -> ModelProto:
     twin = ModelProto()
     twin.CopyFrom(model)
     return twin
 
 
-def _line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:160]
+def line(error: BaseException) -> str:
+    return next((text.strip() for text in str(error).splitlines() if text.strip()), type(error).__name__)[:160]

@@ -135,7 +135,7 @@ def _calibration(stages: Stages, chosen: Manifest, folder: Path | None, parts: P
 def _quantize(stages: Stages, chosen: Manifest, parts: Path, calibration: Path) -> Path:
     quantile = str((chosen.calibration or Calibration()).quantile)
     return stages.run(
-        "quantize", ("quantize", "ranges", "tensorflow", "graph"),
+        "quantize", ("quantize", "ranges", "tensorflow", "lift", "graph"),
         {"encoder": parts / "encoder.onnx", "calibration": calibration, "quantile": quantile},
         lambda out: stages.isolated("quantize", "convert.quantize:quantize", parts / "encoder.onnx", calibration,
                                     quantile, out))
@@ -155,7 +155,7 @@ def _verify(stages: Stages, chosen: Manifest, model: Path, parts: Path, quantize
     """The quality report; QualityError when a gate is not passed, after the report was written beside the cache."""
     prefix = "source_" if chosen.trained else ""
     floats = [parts / f"{prefix}{role}.onnx" for role in ("encoder", "head")]
-    own = stages.run("reference", ("tensorflow", "graph"), {"parts": floats},
+    own = stages.run("reference", ("tensorflow", "lift", "graph"), {"parts": floats},
                      lambda out: stages.isolated("reference", "convert.tensorflow:reference", *floats, out))
     reference = {role: own / f"{role}.tflite" for role in ("encoder", "head")}
     silent = tuple(i for i in (description.blank, description.boundary) if i is not None)

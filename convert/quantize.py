@@ -24,6 +24,7 @@ from tensorflow.python.framework import dtypes
 from convert import graph, ranges
 from convert import tensorflow as tflite
 from convert.errors import GraphError
+from convert.lift import lift, require_int8
 
 Float = NDArray[np.float32]
 SAME = 1e-3  # mean difference, as a share of the mean value, below which two tensors are the same
@@ -36,8 +37,8 @@ def quantize(encoder: str, calibration: str, quantile: str, out: str) -> None:
 
     `calibration` is .npz with `log_mel` [N, frames, mels].
     """
-    model = graph.lift(graph.load(Path(encoder)))
-    graph.require_int8(model)
+    model = lift(graph.load(Path(encoder)))
+    require_int8(model)
     with np.load(calibration) as arrays:
         windows = arrays["log_mel"].astype(np.float32)
     expected = tuple(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim)

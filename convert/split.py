@@ -1,9 +1,9 @@
 """Cuts a model in three: the front end as arrays, the encoder for the Edge TPU, the head for the CPU.
 
 In the split directory: `encoder.onnx` log_mel [1, mels, frames] -> hidden [1, C, frames / stride], `head.onnx` hidden
--> log_probs [1, frames / stride, tokens], both float32 with static shapes; `front_end.npz` with window [fft] and mel
-[fft // 2 + 1, mels]; where the manifest brings trained weights, also the source's own `source_encoder.onnx` and
-`source_head.onnx`, which verify compares with.
+-> log_probs [1, frames / stride, tokens], both float32 with static shapes; `front_end.npz` with dft [2 * bins, fft] and
+mel [bins, mels], bins = fft // 2 + 1; where the manifest brings trained weights, also the source's own
+`source_encoder.onnx` and `source_head.onnx`, which verify compares with.
 """
 
 from __future__ import annotations

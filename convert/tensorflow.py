@@ -15,6 +15,7 @@ from onnx import ModelProto
 
 from convert import graph
 from convert.errors import GraphError
+from convert.lift import lift
 
 Float = NDArray[np.float32]
 CHANNELS_LAST = [0, 2, 3, 1]
@@ -59,7 +60,7 @@ def float_tflite(model: Path, target: Path) -> None:
 
 def reference(encoder: str, head: str, out: str) -> None:
     """The source's own float32 parts, for verify to compare with: encoder.tflite and head.tflite in `out`."""
-    lifted = graph.save(graph.lift(graph.load(Path(encoder))), Path(out, "lifted.onnx"))
+    lifted = graph.save(lift(graph.load(Path(encoder))), Path(out, "lifted.onnx"))
     float_tflite(lifted, Path(out, "encoder.tflite"))
     float_tflite(Path(head), Path(out, "head.tflite"))
 
