@@ -11,12 +11,25 @@ from device.config import Config
 from device.vocabulary import Pronounce
 from models.errors import UserError
 
-OpenPronouncer = Callable[[Config], Pronounce]
-"""Finds the pronouncer that goes with the configured bundle; raises UserError without one."""
+OpenPronouncer = Callable[[Config], Pronounce | None]
+"""Finds the pronouncer that goes with the configured bundle, None where there is no telling."""
 
 
-def add_parser(subparsers: Any, pronouncer: OpenPronouncer | None = None) -> None:
-    """Add `dictate words`; with a `pronouncer`, what cannot be pronounced is refused when it is added."""
+def from_bundle(config: Config) -> Pronounce | None:
+    """The pronouncer in the configured bundle; None without a bundle, or where it has none."""
+    from device.pronounce import Pronouncer  # needs onnxruntime, which takes its time
+    from models.bundle import Bundle, BundleError
+
+    try:
+        bundle = Bundle.open(config.bundle.dir, verify=False)
+    except BundleError:
+        return None
+    roles = ("g2p_encoder", "g2p_decoder", "g2p_vocab")
+    return Pronouncer(*map(bundle.path, roles)) if all(map(bundle.has, roles)) else None
+
+
+def add_parser(subparsers: Any, pronouncer: OpenPronouncer = from_bundle) -> None:
+    """Add `dictate words`; what the `pronouncer` cannot read is refused when it is added."""
     parser = subparsers.add_parser("words", help="teach it words and names")
     actions = parser.add_subparsers(dest="action", required=True)
     add = actions.add_parser("add", help="add a word or name, written as it should be")
@@ -30,23 +43,23 @@ def add_parser(subparsers: Any, pronouncer: OpenPronouncer | None = None) -> Non
         action.set_defaults(run=lambda args, run=run: _told(run, args, pronouncer))
 
 
-def _add(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer | None) -> str:
+def _add(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer) -> str:
     new = vocabulary.word(" ".join(args.name), args.sounds_like)
-    said = ""
-    if pronouncer is not None:
-        ((_, tokens),) = vocabulary.lexicon([new], pronouncer(config))
+    said = " (whether it can be pronounced is not checked: no bundle that can tell)"
+    if pronounce := pronouncer(config):
+        ((_, tokens),) = vocabulary.lexicon([new], pronounce)
         said = f" [{' '.join(tokens)}]"
     if not vocabulary.add(config.vocabulary.file, new):
         return f"{new.written}{said}: known already"
     return f"{new.written}{said}: added; it is heard from the next dictation on"
 
 
-def _list(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer | None) -> str:
+def _list(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer) -> str:
     words = vocabulary.load(config.vocabulary.file)
     return "\n".join(f"{w.written}  (sounds like {w.sounds_like})" if w.sounds_like else w.written for w in words)
 
 
-def _remove(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer | None) -> str:
+def _remove(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer) -> str:
     name = " ".join(args.name)
     if not vocabulary.remove(config.vocabulary.file, name):
         raise vocabulary.VocabularyError(f"{name}: not among the words; `dictate words list` shows them")
@@ -54,9 +67,9 @@ def _remove(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer
 
 
 def _told(
-    run: Callable[[argparse.Namespace, Config, OpenPronouncer | None], str],
+    run: Callable[[argparse.Namespace, Config, OpenPronouncer], str],
     args: argparse.Namespace,
-    pronouncer: OpenPronouncer | None,
+    pronouncer: OpenPronouncer,
 ) -> int:
     file = (config := cli_config.load_from(args).config).vocabulary.file
     try:
