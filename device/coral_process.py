@@ -260,6 +260,7 @@ EXPLANATIONS = (
     ("No such device", "the Coral is gone: plug it in"),
     ("Could not open", "the model file cannot be read"),
     ("model identifier", "the model file is no TFLite model"),
+    ("not a valid Flatbuffer", "the model file is no TFLite model"),
     ("newer than this runtime", "libedgetpu is too old for the model: install libedgetpu1-std 16.0"),
     ("unresolved custom op", "the interpreter did not take libedgetpu's delegate for the compiled model"),
     (
