@@ -2,7 +2,7 @@
 
     python tests/data/quartznet/make.py
 
-Time-channel separable convolutions, BatchNorm, ReLU, residuals (Kriman et al. 2019, arXiv 1910.10261) and, in the second
+Time-channel separable convolutions, BatchNorm, ReLU, residuals (Kriman et al. 2019, arXiv 1910.10261); in the second
 block, squeeze-and-excite as Citrinet has it (Majumdar et al. 2021, arXiv 2104.01721), with linear layers. Committed so
 that the tests need no PyTorch.
 """
@@ -39,7 +39,8 @@ def separable(inner: int, outer: int, kernel: int, stride: int = 1, dilation: in
 class Block(nn.Module):
     def __init__(self, kernel: int, excite: bool) -> None:
         super().__init__()
-        self.body = nn.Sequential(separable(CHANNELS, CHANNELS, kernel), nn.ReLU(), separable(CHANNELS, CHANNELS, kernel))
+        first, second = separable(CHANNELS, CHANNELS, kernel), separable(CHANNELS, CHANNELS, kernel)
+        self.body = nn.Sequential(first, nn.ReLU(), second)
         self.excite = SqueezeExcite(CHANNELS) if excite else nn.Identity()
         self.residual = nn.Sequential(nn.Conv1d(CHANNELS, CHANNELS, 1, bias=False), nn.BatchNorm1d(CHANNELS))
 
@@ -50,7 +51,8 @@ class Block(nn.Module):
 class QuartzNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(separable(80, CHANNELS, 11, stride=2), nn.ReLU(), Block(11, False), Block(13, True),
+        self.encoder = nn.Sequential(separable(80, CHANNELS, 11, stride=2), nn.ReLU(),
+                                     Block(11, False), Block(13, True),
                                      separable(CHANNELS, CHANNELS, 15, dilation=2), nn.ReLU())
         self.decoder = nn.Conv1d(CHANNELS, TOKENS, 1)
 
