@@ -12,6 +12,7 @@ from models.errors import UserError
 COMMANDS = {
     "transcribe": "device.cli_transcribe",
     "eval": "device.cli_eval",
+    "bench": "device.cli_bench",
     "config": "device.cli_config",
     "journal": "device.cli_journal",
     "words": "device.cli_words",

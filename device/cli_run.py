@@ -6,15 +6,11 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-from device import cli_config, config
-from device.config import Config, ConfigError
+from device import cli_config
+from device.config import ConfigError
 from device.linefiles import Locked
-from device.parts import Ears
-from device.vocabulary import Word
 from models.errors import UserError
 
 
@@ -26,26 +22,6 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def open_ears(settings: Config, words: tuple[Word, ...]) -> Ears:
-    """The recogniser of the configured bundle, hearing live. Raises UserError."""
-    from device import assemble
-    from device.recognizer import Endpointing
-    from models.bundle import Bundle
-
-    wanted = settings.recognizer
-    bundle = Bundle.open(settings.bundle.dir)
-    search = replace(bundle.description.search, beam=wanted.beam) if wanted.beam else None
-    ends = Endpointing(pause=wanted.endpoint_silence_ms / 1_000, limit=wanted.max_segment_s)
-    ears = assemble.recognizer(bundle, wanted.backend, wanted.threads, True, ends, search)
-    return Ears(ears.recognizer, _on_cpu(ears, wanted), ears.accelerator.close)
-
-
-def _on_cpu(ears: Any, wanted: config.Recognizer) -> Callable[[], str]:
-    if wanted.backend == "cpu":
-        return lambda: ""
-    return lambda: "running on the CPU" if ears.accelerator.name.startswith("cpu") else ""
-
-
 def _run(args: argparse.Namespace) -> int:
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.INFO,
@@ -54,7 +30,8 @@ def _run(args: argparse.Namespace) -> int:
     )
     try:
         loaded = cli_config.load_from(args)
-        from device.run import Machine, serve  # gpiozero and PortAudio only where they are needed
+        from device.ears import open_ears  # these need gpiozero, PortAudio and an interpreter
+        from device.run import Machine, serve
 
         return serve(loaded, lambda: cli_config.load_from(args), Machine(open_ears))
     except ConfigError as error:

@@ -69,6 +69,11 @@ class Recognizer:
         self._lead: NDArray[np.float32] | None = None  # what was heard last, outside a segment
         self._shown = Partial("", "", 0.0)
 
+    @property
+    def searched(self) -> float:
+        """Seconds of the utterance that have been searched for words; the newest sound still waits for its window."""
+        return self._posteriors * self._frame
+
     def accept(self, samples: NDArray[np.int16]) -> list[Event]:
         """Take int16 samples [n]; return what they led to, oldest first."""
         self._samples += len(samples)

@@ -22,7 +22,6 @@ from threading import Thread
 import numpy as np
 from gpiozero.pins.mock import MockFactory
 
-from device.cli_run import open_ears
 from device.config import Config, load
 from device.events import Event, Final, Segment
 from device.parts import Ears
@@ -89,6 +88,11 @@ def main(file: Path, folder: Path, real: bool) -> int:
     def scripted(settings: Config, words: tuple[Word, ...]) -> Ears:
         return Ears(Scripted(folder), lambda: "no Coral" if (folder / "coral-lost").exists() else "")
 
+    if real:
+        from device.ears import open_ears
+    else:
+        open_ears = scripted
+
     def hands() -> None:
         for line in sys.stdin:
             pin.drive_low() if line.strip() == "down" else pin.drive_high()
@@ -96,9 +100,7 @@ def main(file: Path, folder: Path, real: bool) -> int:
         os._exit(3)  # the test is gone
 
     Thread(target=hands, daemon=True).start()
-    return serve(
-        load(file), lambda: load(file), Machine(open_ears if real else scripted, lambda settings: Kept(factory))
-    )
+    return serve(load(file), lambda: load(file), Machine(open_ears, lambda settings: Kept(factory)))
 
 
 class Kept:
