@@ -27,7 +27,7 @@ from models.training.text import spoken
 BASE = Path(__file__).resolve().parents[1] / "base"
 DICTATED = 100  # one paragraph in so many is written with its punctuation spoken
 WORDS = 80_000
-THRESHOLD = 1.2e-8  # relative perplexity that an n-gram must be worth to be kept
+THRESHOLD = 2.7e-8  # relative perplexity that an n-gram must be worth to be kept
 
 
 def _normalise(job: tuple[corpus.Source, Path, Path]) -> tuple[str, str, int]:

@@ -9,7 +9,7 @@ import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from device.pronounce import Pronouncer
+from device.pronounce import Pronouncer, PronunciationError
 
 BATCH = 64
 
@@ -27,6 +27,16 @@ def from_arpabet(phones: Sequence[str]) -> tuple[str, ...]:
     return tuple("ʌ" if p == "AH1" else ARPABET[p.rstrip("012")] for p in phones)
 
 
+def pronounce(words: Sequence[str], pronouncer: Pronouncer) -> list[list[str]]:
+    """What the network says; a word of which it says nothing ("jh") is read letter by letter."""
+    try:
+        return pronouncer.batch(words)
+    except PronunciationError:
+        if len(words) > 1:
+            return [pronounce([word], pronouncer)[0] for word in words]
+        return [[token for letter in words[0] if letter != "'" for token in pronouncer(letter)]]
+
+
 def rows(
     scores: Mapping[str, float], pronouncer: Pronouncer, dictionary: Mapping[str, Sequence[Sequence[str]]]
 ) -> Iterator[tuple[str, float, tuple[str, ...]]]:
@@ -34,7 +44,7 @@ def rows(
     words = sorted(scores, key=lambda w: (-scores[w], w))
     for begin in range(0, len(words), BATCH):
         batch = words[begin : begin + BATCH]
-        for word, tokens in zip(batch, pronouncer.batch(batch), strict=True):
+        for word, tokens in zip(batch, pronounce(batch, pronouncer), strict=True):
             spellings = [tuple(tokens)] + [from_arpabet(p) for p in dictionary.get(word, ())[:1]]
             for spelling in dict.fromkeys(spellings):
                 yield word, scores[word], spelling
