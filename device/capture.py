@@ -44,8 +44,10 @@ class Capture:
 
     def want(self, wanted: bool) -> None:
         """Open or close a source that is not always open; never waits."""
-        if not self._always:
-            self._wanted.set() if wanted else self._wanted.clear()
+        if self._always:
+            return
+        self.alive()
+        self._wanted.set() if wanted else self._wanted.clear()
 
     def alive(self) -> None:
         """Note a sign of life of the source."""

@@ -212,9 +212,9 @@ class _Session:
         if settings.source == "file":
             recording = WaveFile(settings.file, settings.block_ms * 16)
             sound = capture.Capture(lambda: capture.paced(recording), self._inbox.put, settings.keep_open)
+            stack.callback(sound.stop)
         else:
             sound = self._microphone(stack, settings, priority)
-        stack.callback(sound.stop)
         sound.start()
         return sound
 
@@ -235,7 +235,8 @@ class _Session:
 
         microphone = Microphone(settings, told, on_thread, heartbeat=lambda: sound.alive())
         sound = capture.Capture(lambda: microphone, self._inbox.put, settings.keep_open)
-        stack.callback(microphone.stop)
+        stack.callback(sound.stop)
+        stack.callback(microphone.stop)  # comes first: the stack is undone from its end
         return sound
 
     def _open_ears(self) -> Ears:

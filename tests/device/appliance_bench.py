@@ -167,11 +167,11 @@ file = "{self.folder}/words.tsv"
         self.child.stdin.flush()
 
     def dictate(self, seconds: float = 0.3) -> None:
-        """Hold the button for `seconds` and until something was said; wait until the rest was said too."""
+        """Hold the button until something was said and `seconds` longer; wait until the rest was said too."""
         before = len(self.acknowledged())
         self.button(True)
-        time.sleep(seconds)
         self.manager.wait(lambda: len(self.acknowledged()) > before, 20)
+        time.sleep(seconds)
         self.button(False)
         self.manager.wait(lambda: len(self.acknowledged()) > before + 1, 20)
 
