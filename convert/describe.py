@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from convert import tflite
 from convert.errors import GraphError, SourceError
 from models.bundle import Description, EdgeTpu, Tensor
 from models.manifest import Manifest
@@ -54,10 +55,8 @@ def description(manifest: Manifest, encoder: Path, head: Path, names: list[str],
 
 def tensors(model: Path) -> tuple[Tensor, Tensor]:
     """The one input and the one output of a TFLite file."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(model), num_threads=1)
-    return (_tensor(interpreter.get_input_details()[0]), _tensor(interpreter.get_output_details()[0]))
+    interpreter = tflite.interpreter(model)
+    return _tensor(interpreter.get_input_details()[0]), _tensor(interpreter.get_output_details()[0])
 
 
 def _tensor(details: Mapping[str, Any]) -> Tensor:

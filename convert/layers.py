@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import graph, ranges
+from convert import graph, ranges, tflite
 
 Float = NDArray[np.float32]
 
@@ -25,13 +25,9 @@ class Layer:
 
 def errors(quantized: Path, windows: Float) -> list[Layer]:
     """Every matched tensor's SQNR on `windows` [N, frames, mels]; `quantized` is quantize's directory."""
-    from ai_edge_litert.interpreter import Interpreter
-
     model = graph.load(quantized / "lifted.onnx")
     origins: dict[str, str] = json.loads((quantized / "tensors.json").read_text())
-    interpreter = Interpreter(model_path=str(quantized / "encoder.tflite"), num_threads=1,
-                              experimental_preserve_all_tensors=True)
-    interpreter.allocate_tensors()
+    interpreter = tflite.interpreter(quantized / "encoder.tflite", every_tensor=True)
     source = interpreter.get_input_details()[0]
     details = {origins[d["name"]]: d for d in interpreter.get_tensor_details() if d["name"] in origins}
     signal, noise = dict.fromkeys(details, 0.0), dict.fromkeys(details, 0.0)

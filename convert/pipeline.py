@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from convert import compile, describe, isolated, source, speech, split, verify
+from convert import compile, describe, isolated, language, lexicon, source, speech, split, verify
 from convert.cache import Cache
 from convert.display import Display
 from convert.errors import QualityError, SourceError
 from models import bundle, manifest
 from models.bundle import Bundle, Description, EdgeTpu
+from models.lexicon import Lexicon
 from models.manifest import Calibration, Manifest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,6 +71,7 @@ def build(options: Options, display: Display) -> Bundle:
         note(model.name)
     names = describe.tokens(chosen, assets)
     parts = _split(stages, chosen, model)
+    words = _words(stages, chosen, assets, names)  # before the slow stages, so that a mistake here costs no minutes
     calibration = _calibration(stages, chosen, options.calibration, parts)
     quantized = _quantize(stages, chosen, parts, calibration)
     with display.stage("mapping") as note:
@@ -78,7 +80,7 @@ def build(options: Options, display: Display) -> Bundle:
     head = stages.run("head", ("tensorflow", "graph"), {"head": parts / "head.onnx"},
                       lambda out: stages.isolated("head", "convert.tensorflow:head", parts / "head.onnx", out))
     files = {"encoder": quantized / "encoder.tflite", "head": head / "head.tflite",
-             "front_end": parts / "front_end.npz", "notice": ROOT / "NOTICE"}
+             "front_end": parts / "front_end.npz", "notice": ROOT / "NOTICE", **words}
     edge_tpu = EdgeTpu(False, f"not compiled: {compile.HOW}")
     if compiler is not None:
         version, found = compile.version(compiler), compiler
@@ -86,7 +88,6 @@ def build(options: Options, display: Display) -> Bundle:
                               lambda out: compile.compile_encoder(found, files["encoder"], out))
         files["encoder_edgetpu"] = compiled / "encoder_edgetpu.tflite"
         edge_tpu = EdgeTpu(True, f"edgetpu_compiler {version}")
-    files |= _words(chosen, assets)
     description = describe.description(chosen, files["encoder"], files["head"], names, edge_tpu)
     tokens = stages.run("tokens", (), {"tokens": names},
                         lambda out: (out / "tokens.txt").write_text("".join(f"{t}\n" for t in names), encoding="utf-8"))
@@ -141,13 +142,21 @@ def _quantize(stages: Stages, chosen: Manifest, parts: Path, calibration: Path) 
                                     quantile, out))
 
 
-def _words(chosen: Manifest, assets: Mapping[str, Path]) -> dict[str, Path]:
-    """Lexicon, language model and grapheme-to-phoneme model: role -> file."""
-    files = {"lexicon": chosen.file(chosen.lexicon), "language": chosen.file(chosen.language)}
-    for path in files.values():
+def _words(stages: Stages, chosen: Manifest, assets: Mapping[str, Path], names: list[str]) -> dict[str, Path]:
+    """Lexicon, language model and grapheme-to-phoneme model: role -> file. The base model's words are the default."""
+    base = manifest.ROOT / "base"
+    table = chosen.file(chosen.lexicon) if chosen.lexicon else base / "lexicon.tsv.gz"
+    model = chosen.file(chosen.language) if chosen.language else base / "language.bin"
+    for path in (table, model):
         if not path.is_file():
             raise SourceError(f"{path}: no such file, but {chosen.path} names it")
-    return files | {role: path for role, path in assets.items() if role in bundle.FILES}
+    spell = chosen.tokens.unit != "phone"
+    words = stages.run("lexicon", ("lexicon",), {"table": table, "tokens": names, "spell": spell},
+                       lambda out: lexicon.build(table, names, out / "lexicon.npz", spell=spell)) / "lexicon.npz"
+    heard = stages.run("language", ("language",), {"model": model, "lexicon": words},
+                       lambda out: language.build(model, out / "language.bin", Lexicon.load(words).words))
+    return {"lexicon": words, "language": heard / "language.bin",
+            **{role: path for role, path in assets.items() if role in bundle.FILES}}
 
 
 def _verify(stages: Stages, chosen: Manifest, model: Path, parts: Path, quantized: Path, calibration: Path,

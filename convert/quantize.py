@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.python.framework import dtypes
 
-from convert import graph, ranges
-from convert import tensorflow as tflite
+from convert import graph, ranges, tflite
 from convert.errors import GraphError
 from convert.lift import lift, require_int8
+from convert.tensorflow import converter as float_converter
 
 Float = NDArray[np.float32]
 SAME = 1e-3  # mean difference, as a share of the mean value, below which two tensors are the same
@@ -48,7 +48,7 @@ def quantize(encoder: str, calibration: str, quantile: str, out: str) -> None:
     inputs = windows.transpose(0, 2, 1)[:, None, :, None, :]  # [N, 1, mels, 1, frames]
     known = ranges.declared(model) or ranges.measured(model, inputs, float(quantile))
     with tempfile.TemporaryDirectory(dir=out) as scratch:
-        converter = tflite.converter(model, Path(scratch))
+        converter = float_converter(model, Path(scratch))
         converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
         converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tensorflow.int8
@@ -91,9 +91,7 @@ def apply(calibrated: bytes, known: Mapping[str, ranges.Range], values: Mapping[
 
 def _values(calibrated: bytes, subgraph: Any, source: int, values: Mapping[str, Float]) -> dict[int, Float]:
     """Every calibrated tensor of the TFLite model on the window that gave `values`."""
-    interpreter = tensorflow.lite.Interpreter(model_content=calibrated, experimental_preserve_all_tensors=True,
-                                              num_threads=1)
-    interpreter.allocate_tensors()
+    interpreter = tflite.interpreter(calibrated, every_tensor=True)
     interpreter.set_tensor(source, _channels_last(values["log_mel"]))
     interpreter.invoke()
     found = {}

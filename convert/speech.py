@@ -108,7 +108,7 @@ def normalised(frames: Float, front_end: FrontEnd) -> Float:
 
 def windows(frames: Float, window: Window, silence: float) -> Iterator[tuple[Float, slice]]:
     """Cuts [T, mels] into windows [frames, mels], each with the slice of its posteriors that are new."""
-    total = len(frames) + len(frames) % window.stride
+    total = len(frames) + -len(frames) % window.stride
     for done in range(0, total, window.hop):
         new = min(window.hop, total - done)
         end = done + new + window.right

@@ -13,7 +13,7 @@ import tensorflow
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from convert import graph
+from convert import graph, tflite
 from convert.errors import GraphError
 from convert.lift import lift
 
@@ -71,10 +71,7 @@ def head(model: str, out: str) -> None:
 
 def run(content: bytes, x: Float) -> tuple[dict[str, Any], dict[str, Any], Float]:
     """Input details, output details and answer of a float32 TFLite model with one input and one output."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=content, num_threads=1)
-    interpreter.allocate_tensors()
+    interpreter = tflite.interpreter(content)
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     interpreter.set_tensor(source["index"], x.reshape(source["shape"]))
     interpreter.invoke()

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+ROOT = Path(__file__).parents[1]
 
 # A shell starts background jobs with SIGINT ignored, and what they start inherits that: Ctrl-C tests would hang.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -12,3 +18,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes depends on what else the machine does.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Path:
+    """The base model's bundle, built by the real command; seconds where nothing has changed since the last build."""
+    built = ROOT / "models" / "build" / "base"
+    answer = subprocess.run([sys.executable, "convert/build.py", "--out", str(built)], cwd=ROOT, capture_output=True,
+                            text=True, stdin=subprocess.DEVNULL)
+    assert answer.returncode == 0, answer.stderr
+    return built
