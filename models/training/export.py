@@ -128,18 +128,16 @@ def head(module: network.Head, frames: int, path: Path) -> None:
     g.save({"hidden": [1, width, frames]}, {"log_probs": [1, frames, tokens]}, path)
 
 
-def plot(curves: list[tuple[list[int], list[float]]], path: Path) -> None:
-    """The loss curves of the stages, (steps, losses) each, as PNG."""
+def plot(steps: list[int], losses: list[float], path: Path) -> None:
+    """The loss curve as PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
-    for index, (steps, losses) in enumerate(curves):
-        axes.plot(steps, losses, label=f"stage {index + 1}")
-    axes.legend()
-    axes.set(xlabel="step", ylabel="divergence from the targets (nats a frame)", yscale="log",
+    axes.plot(steps, losses)
+    axes.set(xlabel="step", ylabel="divergence from the float teacher (nats a frame)", yscale="log",
              title="Fine-tuning the int8 encoder")
     axes.grid(alpha=0.3, which="both")
     figure.savefig(path, dpi=120)
