@@ -15,6 +15,7 @@ from typing import Any
 
 import jiwer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from convert import speech
@@ -22,7 +23,7 @@ from device.scoring import normalizer
 
 ROOT = Path(__file__).resolve().parents[1]
 DICTATE = Path(sys.executable).with_name("dictate")
-console = Console(highlight=False, width=min(Console().width, 110))
+console = Console(highlight=False, soft_wrap=False, width=max(80, min(Console().width, 110)))
 
 
 def compared(reference: str, hypothesis: str) -> tuple[Text, Text]:
@@ -44,9 +45,10 @@ def show(report: dict[str, Any]) -> None:
     """Each recording's text beside its transcript, then the numbers."""
     for item in report["items"]:
         said, heard = compared(item["reference"], item["hypothesis"])
-        console.print(f"[dim]{item['file']}[/dim]")
-        console.print(Text("  said   ", style="dim") + said)
-        console.print(Text("  heard  ", style="dim") + heard)
+        lines = Table.grid(padding=(0, 2))
+        lines.add_row("  [dim]said[/dim]", said)
+        lines.add_row("  [dim]heard[/dim]", heard)
+        console.print(f"[dim]{item['file']}[/dim]", lines)
     speed = 1 / report["rtf"]
     console.print(
         f"\n  word error rate  [bold]{100 * report['wer']:.1f} %[/bold] of {report['words']} words"
@@ -70,13 +72,13 @@ def main() -> int:
         console.rule("[bold]2  Transcribe[/bold]   dictate eval DIR --backend cpu", align="left")
         console.print(f"[dim]{spoken.source}[/dim]\n")
         command = [DICTATE, "eval", folder, "--backend", "cpu", "--json"]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
+        print(done.stderr, end="", file=sys.stderr)
         return done.returncode
     show(json.loads(done.stdout))
     console.print(
-        f"\n  Done in {time.monotonic() - began:.0f} s. Next: [bold].venv/bin/dictate transcribe FILE…[/bold]"
-        "  (WAV, FLAC, OGG or MP3)"
+        f"\n  Done in {time.monotonic() - began:.0f} s. Next: [bold].venv/bin/dictate transcribe FILE[/bold]"
     )
     return 0
 
