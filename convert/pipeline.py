@@ -77,7 +77,7 @@ def build(options: Options, display: Display) -> Bundle:
     with display.stage("mapping") as note:
         mapping = verify.mapping(quantized / "encoder.tflite")
         note(f"{mapping.mapped} of {len(mapping.ops)} operators on the Edge TPU")
-    head = stages.run("head", ("tensorflow", "graph"), {"head": parts / "head.onnx"},
+    head = stages.run("head", ("tensorflow", "tflite", "graph"), {"head": parts / "head.onnx"},
                       lambda out: stages.isolated("head", "convert.tensorflow:head", parts / "head.onnx", out))
     files = {"encoder": quantized / "encoder.tflite", "head": head / "head.tflite",
              "front_end": parts / "front_end.npz", "notice": ROOT / "NOTICE", **words}
@@ -126,17 +126,17 @@ def _calibration(stages: Stages, chosen: Manifest, folder: Path | None, parts: P
         with np.load(parts / "front_end.npz") as arrays:
             dft, mel = arrays["dft"], arrays["mel"]
         np.savez(out / "calibration.npz",
-                 log_mel=speech.calibration(given, chosen.front_end, chosen.window, (dft, mel)))
+                 log_mel=speech.calibration(given, chosen.front_end, chosen.window.frames, (dft, mel)))
 
     inputs = {"recordings": speech.recordings(given), "front_end": parts / "front_end.npz",
-              "settings": [chosen.front_end, chosen.window]}
+              "settings": [chosen.front_end, chosen.window.frames]}
     return stages.run("calibrate", ("speech",), inputs, make) / "calibration.npz"
 
 
 def _quantize(stages: Stages, chosen: Manifest, parts: Path, calibration: Path) -> Path:
     quantile = str((chosen.calibration or Calibration()).quantile)
     return stages.run(
-        "quantize", ("quantize", "ranges", "tensorflow", "lift", "graph"),
+        "quantize", ("quantize", "ranges", "tensorflow", "tflite", "lift", "graph", "speech"),
         {"encoder": parts / "encoder.onnx", "calibration": calibration, "quantile": quantile},
         lambda out: stages.isolated("quantize", "convert.quantize:quantize", parts / "encoder.onnx", calibration,
                                     quantile, out))
@@ -164,7 +164,7 @@ def _verify(stages: Stages, chosen: Manifest, model: Path, parts: Path, quantize
     """The quality report; QualityError when a gate is not passed, after the report was written beside the cache."""
     prefix = "source_" if chosen.trained else ""
     floats = [parts / f"{prefix}{role}.onnx" for role in ("encoder", "head")]
-    own = stages.run("reference", ("tensorflow", "lift", "graph"), {"parts": floats},
+    own = stages.run("reference", ("tensorflow", "tflite", "lift", "graph"), {"parts": floats},
                      lambda out: stages.isolated("reference", "convert.tensorflow:reference", *floats, out))
     reference = {role: own / f"{role}.tflite" for role in ("encoder", "head")}
     silent = tuple(i for i in (description.blank, description.boundary) if i is not None)
@@ -187,7 +187,7 @@ def _verify(stages: Stages, chosen: Manifest, model: Path, parts: Path, quantize
 
     listed = [speech.TESTDATA] if speech.TESTDATA.is_dir() else shutil.which("espeak-ng")
     device = sorted((ROOT / "device").glob("*.py"))
-    quality = stages.run("verify", ("verify", "agreement", "layers", "quality_plot", "speech"), {
+    quality = stages.run("verify", ("verify", "agreement", "layers", "quality_plot", "speech", "tflite"), {
         "files": [files[role] for role in sorted(files)], "reference": [reference[role] for role in sorted(reference)],
         "description": description, "speech": listed, "model": model, "device": device,
     }, make)

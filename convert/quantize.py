@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.python.framework import dtypes
 
-from convert import graph, ranges, tflite
+from convert import graph, ranges, speech, tflite
 from convert.errors import GraphError
 from convert.lift import lift, require_int8
 from convert.tensorflow import converter as float_converter
@@ -35,16 +35,12 @@ def quantize(encoder: str, calibration: str, quantile: str, out: str) -> None:
     """Writes to `out`: encoder.tflite (int8, [1, 1, frames, mels] in, [1, 1, frames / stride, C] out), lifted.onnx, the
     float32 encoder that it stands for, and tensors.json {TFLite tensor: ONNX tensor}.
 
-    `calibration` is .npz with `log_mel` [N, frames, mels].
+    `calibration` is .npz with `log_mel` [N, frames or more, mels].
     """
     model = lift(graph.load(Path(encoder)))
     require_int8(model)
-    with np.load(calibration) as arrays:
-        windows = arrays["log_mel"].astype(np.float32)
-    expected = tuple(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim)
-    if windows.shape[1:] != (expected[3], expected[1]) or not len(windows):
-        raise GraphError(f"{calibration}: log_mel has shape {list(windows.shape)}, but "
-                         f"[N, {expected[3]}, {expected[1]}] is needed")
+    _, mels, _, frames = (d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim)
+    windows = speech.calibration_windows(Path(calibration), frames, mels)
     inputs = windows.transpose(0, 2, 1)[:, None, :, None, :]  # [N, 1, mels, 1, frames]
     known = ranges.declared(model) or ranges.measured(model, inputs, float(quantile))
     with tempfile.TemporaryDirectory(dir=out) as scratch:

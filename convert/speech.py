@@ -120,22 +120,34 @@ def windows(frames: Float, window: Window, silence: float) -> Iterator[tuple[Flo
         yield piece, slice(first, first + new // window.stride)
 
 
-def calibration(folder: Path, front_end: FrontEnd, window: Window, arrays: tuple[Float, Float], count: int = 64,
+def calibration(folder: Path, front_end: FrontEnd, frames: int, filters: tuple[Float, Float], count: int = 64,
                 seed: int = 0) -> NDArray[np.float16]:
     """`count` windows [count, frames, mels] of speech from the recordings below `folder`, drawn by `seed`.
 
-    A window begins anywhere in a recording that lasts longer; a shorter one stands at the window's end.
+    A window begins anywhere in a recording and runs on into others until it is full. `filters` are DFT and mel filters.
     """
     random, files = np.random.default_rng(seed), recordings(folder)
-    chosen = random.permutation(len(files))[:count]
+    order = iter(np.concatenate([random.permutation(len(files)) for _ in range(1 + 50 * count // len(files))]))
+
+    def heard() -> Float:
+        samples = read(files[next(order)], front_end.sample_rate)
+        return normalised(log_mel(samples, front_end, *filters), front_end)
+
     drawn = []
-    for index in range(count):
-        file = files[chosen[index % len(chosen)]]
-        frames = normalised(log_mel(read(file, front_end.sample_rate), front_end, *arrays), front_end)
-        start = int(random.integers(0, max(1, len(frames) - window.frames + 1)))
-        piece = frames[start : start + window.frames]
-        silence = (front_end.feature_floor - front_end.mean) / front_end.scale
-        full = np.full((window.frames, front_end.mels), silence, np.float32)
-        full[window.frames - len(piece) :] = piece
-        drawn.append(full)
+    for _ in range(count):
+        joined = heard()
+        joined = joined[int(random.integers(0, max(1, len(joined) // 2))) :]
+        while len(joined) < frames:
+            joined = np.concatenate([joined, heard()])
+        drawn.append(joined[:frames])
     return np.stack(drawn).astype(np.float16)
+
+
+def calibration_windows(path: Path, frames: int, mels: int) -> Float:
+    """What `calibration` drew, from .npz, as float32 [N, frames, mels]; longer windows are cut to `frames`."""
+    with np.load(path) as arrays:
+        windows = arrays["log_mel"].astype(np.float32)
+    if windows.ndim != 3 or not len(windows) or windows.shape[1] < frames or windows.shape[2] != mels:
+        raise SourceError(f"{path}: log_mel has shape {list(windows.shape)}, but [N, {frames}, {mels}] is needed; draw "
+                          "other windows with --calibration DIR")
+    return np.ascontiguousarray(windows[:, :frames])

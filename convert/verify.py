@@ -109,18 +109,19 @@ def measure(subject: Subject, recordings: speech.Speech, calibration: Path, quan
         report[name] = (asdict(agreement.compare(zip(reference, other, strict=True), subject.silent))
                         if reference else None)
     report["words"] = _words(subject, recordings)
-    with np.load(calibration) as arrays:
-        windows = arrays["log_mel"][:PLOTTED].astype(np.float32)
-    report["layers"] = [asdict(layer) for layer in layers.errors(quantized, windows)]
+    report["layers"] = [asdict(layer) for layer in layers.errors(quantized, _windows(subject, calibration)[:PLOTTED])]
     return report
+
+
+def _windows(subject: Subject, calibration: Path) -> Float:
+    return speech.calibration_windows(calibration, subject.manifest.window.frames, subject.manifest.front_end.mels)
 
 
 def _utterances(subject: Subject, recordings: speech.Speech, calibration: Path) -> Iterator[tuple[Float, Float | None]]:
     """(log-mel as it enters the encoder, the source's posteriors over the whole utterance if it can be asked)."""
     chosen = subject.manifest
     if recordings.folder is None:
-        with np.load(calibration) as arrays:
-            yield from ((window.astype(np.float32), None) for window in arrays["log_mel"])
+        yield from ((window, None) for window in _windows(subject, calibration))
         return
     with np.load(subject.int8.path("front_end")) as arrays:
         filters = arrays["dft"], arrays["mel"]
