@@ -140,7 +140,8 @@ def calibration(folder: Path, front_end: FrontEnd, frames: int, filters: tuple[F
         while len(joined) < frames:
             joined = np.concatenate([joined, heard()])
         drawn.append(joined[:frames])
-    return np.stack(drawn).astype(np.float16)
+    stacked: NDArray[np.float16] = np.stack(drawn).astype(np.float16)
+    return stacked
 
 
 def calibration_windows(path: Path, frames: int, mels: int) -> Float:
