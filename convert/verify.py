@@ -174,7 +174,7 @@ def failures(report: Mapping[str, Any]) -> Iterator[str]:
     words, source, windowed = report["words"], report["int8_against_source"], report["float32_against_source"]
     if "skipped" not in words:
         cost = words["int8"] - words["float32"]
-        allowed = max(MAX_WER_COST, 1.5 / words["count"])  # one word more is no evidence in a small set
+        allowed = max(MAX_WER_COST, 1.01 / words["count"])  # one word more is no evidence in a small set
         if words["float32"] < HEARS and cost > allowed:
             yield (f"int8 costs {100 * cost:.1f} points of WER ({100 * words['int8']:.1f} % against "
                    f"{100 * words['float32']:.1f} % in {words['count']} words), at most {100 * allowed:.1f} allowed")
