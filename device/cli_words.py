@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from device import cli_config, vocabulary
+from device import cli_config, own_words, vocabulary
 from device.config import Config
 from device.vocabulary import Pronounce
+from models.bundle import Bundle
 from models.errors import UserError
 
 OpenPronouncer = Callable[[Config], Pronounce | None]
@@ -52,6 +53,14 @@ def _add(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer) -
     if not vocabulary.add(config.vocabulary.file, new):
         return f"{new.written}{said}: known already"
     return f"{new.written}{said}: added; it is heard from the next dictation on"
+
+
+def _of_the_bundle(config: Config) -> Pronounce | None:
+    """None where no bundle is built yet, or one without pronunciations: then the appliance's log says so later."""
+    try:
+        return own_words.pronouncer(Bundle.open(config.bundle.dir, verify=False))
+    except UserError:
+        return None
 
 
 def _list(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer) -> str:

@@ -8,19 +8,15 @@ ears.listener.accept(samples)
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from device import assemble
 from device.config import Config
+from device.own_words import own_words
 from device.parts import Ears
 from device.recognizer import Endpointing
-from device.vocabulary import Pronounce, VocabularyError, Word, lexicon
+from device.vocabulary import Word
 from models.bundle import Bundle
-from models.errors import UserError
-
-log = logging.getLogger(__name__)
 
 
 def open_ears(settings: Config, words: tuple[Word, ...]) -> Ears:
@@ -34,7 +30,7 @@ def open_ears(settings: Config, words: tuple[Word, ...]) -> Ears:
         live=True,
         endpointing=Endpointing(pause=wanted.endpoint_silence_ms / 1_000, limit=wanted.max_segment_s),
         search=replace(bundle.description.search, beam=wanted.beam) if wanted.beam else None,
-        words=_own(words, bundle),
+        words=own_words(words, bundle),
     )
 
     def on_cpu() -> str:
@@ -42,47 +38,3 @@ def open_ears(settings: Config, words: tuple[Word, ...]) -> Ears:
         return "running on the CPU" if slower else ""
 
     return Ears(ears.recognizer, on_cpu, ears.accelerator.close)
-
-
-def pronouncer(bundle: Bundle) -> Pronounce:
-    """What knows how words sound to the bundle's acoustic model. Raises UserError where it has none."""
-    from device.pronounce import Pronouncer  # onnxruntime is not needed without words of the user's own
-
-    roles = ("g2p_encoder", "g2p_decoder", "g2p_vocab")
-    if not all(bundle.has(role) for role in roles):
-        raise UserError("the bundle knows no pronunciations, so no words can be added; build it again")
-    return Pronouncer(*(bundle.path(role) for role in roles))
-
-
-def spelled(
-    words: Iterable[Word], pronounce: Pronounce, tokens: Sequence[str]
-) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Each word as the recogniser calls it, and its sounds as indices of `tokens`.
-
-    A word that cannot be pronounced is left out and named in the log: it must not keep the others from being heard.
-
-    >>> from device.vocabulary import word
-    >>> spelled([word("Abba"), word("Zoe")], list, ["a", "b"])
-    (('abba', (0, 1, 1, 0)),)
-    """
-    index = {token: i for i, token in enumerate(tokens)}
-    found = []
-    for each in words:
-        try:
-            ((heard, sounds),) = lexicon([each], pronounce)
-            found.append((heard, tuple(index[sound] for sound in sounds)))
-        except VocabularyError as error:
-            log.warning("%s", error)
-        except KeyError as error:
-            log.warning("%s: has the sound %s, which the acoustic model has not", each.written, error)
-    return tuple(found)
-
-
-def _own(words: tuple[Word, ...], bundle: Bundle) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    if not words:
-        return ()
-    try:
-        return spelled(words, pronouncer(bundle), bundle.tokens())
-    except UserError as error:
-        log.warning("%s", error)
-        return ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from device.ears import spelled
+from device.own_words import spelled
 from device.vocabulary import word
 
 TOKENS = ["<blank>", "t", "oʊ", "b", "iː"]
