@@ -36,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--compiler", default="auto", help="auto, none, or the path of edgetpu_compiler")
     described.add_argument("--require-coral", action="store_true", help="fail where the encoder cannot be compiled")
     described.add_argument("--calibration", type=Path, metavar="DIR", help="recordings to calibrate with")
+    described.add_argument("--speech", type=Path, metavar="DIR",
+                           help="recordings and transcripts.tsv to check with (default: those that are installed)")
     described.add_argument("--cache", type=Path, default=ROOT / ".cache" / "convert", help="where stages are kept")
     return described
 
@@ -51,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         pipeline.build(pipeline.Options(
             model=given.model, onnx=given.onnx, manifest=given.manifest, out=given.out, compiler=given.compiler,
-            require_coral=given.require_coral, calibration=given.calibration, cache=given.cache), Display(Console()))
+            require_coral=given.require_coral, calibration=given.calibration, speech=given.speech,
+            cache=given.cache), Display(Console()))
     except KeyboardInterrupt:
         errors.print("build: interrupted; the last bundle is as it was, finished stages are kept", highlight=False)
         return 130

@@ -36,6 +36,7 @@ class Options:
     compiler: str = "auto"
     require_coral: bool = False
     calibration: Path | None = None
+    speech: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def build(options: Options, display: Display) -> Bundle:
     tokens = stages.run("tokens", (), {"tokens": names},
                         lambda out: (out / "tokens.txt").write_text("".join(f"{t}\n" for t in names), encoding="utf-8"))
     files["tokens"] = tokens / "tokens.txt"
-    quality = _verify(stages, chosen, model, parts, quantized, calibration, description, files)
+    quality = _verify(stages, chosen, options.speech, model, parts, quantized, calibration, description, files)
     files |= {"quality": quality / "quality.json", "quality_plot": quality / "quality.png"}
     out = options.out or ROOT / "models" / "build" / chosen.name
     with display.stage("bundle") as note:
@@ -159,8 +160,8 @@ def _words(stages: Stages, chosen: Manifest, assets: Mapping[str, Path], names: 
             **{role: path for role, path in assets.items() if role in bundle.FILES}}
 
 
-def _verify(stages: Stages, chosen: Manifest, model: Path, parts: Path, quantized: Path, calibration: Path,
-            description: Description, files: Mapping[str, Path]) -> Path:
+def _verify(stages: Stages, chosen: Manifest, folder: Path | None, model: Path, parts: Path, quantized: Path,
+            calibration: Path, description: Description, files: Mapping[str, Path]) -> Path:
     """The quality report; QualityError when a gate is not passed, after the report was written beside the cache."""
     prefix = "source_" if chosen.trained else ""
     floats = [parts / f"{prefix}{role}.onnx" for role in ("encoder", "head")]
@@ -180,12 +181,13 @@ def _verify(stages: Stages, chosen: Manifest, model: Path, parts: Path, quantize
         recorded = out / "speech"
         recorded.mkdir()
         subject = verify.Subject(chosen, model, int8, float32, silent)
-        report = verify.measure(subject, speech.gather(recorded), calibration, quantized)
+        heard = speech.gather(recorded) if folder is None else speech.given(folder)
+        report = verify.measure(subject, heard, calibration, quantized)
         verify.save(report, out)
         for scratch in (out / "int8", out / "float32", recorded):
             shutil.rmtree(scratch)
 
-    listed = [speech.TESTDATA] if speech.TESTDATA.is_dir() else shutil.which("espeak-ng")
+    listed = folder or ([speech.TESTDATA] if speech.TESTDATA.is_dir() else shutil.which("espeak-ng"))
     device = sorted((ROOT / "device").glob("*.py"))
     quality = stages.run("verify", ("verify", "agreement", "layers", "quality_plot", "speech", "tflite"), {
         "files": [files[role] for role in sorted(files)], "reference": [reference[role] for role in sorted(reference)],

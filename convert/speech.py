@@ -61,6 +61,13 @@ def gather(out: Path, testdata: Path = TESTDATA, synthesizer: str = "espeak-ng")
                        "recorded ones)")
 
 
+def given(folder: Path) -> Speech:
+    """Recordings that the user brings, with transcripts.tsv; SourceError when that is missing."""
+    if not (folder / TRANSCRIPTS).is_file():
+        raise SourceError(f"{folder}: no {TRANSCRIPTS} in it; write one line for each recording: file<TAB>text")
+    return Speech(folder, f"{len(recordings(folder))} recordings in {folder}")
+
+
 def recordings(folder: Path) -> list[Path]:
     """The audio files below `folder`, sorted; SourceError when there are none."""
     if not folder.is_dir():

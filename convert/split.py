@@ -8,6 +8,7 @@ mel [bins, mels], bins = fft // 2 + 1; where the manifest brings trained weights
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,9 @@ def split(model: Path, manifest: Manifest, out: Path) -> None:
     """Writes the parts of `model` to `out`; SourceError or GraphError when the manifest does not fit the model."""
     source = graph.float32(graph.load(model))
     dft, mel = filters.arrays(manifest, graph.tensors(source))
-    np.savez(out / "front_end.npz", dft=dft, mel=mel)
+    packed = io.BytesIO()  # in memory: on a full disk, a zip file that cannot be closed complains later
+    np.savez(packed, dft=dft, mel=mel)
+    (out / "front_end.npz").write_bytes(packed.getvalue())
     trained = manifest.trained
     prefix = "source_" if trained else ""
     encoder, head = cut(source, manifest)
