@@ -130,7 +130,8 @@ def table(results: Sequence[Result]) -> Iterator[str]:
     for system in dict.fromkeys(result.system for result in results):
         own = [result for result in results if result.system == system]
         rtf = sum(result.rtf * result.seconds for result in own) / sum(result.seconds for result in own)
-        cells = [f"{100 * result.wer:.1f} %" for result in own]
+        rates = {result.recordings: f"{100 * result.wer:.1f} %" for result in own}
+        cells = [rates.get(name, "") for name in names]
         cells += [f"{rtf:.3f}", f"{max(result.peak_rss_mb for result in own):.0f}"]
         cells += [f"{min(result.start_seconds for result in own):.1f}", f"{own[0].model_mb:.0f}"]
         yield f"| {SYSTEMS[system]} | " + " | ".join(cells) + " |"
@@ -167,6 +168,15 @@ def machine(cores: int) -> str:
     return f"{time.strftime('%Y-%m-%d')}, {name}, {cores} of {os.cpu_count()} cores, load {load:.1f} before the run"
 
 
+def write(results: Sequence[Result], where: str, out: Path) -> None:
+    """What has been measured so far, as JSON, Markdown and a plot."""
+    out.mkdir(parents=True, exist_ok=True)
+    report = {"machine": where, "packages": PACKAGES, "results": [asdict(result) for result in results]}
+    (out / "peers.json").write_text(json.dumps(report, indent=1) + "\n")
+    (out / "peers.md").write_text("\n".join([*table(results), "", where]) + "\n")
+    plot(results, out / "peers.png")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directories", nargs="*", type=Path, metavar="DIR", help="recordings and transcripts.tsv")
@@ -196,13 +206,9 @@ def main() -> int:
                 print(f"peers: {SYSTEMS[system]} on {recordings.name}", file=sys.stderr, flush=True)
                 python = Path(sys.executable) if system == "ours" else peers
                 results.append(measure(system, python, recordings, arguments.cores))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    rows = [*table(results), "", where]
-    report = {"machine": where, "packages": PACKAGES, "results": [asdict(result) for result in results]}
-    (arguments.out / "peers.json").write_text(json.dumps(report, indent=1) + "\n")
-    (arguments.out / "peers.md").write_text("\n".join(rows) + "\n")
-    plot(results, arguments.out / "peers.png")
-    print("\n".join(rows))
+                print(f"peers:   WER {100 * results[-1].wer:.1f} %, RTF {results[-1].rtf:.3f}", file=sys.stderr)
+                write(results, where, arguments.out)
+    print((arguments.out / "peers.md").read_text(), end="")
     return 0
 
 
