@@ -169,11 +169,23 @@ file = "{self.folder}/words.tsv"
     def dictate(self, seconds: float = 0.3) -> None:
         """Hold the button until something was said and `seconds` longer; wait until the rest was said too."""
         before = len(self.acknowledged())
-        self.button(True)
-        self.manager.wait(lambda: len(self.acknowledged()) > before, 20)
+        self._press(before)
         time.sleep(seconds)
         self.button(False)
         self.manager.wait(lambda: len(self.acknowledged()) > before + 1, 20)
+
+    def _press(self, before: int) -> None:
+        """Press until something is said: on a starved machine the microphone may seem lost for a moment."""
+        for _ in range(10):
+            self.button(True)
+            end = time.monotonic() + 4
+            while time.monotonic() < end:
+                if len(self.acknowledged()) > before:
+                    return
+                self.manager.listen()
+            self.button(False)
+            time.sleep(1)
+        raise AssertionError(f"ten presses in vain; status: {self.manager.status!r}")
 
     def stop(self, number: int) -> int:
         """Send a signal and wait for the end; return the exit status."""
