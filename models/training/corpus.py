@@ -208,7 +208,7 @@ def zipped(content: bytes, argument: str) -> Iterator[str]:
 
 def turns(content: bytes, _: str) -> Iterator[str]:
     """A Spacelog transcript: "CC: text", continued on indented lines, with [glossary:TERM|text] marks."""
-    text = re.sub(r"\[\w+:([^\]|]*\|)?([^\]]*)\]", r"\2", _decode(content))
+    text = re.sub(r"\[[a-z]+:([^\]|]*\|)?([^\]]*)\]", r"\2", _decode(content))
     for turn in re.split(r"\n\s*\n", text):
         for part in re.split(r"^[A-Z0-9/ -]{1,12}:|^\[[\d: -]+\]|^_\w+.*$", turn, flags=re.MULTILINE):
             yield " ".join(part.split())
