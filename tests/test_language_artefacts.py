@@ -1,5 +1,7 @@
 """The committed language model and lexicon: they fit together, and the device."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,9 @@ def test_committed_files_fit_the_device(tmp_path: Path) -> None:
     packed = lexicon.build(BASE / "lexicon.tsv.gz", tokens, tmp_path / "lexicon.npz")
     assert packed.stat().st_size + (BASE / "language.bin").stat().st_size <= 25_000_000
     assert [s for _, s, _ in rows] == sorted((s for _, s, _ in rows), reverse=True)
+
+
+def test_the_report_is_about_the_committed_files() -> None:
+    report = json.loads((BASE / "language.json").read_text(encoding="utf-8"))
+    assert report["sha256"] == {name: hashlib.sha256((BASE / name).read_bytes()).hexdigest() for name in report["sha256"]}
+    assert report["ngrams"][0] == len(language.vocabulary(BASE / "language.bin")) + len(language.MARKERS)
