@@ -162,7 +162,7 @@ def _words(stages: Stages, chosen: Manifest, assets: Mapping[str, Path], names: 
 
 def _verify(stages: Stages, chosen: Manifest, folder: Path | None, model: Path, parts: Path, quantized: Path,
             calibration: Path, description: Description, files: Mapping[str, Path]) -> Path:
-    """The quality report; QualityError when a gate is not passed, after the report was written beside the cache."""
+    """The directory of the quality report; QualityError names the first gate that is not passed."""
     prefix = "source_" if chosen.trained else ""
     floats = [parts / f"{prefix}{role}.onnx" for role in ("encoder", "head")]
     own = stages.run("reference", ("tensorflow", "tflite", "lift", "graph"), {"parts": floats},

@@ -114,6 +114,25 @@ def test_require_coral_without_a_compiler_is_an_error(brought: tuple[Path, Path,
                    "install-compiler")
 
 
+@pytest.mark.parametrize(("scenario", "said"), [("internal", "the compiler refused encoder.tflite"),
+                                                ("gibberish", "something nobody has seen before")])
+def test_a_compiler_that_refuses_fails_the_build(scenario: str, said: str, brought: tuple[Path, Path, str],
+                                                 tmp_path: Path) -> None:
+    bundle, cache, _ = brought
+    compiler = tmp_path / "edgetpu_compiler"
+    stand_in = Path(__file__).parent / "edgetpu_fake_compiler.py"
+    compiler.write_text(f'#!/bin/sh\nFAKE_SCENARIO={scenario} exec "{sys.executable}" "{stand_in}" "$@"\n')
+    compiler.chmod(0o755)
+    assert_refused(quartznet(QUARTZNET / "quartznet.onnx", bundle, cache, "--compiler", compiler), said)
+    assert not Bundle.open(bundle).has("encoder_edgetpu")
+
+
+def test_a_compiler_that_is_not_there_is_named(brought: tuple[Path, Path, str], tmp_path: Path) -> None:
+    bundle, cache, _ = brought
+    assert_refused(quartznet(QUARTZNET / "quartznet.onnx", bundle, cache, "--compiler", tmp_path / "none"),
+                   str(tmp_path / "none"), "is no executable file")
+
+
 def altered(change: Callable[[onnx.ModelProto], None], path: Path) -> Path:
     model = onnx.load(QUARTZNET / "quartznet.onnx")
     change(model)
