@@ -52,6 +52,9 @@ def cut(source: ModelProto, manifest: Manifest) -> tuple[ModelProto, ModelProto]
     if len(hidden) != 3 or hidden[2] != frames // manifest.window.stride:
         raise GraphError(f"cut.hidden {names.hidden!r} has shape {list(hidden)}, but [1, C, {frames} / "
                          f"{manifest.window.stride}] is needed; check the manifest's cut and window.stride")
+    if hidden[1] == hidden[2]:
+        raise GraphError(f"cut.hidden {names.hidden!r} has as many channels as frames, {hidden[1]}, and onnx2tf would "
+                         "confuse them; choose another window.frames")
     length = {names.lengths: np.array([frames * front_end.hop], np.int64)} if names.lengths else {}
     static = [d for d in hidden if d is not None]
     head = graph.simplify(graph.extract(source, {names.hidden: static}, names.output, length))

@@ -11,7 +11,7 @@ import numpy as np
 import onnx2tf
 import tensorflow
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, shape_inference
 
 from convert import graph, tflite
 from convert.errors import GraphError
@@ -51,7 +51,7 @@ def converter(model: ModelProto, scratch: Path) -> Any:
 
 def float_tflite(model: Path, target: Path) -> None:
     """ONNX `model` with one input as float32 TFLite at `target`, channels last, checked against onnxruntime."""
-    proto = graph.load(model)
+    proto = shape_inference.infer_shapes(graph.load(model))  # without shapes onnx2tf normalises the wrong axis
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         content = converter(proto, Path(scratch)).convert()
     _check_same(proto, content)

@@ -169,12 +169,22 @@ def _words(subject: Subject, recordings: speech.Speech) -> dict[str, Any]:
     return counts
 
 
+def chance(words: Mapping[str, Any]) -> float:
+    """How far apart two error rates over so many words may be by chance: one-sided 5 %, errors taken as Poisson.
+
+    >>> round(chance({"int8": 0.1, "float32": 0.1, "count": 1_000}), 3)
+    0.023
+    """
+    errors = (words["int8"] + words["float32"]) * words["count"]
+    return float(1.64 * errors**0.5 / words["count"])
+
+
 def failures(report: Mapping[str, Any]) -> Iterator[str]:
     """A sentence for each gate that the build does not pass."""
     words, source, windowed = report["words"], report["int8_against_source"], report["float32_against_source"]
     if "skipped" not in words:
         cost = words["int8"] - words["float32"]
-        allowed = max(MAX_WER_COST, 1.01 / words["count"])  # one word more is no evidence in a small set
+        allowed = MAX_WER_COST + chance(words)
         if words["float32"] < HEARS and cost > allowed:
             yield (f"int8 costs {100 * cost:.1f} points of WER ({100 * words['int8']:.1f} % against "
                    f"{100 * words['float32']:.1f} % in {words['count']} words), at most {100 * allowed:.1f} allowed")

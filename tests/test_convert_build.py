@@ -60,7 +60,7 @@ def assert_refused(answer: subprocess.CompletedProcess[str], *said: str) -> None
 def test_base_bundle_is_whole_and_fits_the_edge_tpu(bundle: Path) -> None:
     opened = Bundle.open(bundle)
     description = opened.description
-    assert description.encoder_input.shape == (1, 1, 256, 80)
+    assert description.encoder_input.shape == (1, 1, 480, 80)
     assert description.encoder_input.dtype == description.encoder_output.dtype == "int8"
     assert description.head_output.shape[-1] == len(opened.tokens()) == 191
     assert (opened.tokens()[description.blank], opened.tokens()[description.boundary or 0]) == ("<blank>", "<wb>")

@@ -34,9 +34,9 @@ FLOOR = -16.0  # log-mel values below carry no speech; cutting them there change
 class Recipe:
     """Everything that the result depends on."""
 
-    window: int = 512  # log-mel frames a window
+    window: int = 480  # log-mel frames a window
     batch: int = 6  # windows a step
-    steps: int = 1500
+    steps: int = 2500
     warmup: int = 100  # steps to the full rates, which a cosine then brings to zero
     weight_rate: float = 1.5e-5  # Adam; 2e-4 was seen to ruin the encoder
     range_rate: float = 2e-4
