@@ -187,7 +187,7 @@ def _verify(stages: Stages, chosen: Manifest, folder: Path | None, model: Path, 
         for scratch in (out / "int8", out / "float32", recorded):
             shutil.rmtree(scratch)
 
-    listed = folder or ([speech.TESTDATA] if speech.TESTDATA.is_dir() else shutil.which("espeak-ng"))
+    listed = folder or (speech.TESTDATA if speech.TESTDATA.is_dir() else None)
     device = sorted((ROOT / "device").glob("*.py"))
     quality = stages.run("verify", ("verify", "agreement", "layers", "quality_plot", "speech", "tflite"), {
         "files": [files[role] for role in sorted(files)], "reference": [reference[role] for role in sorted(reference)],

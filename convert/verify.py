@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_PARAMETERS = int(6.9 * (1 << 20))  # bytes; on-chip memory left for parameters, see convert/edgetpu/budget.py
 MAX_WER_COST = 0.010  # WER of int8 less that of float32
 MAX_CHANGED_COST = 0.04  # share of tokens that int8 changes against the source model, less that of float32 in windows
-MAX_CHANGED = 0.10  # share of tokens that int8 changes against float32 in windows, where there is nothing else to ask
+MAX_CHANGED = 0.25  # share of tokens that int8 changes against float32 in single windows, where no speech is installed
 HEARS = 0.5  # WER above which a model recognises too little for its words to say what int8 costs
 PLOTTED = 4  # windows that the layers' errors are measured on
 

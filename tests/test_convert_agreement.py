@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,3 +47,9 @@ def test_windows_give_every_posterior_once_and_in_place(length: int, shape: tupl
     expected = [float(n) for n in range(0, length, stride)]
     assert kept[: len(expected)] == expected
     assert len(kept) == -(-length // stride)
+
+
+def test_without_recordings_there_are_no_words_to_check(tmp_path: Path) -> None:
+    found = speech.gather(tmp_path, testdata=tmp_path / "none")
+    assert found.folder is None
+    assert "pocketsphinx-testdata" in found.source
