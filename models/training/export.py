@@ -137,8 +137,8 @@ def plot(steps: list[int], losses: list[float], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
     axes.plot(steps, losses)
-    axes.set(xlabel="step", ylabel="divergence from the float teacher (nats a frame)", yscale="log",
-             title="Fine-tuning the int8 encoder")
+    axes.set(xlabel="step", ylabel="divergence (nats a frame)", yscale="log",
+             title="Fine-tuning the int8 encoder: divergence from the float teacher")
     axes.grid(alpha=0.3, which="both")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
