@@ -46,9 +46,11 @@ class Lexicon:
             begin = end
 
     def save(self, path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez(file, words=np.frombuffer("\n".join(self.words).encode(), np.uint8), ends=self.ends,
-                     tokens=self.tokens, scores=self.scores)
+        """Writes the arrays as one .npz file, made in memory so that a full disk is a plain OSError."""
+        content = io.BytesIO()
+        np.savez(content, words=np.frombuffer("\n".join(self.words).encode(), np.uint8), ends=self.ends,
+                 tokens=self.tokens, scores=self.scores)
+        path.write_bytes(content.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Lexicon:
