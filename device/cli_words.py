@@ -18,15 +18,10 @@ OpenPronouncer = Callable[[Config], Pronounce | None]
 
 def from_bundle(config: Config) -> Pronounce | None:
     """The pronouncer in the configured bundle; None without a bundle, or where it has none."""
-    from device.pronounce import Pronouncer  # needs onnxruntime, which takes its time
-    from models.bundle import Bundle, BundleError
-
     try:
-        bundle = Bundle.open(config.bundle.dir, verify=False)
-    except BundleError:
+        return own_words.pronouncer(Bundle.open(config.bundle.dir, verify=False))
+    except UserError:
         return None
-    roles = ("g2p_encoder", "g2p_decoder", "g2p_vocab")
-    return Pronouncer(*map(bundle.path, roles)) if all(map(bundle.has, roles)) else None
 
 
 def add_parser(subparsers: Any, pronouncer: OpenPronouncer = from_bundle) -> None:
@@ -53,14 +48,6 @@ def _add(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer) -
     if not vocabulary.add(config.vocabulary.file, new):
         return f"{new.written}{said}: known already"
     return f"{new.written}{said}: added; it is heard from the next dictation on"
-
-
-def _of_the_bundle(config: Config) -> Pronounce | None:
-    """None where no bundle is built yet, or one without pronunciations: then the appliance's log says so later."""
-    try:
-        return own_words.pronouncer(Bundle.open(config.bundle.dir, verify=False))
-    except UserError:
-        return None
 
 
 def _list(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer) -> str:
