@@ -65,9 +65,9 @@ class LogMel:
     def finish(self) -> NDArray[np.float32]:
         """No more samples will come: return the last frames and forget everything."""
         half = self._front_end.fft // 2
-        if self._opened and self._front_end.center:
+        if self._front_end.center and self._opened:
             self._held = np.concatenate([self._held, self._last[-2 : -half - 2 : -1]])
-        elif len(self._held):  # shorter than half a frame: reflected again and again
+        elif self._front_end.center and len(self._held):  # shorter than half a frame: reflected again and again
             self._held = np.pad(self._held, half, "reflect" if len(self._held) > 1 else "constant")
         frames = self._take()
         self.reset()

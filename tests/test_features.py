@@ -72,4 +72,5 @@ def test_pre_emphasis_and_no_centring_do_not_depend_on_chunks() -> None:
     parts = np.concatenate([split.accept(samples[i : i + 700]) for i in range(0, len(samples), 700)])
     expected = whole.accept(samples)
     assert len(expected) == (len(samples) - 400) // 160 + 1
+    assert len(whole.finish()) == 0
     np.testing.assert_allclose(parts, expected, atol=1e-3)
