@@ -65,5 +65,4 @@ def _accelerator(bundle: Bundle, backend: Backend, threads: int) -> Choice:
     if bundle.description.encoder_input.dtype == "float32":
         encoder = FloatEncoder(bundle.path("encoder"), threads)
         return Choice(encoder, "the CPU: the encoder is float32", backend == "coral")
-    compiled = bundle.path("encoder_edgetpu") if bundle.has("encoder_edgetpu") else None
-    return choose(backend, bundle.path("encoder"), compiled, threads=threads)
+    return choose(backend, bundle.path("encoder"), bundle.optional("encoder_edgetpu"), threads=threads)

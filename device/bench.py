@@ -29,24 +29,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.audio import BLOCK, SAMPLE_RATE
-from device.events import Event, Partial
+from device.events import Partial
+from device.parts import Listener
 
 
-class Searching(Protocol):
-    """A recogniser that tells how far it is."""
+class Searching(Listener, Protocol):
+    """A listener that tells how far it is."""
 
     @property
     def searched(self) -> float:
         """Seconds of sound, since the utterance began, that have been searched for words."""
-
-    def accept(self, samples: NDArray[np.int16]) -> Sequence[Event]:
-        """Take int16 samples [n] at 16 kHz."""
-
-    def finish(self) -> Sequence[Event]:
-        """The utterance is over."""
-
-    def reset(self) -> None:
-        """Forget everything heard."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,7 @@ def coral(settings: Config, patient: Patient | None) -> list[Check]:
         broken = Check("bundle", State.BAD, *str(error).partition("; ")[::2])
         chain = doctor.coral_checks(settings.recognizer.backend, None)
         return [broken if check.name == broken.name else check for check in chain]
-    compiled = bundle.path("encoder_edgetpu") if bundle.has("encoder_edgetpu") else None
-    return doctor.coral_checks(settings.recognizer.backend, compiled)
+    return doctor.coral_checks(settings.recognizer.backend, bundle.optional("encoder_edgetpu"))
 
 
 GROUPS: dict[str, Group] = {**MACHINE, "Coral": coral}

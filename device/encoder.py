@@ -30,8 +30,8 @@ class Encoder:
     """Log-mel windows in, log posteriors out.
 
     >>> encoder = Encoder(bundle, accelerator)                                        # doctest: +SKIP
-    >>> encoder.hidden(np.full((256, 80), -16, np.float32)).shape                     # doctest: +SKIP
-    (128, 256)
+    >>> encoder.hidden(np.full((480, 80), -16, np.float32)).shape                     # doctest: +SKIP
+    (240, 256)
     """
 
     def __init__(self, bundle: Bundle, accelerator: Accelerator, threads: int = 1) -> None:
@@ -58,6 +58,3 @@ class Encoder:
         x = np.ascontiguousarray(hidden.T if self._channels_first else hidden)
         answer: NDArray[np.float32] = self._head(x.reshape(self._head.input_shape))
         return answer.reshape(answer.shape[-2:])
-
-    def __call__(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self.head(self.hidden(mel))

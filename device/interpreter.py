@@ -42,7 +42,7 @@ class Model:
 
     >>> model = Model("models/build/base/head.tflite")              # doctest: +SKIP
     >>> model(np.zeros(model.input_shape, np.float32)).shape          # doctest: +SKIP
-    (1, 128, 191)
+    (1, 240, 191)
     """
 
     def __init__(self, path: str | Path, threads: int = 1, packages: Sequence[str] = PACKAGES,

@@ -16,7 +16,7 @@ from device.decoder import Decoder
 from device.encoder import Encoder
 from device.events import Event, Final, Partial, Segment
 from device.features import LogMel
-from device.windows import Windows
+from device.windows import Call, Windows
 from models.bundle import Bundle
 
 Stage = Callable[[str], AbstractContextManager[None]]
@@ -79,22 +79,19 @@ class Recognizer:
         self._samples += len(samples)
         with self._stage("features"):
             calls = self._windows.accept(self._features.accept(samples))
-        events: list[Event] = []
-        for call in calls:
-            events += self._heard(self._posterior(call.mel, call.keep))
-        return events
+        return self._answer(calls)
 
     def finish(self) -> list[Event]:
         """The utterance is over: return its last segment, if any, and Final; begin a new utterance."""
         with self._stage("features"):
             calls = self._windows.accept(self._features.finish()) + self._windows.finish()
-        events: list[Event] = []
-        for call in calls:
-            events += self._heard(self._posterior(call.mel, call.keep))
-        events += self._close()
-        events.append(Final(self._samples / self._rate))
+        events = [*self._answer(calls), *self._close(), Final(self._samples / self._rate)]
         self.reset()
         return events
+
+    def _answer(self, calls: list[Call]) -> list[Event]:
+        """Runs the windows that are due and returns what they led to."""
+        return [event for call in calls for event in self._heard(self._posterior(call.mel, call.keep))]
 
     def _posterior(self, mel: NDArray[np.float32], keep: slice) -> NDArray[np.float32]:
         with self._stage("encoder"):

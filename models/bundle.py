@@ -6,7 +6,7 @@ written beside its place and renamed, so that a reader sees the old bundle or th
     >>> from models.bundle import Bundle
     >>> bundle = Bundle.open("models/build/base")                       # doctest: +SKIP
     >>> bundle.window.frames, bundle.path("encoder").name                # doctest: +SKIP
-    (256, 'encoder.tflite')
+    (480, 'encoder.tflite')
 """
 
 from __future__ import annotations
@@ -186,6 +186,10 @@ class Bundle:
         if role not in self.files:
             raise BundleError(f"{self.root}: the bundle has no {role}")
         return self.root / FILES[role]
+
+    def optional(self, role: str) -> Path | None:
+        """The file that plays `role`, or None if this bundle has none."""
+        return self.path(role) if self.has(role) else None
 
     def tokens(self) -> list[str]:
         return self.path("tokens").read_text(encoding="utf-8").split("\n")[:-1]

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-import soundfile
-import soxr
 from numpy.typing import NDArray
 from onnx import helper
+
+from convert import speech
 
 LOG_MEL = "/Slice_1_output_0"  # [1, T, 80] in hama's graph
 SECONDS = (0.5, 20.0)  # utterances outside are left out
@@ -100,8 +100,7 @@ def teach(files: list[tuple[Source, Path]], model: bytes, floor: float) -> Itera
     for index, (source, file) in enumerate(files):
         if index % 200 == 0:
             print(f"teacher: {index}/{len(files)} files", flush=True)
-        samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
-        waveform = soxr.resample(samples.mean(1), rate, 16_000).astype(np.float32)
+        waveform = speech.read(file, 16_000)
         if not SECONDS[0] <= len(waveform) / 16_000 <= SECONDS[1]:
             continue
         random, even = np.random.default_rng(index), (len(waveform) // 160 + 1) // 2 * 2
