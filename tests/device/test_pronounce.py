@@ -1,26 +1,21 @@
 """The pronouncer says what hama's own G2PModel says (golden file), and refuses what it cannot read."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
 from device.pronounce import Pronouncer, PronunciationError
+from models.bundle import Bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "data" / "pronunciations.tsv"  # written by hama 1.3.13, without its blanks
-FILES = (("g2p_encoder.onnx", "encoder.onnx"), ("g2p_decoder.onnx", "decoder_step.onnx"), ("g2p_vocab.json",) * 2)
+ROLES = ("g2p_encoder", "g2p_decoder", "g2p_vocab")
 
 
 @pytest.fixture(scope="module")
-def pronouncer() -> Pronouncer:
-    bundle = ROOT / "models" / "build" / "base"
-    if all((bundle / name).exists() for name, _ in FILES):
-        return Pronouncer(*(bundle / name for name, _ in FILES))
-    spec = importlib.util.find_spec("hama")
-    if spec is None or spec.origin is None:
-        pytest.skip("no bundle is built and hama is not installed")
-    return Pronouncer(*(Path(spec.origin).parent / "assets" / name for _, name in FILES))
+def pronouncer(bundle: Path) -> Pronouncer:
+    opened = Bundle.open(bundle)
+    return Pronouncer(*(opened.path(role) for role in ROLES))
 
 
 def test_agrees_with_hama(pronouncer: Pronouncer) -> None:
