@@ -36,7 +36,7 @@ from device.vocabulary import VocabularyError, Watched, Word, spellings
 log = logging.getLogger(__name__)
 
 SWITCH_OFF = 79
-"""Exit status that asks the service manager to switch the machine off (provisioning/systemd/dictate.service)."""
+"""Exit status that asks the service manager to switch the machine off (dictate.service)."""
 
 CAPTURE_HANG_S = 4.0
 """Without a sign of life from capture for this long, beyond its own retries, the watchdog is not pinged."""

@@ -82,9 +82,10 @@ def test_no_tracked_file_names_a_package_registry() -> None:
 @pytest.mark.parametrize(
     ("package", "never"),
     [
-        ("device", ("convert", "models.training")),
-        ("convert", ("device", "models.training")),
-        ("models", ("convert", "device", "models.training")),
+        ("device", ("convert", "provisioning", "models.training")),
+        ("convert", ("device", "provisioning", "models.training")),
+        ("models", ("convert", "device", "provisioning", "models.training")),
+        ("provisioning", ("convert", "device", "models.training")),
     ],
 )
 def test_halves_meet_only_in_the_bundle(package: str, never: tuple[str, ...]) -> None:
@@ -113,6 +114,16 @@ def test_the_device_imports_only_what_its_locks_install() -> None:
     assert not foreign, "not in the device extra:\n" + "\n".join(foreign)
 
 
+def test_provisioning_needs_nothing_but_python() -> None:
+    foreign = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in modules("provisioning")
+        for line, name in imports(path)
+        if name.partition(".")[0] not in {*sys.stdlib_module_names, "provisioning", "models"}
+    ]
+    assert not foreign, "a build host has no environment of ours:\n" + "\n".join(foreign)
+
+
 def test_every_package_on_disk_is_installed() -> None:
     on_disk = {
         ".".join(path.parent.relative_to(ROOT).parts)
@@ -128,7 +139,7 @@ def test_every_package_on_disk_is_installed() -> None:
 def test_modules_own_one_idea_each() -> None:
     long = [
         f"{path.relative_to(ROOT)}: {lines} lines"
-        for half in ("device", "convert", "models")
+        for half in ("device", "convert", "models", "provisioning")
         for path in modules(half)
         if (lines := len(path.read_text().splitlines())) > LONGEST_MODULE
     ]

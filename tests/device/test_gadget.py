@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "provisioning" / "keyboard-gadget"
-UNIT = SCRIPT.parent / "systemd" / "dictate-keyboard.service"
+SCRIPT = Path(__file__).parents[2] / "provisioning" / "overlay" / "usr" / "lib" / "dictate" / "keyboard-gadget"
+UNIT = SCRIPT.parents[1] / "systemd" / "system" / "dictate-keyboard.service"
 
 
 def gadget(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:

@@ -24,7 +24,7 @@ from device.hidport import Port
 from device.journal import Journal
 from device.keyboard import Keyboard
 
-SCRIPT = Path(__file__).parents[2] / "provisioning" / "keyboard-gadget"
+SCRIPT = Path(__file__).parents[2] / "provisioning" / "overlay" / "usr" / "lib" / "dictate" / "keyboard-gadget"
 UDC = Path("/sys/class/udc/dummy_udc.0")
 GADGET = Path("/sys/kernel/config/usb_gadget/dictate")
 HIDG = Path("/dev/hidg0")

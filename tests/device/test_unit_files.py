@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PROVISIONING = Path(__file__).parents[2] / "provisioning"
-UNIT = PROVISIONING / "systemd" / "dictate.service"
+OVERLAY = Path(__file__).parents[2] / "provisioning" / "overlay" / "usr" / "lib"
+UNIT = OVERLAY / "systemd" / "system" / "dictate.service"
 
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 
@@ -53,7 +53,7 @@ def test_the_capture_priority_is_permitted() -> None:
 @pytest.mark.skipif(not shutil.which("systemd-sysusers"), reason="needs systemd-sysusers")
 def test_the_user_is_made(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    config = PROVISIONING / "sysusers" / "dictate.conf"
+    config = OVERLAY / "sysusers.d" / "dictate.conf"
     subprocess.run(["systemd-sysusers", f"--root={tmp_path}", config], check=True, capture_output=True)
     assert "dictate:" in (tmp_path / "etc" / "passwd").read_text()
     groups = (tmp_path / "etc" / "group").read_text()

@@ -1,0 +1,99 @@
+"""Turns a Debian or Raspberry Pi OS root tree into a dictation root; the one place that does.
+
+`provisioning/overlay/` goes onto every machine, `provisioning/overlay-image/` only onto images of our own, whose root
+is read-only. Which units are enabled is said by the presets in them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import UserError
+from provisioning.image import tree
+from provisioning.image.target import REPOSITORY
+
+OVERLAY = REPOSITORY / "provisioning" / "overlay"
+IMAGE_OVERLAY = REPOSITORY / "provisioning" / "overlay-image"
+FACTORY = Path("usr/lib/dictate/factory")
+SIGNERS = Path("etc/dictate-keys/allowed_signers")
+PRESETS = Path("usr/lib/systemd/system-preset")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What differs between the machines that get the layer."""
+
+    own_image: bool = False
+    """The root of our own image: read-only, with a data partition."""
+    update_key: str = ""
+    """A line of an SSH public key file: updates signed with it are accepted."""
+
+
+def apply(root: Path, release: Path, options: Options = Options()) -> list[Path]:
+    """Lay the overlay onto the root tree `root`, install the folder `release` as its factory release, enable units.
+
+    Needs the rights of root where the tree belongs to root. Returns the files that it put there, relative to `root`
+    (the factory release as its folder). Laying it again changes nothing. Raises UserError with the cause.
+    """
+    if not (root / "usr/lib").is_dir():
+        raise UserError(f"{root} is no root file system: it has no usr/lib")
+    made = tree.lay_over(OVERLAY, root)
+    if options.own_image and IMAGE_OVERLAY.is_dir():
+        made += tree.lay_over(IMAGE_OVERLAY, root)
+    install_release(release, root / FACTORY)
+    made.append(FACTORY)
+    if options.update_key:
+        made.append(_trust(root, options.update_key))
+    _users(root)
+    _enable(root, [path for path in made if path.parent == PRESETS])
+    return made
+
+
+def install_release(release: Path, place: Path) -> None:
+    """Copy a release to `place`, replacing what is there only once the copy is whole."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    beside, before = place.with_name(f".{place.name}.new"), place.with_name(f".{place.name}.old")
+    for stale in (beside, before):
+        shutil.rmtree(stale, ignore_errors=True)
+    shutil.copytree(release, beside, symlinks=True)
+    if place.exists():
+        place.rename(before)
+    beside.rename(place)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _trust(root: Path, key: str) -> Path:
+    fields = key.split()
+    if len(fields) < 2 or not fields[0].startswith(("ssh-", "ecdsa-", "sk-")):
+        raise UserError("the update key is no SSH public key; give the .pub file that ssh-keygen wrote")
+    path = root / SIGNERS
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.write_text(f'dictate namespaces="dictate-update" {fields[0]} {fields[1]}\n')
+    return SIGNERS
+
+
+def _users(root: Path) -> None:
+    """Make the users and groups now: where / is read-only the first boot cannot."""
+    _run("systemd-sysusers", f"--root={root}", *sorted(str(p) for p in (root / "usr/lib/sysusers.d").glob("dict*")))
+
+
+def _enable(root: Path, presets: list[Path]) -> None:
+    lines = [line.split() for preset in presets for line in (root / preset).read_text().splitlines()]
+    for verb in ("enable", "disable"):
+        units = [words[1] for words in lines if words[:1] == [verb] and len(words) == 2]
+        if units:
+            _run("systemctl", f"--root={root}", verb, *units)
+
+
+def _run(*command: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+    except FileNotFoundError:
+        raise UserError(f"{command[0]} is missing; install the package systemd") from None
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise UserError(f"{' '.join(command[:2])} failed: {said}")
