@@ -16,7 +16,7 @@ from pathlib import Path
 
 from models.errors import UserError
 from provisioning.card import disks, writing
-from provisioning.card.disks import GIGABYTE, Disk
+from provisioning.card.disks import GIGABYTE
 from provisioning.card.image import Progress, inspect
 
 SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None, ask: Callable[[str], str] = inp
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="provisioning/flash", description="Write a disk image to an SD card.")
-    top.add_argument("image", type=Path, metavar="IMAGE", nargs="?", help="*.img or *.img.zst; a .bmap beside it is used")
+    top.add_argument("image", type=Path, metavar="IMAGE", nargs="?", help="*.img or *.img.zst, its .bmap beside it")
     top.add_argument("device", type=Path, metavar="DEVICE", nargs="?", help="the card's device, such as /dev/sdX")
     top.add_argument("--list", action="store_true", help="list the disks of this machine, and stop")
     top.add_argument("--yes", action="store_true", help="do not ask; never holds for a disk that is not removable")

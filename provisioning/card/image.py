@@ -12,8 +12,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 from xml.etree import ElementTree
 
 from models.errors import UserError
@@ -36,9 +37,13 @@ class Extent:
     sha256: str = ""
 
 
+Map = tuple[int, tuple[Extent, ...]]
+"""What a block map tells: the image's size in bytes, and its extents."""
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image that was read through: size in bytes once uncompressed, extents in order, the block map if it has one."""
+    """An image that was read through: its size in bytes, uncompressed; extents in order; its block map, if any."""
 
     path: Path
     size: int
@@ -52,7 +57,7 @@ class Image:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[IO[bytes]]:
     """The uncompressed bytes of an .img or .img.zst. Raises UserError if it cannot be read or is damaged.
 
     A zstd that ends badly is noticed when the block is left, so leave it only after reading to the end.
@@ -96,7 +101,7 @@ def inspect(path: Path, progress: Progress = lambda _: None) -> Image:
     with opened(path) as stream:
         image = _read(path, stream, told, block_map, progress)
     if told and image.size != told[0]:
-        raise UserError(f"{path}: holds {image.size} bytes, {block_map} tells of {told[0]}; they do not belong together")
+        raise UserError(f"{path}: {image.size} bytes, but {block_map} tells of {told[0]}; they do not belong together")
     if image.size % SECTOR or not image.size:
         raise UserError(f"{path}: {image.size} bytes are not a whole number of sectors; copy or download it again")
     if told:
@@ -119,7 +124,7 @@ def beside(path: Path) -> Path | None:
         stem = stem.with_suffix("")
 
 
-def parse_map(text: bytes, path: Path) -> tuple[int, tuple[Extent, ...]]:
+def parse_map(text: bytes, path: Path) -> Map:
     """Size of the image and its mapped extents, from a block map. Raises UserError naming `path`."""
     try:
         root = ElementTree.fromstring(text)
@@ -132,7 +137,7 @@ def parse_map(text: bytes, path: Path) -> tuple[int, tuple[Extent, ...]]:
         if claimed and hashlib.sha256(text.replace(claimed.encode(), b"0" * len(claimed))).hexdigest() != claimed:
             raise ValueError("its own checksum is wrong")
         extents = tuple(_extent(entry.text or "", entry.get("chksum", ""), block, size) for entry in root.iter("Range"))
-        if any(b.start < a.start + a.length for a, b in zip(extents, extents[1:], strict=False)):
+        if any(b.start < a.start + a.length for a, b in pairwise(extents)):
             raise ValueError("its ranges overlap")
     except (ElementTree.ParseError, ValueError) as error:
         raise UserError(f"{path}: not a block map that can be used ({error}); make it again or remove it") from error
@@ -157,9 +162,7 @@ def _extent(text: str, digest: str, block: int, size: int) -> Extent:
     return Extent(start, end - start, digest.lower())
 
 
-def _read(
-    path: Path, stream: BinaryIO, told: tuple[int, tuple[Extent, ...]] | None, block_map: Path | None, progress: Progress
-) -> Image:
+def _read(path: Path, stream: IO[bytes], told: Map | None, block_map: Path | None, progress: Progress) -> Image:
     """Digest the extents that `told` names, or all there is, and count the bytes."""
     wanted = list(told[1]) if told else [Extent(0, 1 << 62)]
     digests = [hashlib.sha256() for _ in wanted]

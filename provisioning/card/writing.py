@@ -42,7 +42,7 @@ def write(image: Image, device: Path, progress: Progress = lambda _: None) -> No
 
 
 def verify(image: Image, device: Path, progress: Progress = lambda _: None) -> None:
-    """Read back from the medium, past the kernel's cache, what was written. Raises UserError at the first difference."""
+    """Read back what was written, past the kernel's cache. Raises UserError at the first difference."""
     try:
         _drop_cache(device)
         handle = os.open(device, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)

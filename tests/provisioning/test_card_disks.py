@@ -81,7 +81,7 @@ def test_nothing_in_use_is_ever_taken(children: tuple[Disk, ...]) -> None:
 @given(st.integers(0, 2**44), st.integers(0, 2**44), st.integers(1, 2**44))
 def test_only_a_size_between_the_image_and_the_limit_does(size: int, need: int, largest: int) -> None:
     against = disks.refusals(replace(CARD, size=size), need, largest)
-    assert (not against) == (0 < size and need <= size <= largest)
+    assert (not against) == (size > 0 and need <= size <= largest)
 
 
 @given(trees())
