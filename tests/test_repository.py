@@ -65,6 +65,12 @@ def test_top_level_holds_what_it_should_and_nothing_else() -> None:
     assert visible <= REQUIRED | WELCOME, f"belongs in a room: {sorted(visible - REQUIRED - WELCOME)}"
 
 
+def test_nothing_that_git_ignores_is_tracked() -> None:
+    """A worktree's link to an environment, once tracked, replaces the environment of every checkout."""
+    listed = subprocess.run(["git", "ls-files", "-ci", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
+    assert listed.stdout == b""
+
+
 def test_no_tracked_file_names_a_package_registry() -> None:
     registry = re.compile(
         rb"(?:pypi|pythonhosted|npmjs|npmmirror)\.(?:org|com|io)"

@@ -1,0 +1,51 @@
+"""Runs other programs: a missing one names its package, a failing one gives its last word."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from models.errors import UserError
+from provisioning.image.target import REPOSITORY
+
+PACKAGES = {
+    "bmaptool": "bmap-tools", "debugfs": "e2fsprogs", "dpkg-deb": "dpkg", "dtc": "device-tree-compiler",
+    "e2fsck": "e2fsprogs", "losetup": "mount", "mcopy": "mtools", "mdir": "mtools", "mke2fs": "e2fsprogs",
+    "mkfs.vfat": "dosfstools", "mmdebstrap": "mmdebstrap", "qemu-aarch64-static": "qemu-user-static",
+    "sfdisk": "fdisk", "systemctl": "systemd", "systemd-sysusers": "systemd", "tar": "tar", "zstd": "zstd",
+}  # fmt: skip
+"""Which Debian package has a program."""
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def run(*command: str | Path, environment: Mapping[str, str] | None = None, input: str | None = None) -> str:
+    """Run a program to its end; what it printed. UserError with its last line where it fails or is missing."""
+    words = [str(word) for word in command]
+    variables = {**os.environ, "PATH": PATH, "LC_ALL": "C", **(environment or {})}
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", env=variables, input=input)
+    except FileNotFoundError:
+        raise UserError(f"{words[0]} is missing; install the package {PACKAGES.get(words[0], words[0])}") from None
+    if done.returncode:
+        raise UserError(f"{words[0]} failed: {last_line(done.stderr or done.stdout)}")
+    return done.stdout
+
+
+def require(programs: Sequence[str]) -> None:
+    """Install the packages of the programs that are missing, or raise UserError with the command that does."""
+    missing = sorted({PACKAGES[name] for name in programs if not shutil.which(name, path=PATH)})
+    if not missing:
+        return
+    script = REPOSITORY / "provisioning" / "system-packages.sh"
+    if subprocess.run([script, *missing]).returncode:
+        raise UserError(f"missing packages: {' '.join(missing)}; the command above installs them")
+
+
+def last_line(text: str) -> str:
+    """The last line of a program's words that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("E:", "error:", "ERROR", "fatal:"))]
+    return (errors or lines or ["it said nothing"])[-1]

@@ -1,0 +1,122 @@
+"""Builds the bare Debian root file system with mmdebstrap, once: it is kept in the cache.
+
+Root's rights are needed: the packages' scripts run in the tree, by the kernel's binfmt_misc under qemu-aarch64.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.errors import UserError
+from provisioning.image import process, recipe
+from provisioning.image.recipe import Recipe
+from provisioning.image.target import REPOSITORY
+
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+ELF = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
+MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
+INTERPRETER = "/usr/bin/qemu-aarch64-static"
+TOOLS = ("mmdebstrap", "qemu-aarch64-static", "tar", "zstd")
+INITRAMFS = "MODULES=list\nCOMPRESS=zstd\nFSTYPE=ext4\nRUNSIZE=10%\n"
+"""initramfs.conf(5). FSTYPE puts fsck.ext4 into the initial RAM disk: in a chroot the type of / cannot be found out."""
+
+
+def cache_directory() -> Path:
+    """Where what took long is kept: $DICTATE_CACHE, or .cache/provisioning in the repository."""
+    return Path(os.environ.get("DICTATE_CACHE") or REPOSITORY / ".cache" / "provisioning")
+
+
+def archive(say: Callable[[str], None], cache: Path | None = None, fresh: bool = False) -> Path:
+    """The bare root file system as a .tar.zst; built if the cache lacks it, or if `fresh` asks for today's packages.
+
+    `say` is told what happens. Nothing unfinished stays in the cache. Raises UserError.
+    """
+    cache = cache or cache_directory()
+    contents = Recipe.read()
+    sources = recipe.sources(contents)
+    kept = cache / f"rootfs-{recipe.key(recipe.FILE, sources)}.tar.zst"
+    if kept.exists() and not fresh:
+        return kept
+    if os.geteuid():
+        raise UserError("building a root file system needs root's rights (chroot, mknod); run it with sudo")
+    process.require(TOOLS)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".rootfs-", dir=cache) as scratch, emulation():
+        made = Path(scratch, "root.tar.zst")
+        _mmdebstrap(command(contents, sources, Path(scratch), made), contents.epoch, Path(scratch), say)
+        made.replace(kept)
+    return kept
+
+
+def command(contents: Recipe, sources: list[str], scratch: Path, output: Path) -> list[str]:
+    """mmdebstrap's command line; writes the files that its hooks copy into `scratch`."""
+    files = {
+        "etc/initramfs-tools/conf.d/dictate": INITRAMFS,
+        "etc/initramfs-tools/modules": "".join(f"{name}\n" for name in contents.initrd),
+        "etc/initramfs-tools/update-initramfs.conf": "update_initramfs=no\n",  # once, at the end, is enough
+        "etc/apt/preferences.d/dictate": "".join(
+            f"Package: {name}\nPin: release *\nPin-Priority: -1\n\n" for name in contents.unwanted
+        ),
+    }
+    for name, text in files.items():
+        (scratch / "files" / name).parent.mkdir(parents=True, exist_ok=True)
+        (scratch / "files" / name).write_text(text)
+    trim = f"cd {shlex.quote(str(REPOSITORY))} && exec {shlex.quote(sys.executable)} -m provisioning.image.trim"
+    options = [
+        "--mode=root", "--variant=essential", "--architectures=arm64", f"--components={' '.join(contents.components)}",
+        f"--include={','.join(contents.packages)}",
+        '--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-confold", "--dpkgopt=force-confdef",
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in contents.path_exclude),
+        *(f"--dpkgopt=path-include={pattern}" for pattern in contents.path_include),
+        f"--setup-hook=mkdir -p \"$1/boot/firmware\" && cp -r {shlex.quote(str(scratch / 'files'))}/. \"$1\"",
+        f'--customize-hook={trim} "$1"',
+    ]  # fmt: skip
+    return ["mmdebstrap", *options, contents.suite, str(output), *sources]
+
+
+def _mmdebstrap(words: list[str], epoch: int, scratch: Path, say: Callable[[str], None]) -> None:
+    variables = {**os.environ, "LC_ALL": "C", "SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(scratch)}
+    said: list[str] = []
+    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, errors="replace",
+                          env=variables) as program:  # fmt: skip
+        assert program.stdout and program.stderr
+        drain = threading.Thread(target=program.stdout.read, daemon=True)
+        drain.start()
+        for line in program.stderr:
+            said.append(line.rstrip())
+            if line.startswith("I: ") and len(line) < 100:
+                say(line[3:].strip().rstrip("."))
+    if program.returncode:
+        text = "\n".join(said)
+        if "Could not resolve" in text or "Could not connect" in text or "Failed to fetch" in text:
+            raise UserError("Debian's packages cannot be fetched: no network, or none to apt's sources; try again")
+        if "No space left" in text:
+            raise UserError(f"no space left below {scratch.parent}; free 2 GB, or set DICTATE_CACHE")
+        raise UserError(f"mmdebstrap failed: {process.last_line(text)}")
+
+
+@contextmanager
+def emulation() -> Iterator[None]:
+    """Have the kernel run arm64 programs; taken back afterwards where it was not so before."""
+    if platform.machine() == "aarch64" or (BINFMT / "qemu-aarch64").exists():
+        yield
+        return
+    if not (BINFMT / "register").exists():
+        process.run("mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT)
+    try:
+        (BINFMT / "register").write_text(rf":dictate-aarch64:M::{ELF}:{MASK}:{INTERPRETER}:OF")
+    except OSError as error:
+        raise UserError(f"the kernel takes no emulator for arm64 ({error.strerror}); is this a container?") from None
+    try:
+        yield
+    finally:
+        (BINFMT / "dictate-aarch64").write_text("-1")
