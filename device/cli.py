@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "device.cli_run",
     "power": "device.cli_power",
     "lights": "device.cli_lights",
+    "wiring": "device.cli_wiring",
     "realtime": "device.cli_realtime",
 }
 

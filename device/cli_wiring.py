@@ -1,0 +1,35 @@
+"""`dictate wiring`: which pin of the header goes where, as a table or as the picture in docs/build-it.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from device import cli_config
+from device.wiring import clashes, wires
+from device.wiring_picture import svg
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `dictate wiring`."""
+    parser = subparsers.add_parser("wiring", help="which pin of the header goes where")
+    cli_config.add_options(parser)
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw it instead of printing it")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    panel = cli_config.load_from(args).config.panel
+    for problem in clashes(panel):
+        print(f"careful: {problem}", file=sys.stderr)
+    if args.svg is None:
+        print("\n".join(map(str, wires(panel))))
+        return 0
+    try:
+        args.svg.write_text(svg(panel), encoding="utf-8")
+    except OSError as error:
+        print(f"{args.svg}: cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
