@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 LOCK   := provisioning/lock
 
-# PortAudio and ALSA for the microphone, a compiler for PyAudio and the tests' sound card, speech for demo and tests.
+# PortAudio and ALSA for the microphone, a compiler for PyAudio, search and tests, speech for demo and tests.
 SYSTEM_PACKAGES ?= portaudio19-dev libasound2-dev gcc g++ libc6-dev pocketsphinx-testdata
 
 PIP     := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -61,6 +61,6 @@ $(VENV)/locked.stamp: $(LOCK)/dev.txt $(VENV)/system.stamp
 	@$(INSTALL) --require-hashes --no-compile -r $<
 	@touch $@
 
-$(VENV)/project.stamp: pyproject.toml $(VENV)/locked.stamp
+$(VENV)/project.stamp: pyproject.toml $(wildcard device/csrc/*) $(VENV)/locked.stamp
 	@$(INSTALL) --editable .
 	@touch $@

@@ -10,6 +10,7 @@ from models.errors import UserError
 
 LARGEST = 22_000_000  # bytes
 MAGIC = b"mmap lm http://kheafield.com/code format version 5"
+KIND = 96  # where the file says what it is: 0 and 1 are hash tables, 2 to 5 tries
 MARKERS = {"<unk>", "<s>", "</s>"}
 
 
@@ -25,6 +26,8 @@ def vocabulary(path: Path) -> list[str]:
     content = path.read_bytes()
     if not content.startswith(MAGIC):
         raise LanguageError(f"{path}: not a KenLM binary of version 5; pack the ARPA file with KenLM's build_binary")
+    if len(content) <= KIND or content[KIND] < 2:
+        raise LanguageError(f"{path}: a KenLM hash table; pack the ARPA file with `build_binary trie`")
     begin = content.rfind(b"<unk>\0")
     if begin < 0:
         raise LanguageError(f"{path}: holds no words; build it without build_binary's -i, or fetch it again")

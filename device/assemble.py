@@ -55,13 +55,14 @@ def recognizer(bundle: Bundle, backend: Backend = "auto", threads: int = 1, live
                endpointing: Endpointing | None = None, search: Search | None = None,
                words: tuple[tuple[str, tuple[int, ...]], ...] = (), stage: Stage = lambda name: nullcontext()) -> Ears:
     """Loads a bundle's models and search graph; `backend` is auto, coral or cpu (device/accelerator.py)."""
-    chosen = _accelerator(bundle, backend, threads)
+    chosen = accelerator(bundle, backend, threads)
     encoder = Encoder(bundle, chosen.accelerator, threads)
     decoder = Decoder.of(bundle, words, search)
     return Ears(Recognizer(bundle, encoder, decoder, live, endpointing, stage), chosen.accelerator, chosen.reason)
 
 
-def _accelerator(bundle: Bundle, backend: Backend, threads: int) -> Choice:
+def accelerator(bundle: Bundle, backend: Backend, threads: int) -> Choice:
+    """What runs the bundle's encoder."""
     if bundle.description.encoder_input.dtype == "float32":
         encoder = FloatEncoder(bundle.path("encoder"), threads)
         return Choice(encoder, "the CPU: the encoder is float32", backend == "coral")

@@ -34,7 +34,7 @@ FILES = {
     "front_end": "front_end.npz",  # dft float32 [2 * bins, fft] and mel float32 [bins, mels], bins = fft // 2 + 1
     "tokens": "tokens.txt",  # one token a line, in the order of the posteriors
     "lexicon": "lexicon.npz",  # see convert/lexicon.py
-    "language": "language.bin",  # KenLM binary
+    "language": "language.bin",  # KenLM trie
     "g2p_encoder": "g2p_encoder.onnx",  # grapheme-to-phoneme model, for words that a user adds; optional
     "g2p_decoder": "g2p_decoder.onnx",
     "g2p_vocab": "g2p_vocab.json",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ class Lexicon:
     [('to', (3, 5), -1.5), ('two', (3, 6), -3.0)]
     """
 
-    words: tuple[str, ...]  # [rows]
+    text: bytes  # the words, in UTF-8, a newline between them
     ends: NDArray[np.int32]  # [rows]: where each row's tokens end in `tokens`
     tokens: NDArray[np.uint16]  # [sum of lengths]: token indices
     scores: NDArray[np.float32]  # [rows]: log10 unigram probability
@@ -34,10 +35,15 @@ class Lexicon:
         """A lexicon from (word, token indices) rows and their scores."""
         ends = np.cumsum([len(spelling) for _, spelling in rows], dtype=np.int32)
         tokens = np.fromiter((t for _, spelling in rows for t in spelling), np.uint16)
-        return cls(tuple(word for word, _ in rows), ends, tokens, np.asarray(scores, np.float32))
+        return cls("\n".join(word for word, _ in rows).encode(), ends, tokens, np.asarray(scores, np.float32))
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.ends)
+
+    def __add__(self, other: Lexicon) -> Lexicon:
+        """The rows of both; neither may be empty."""
+        return Lexicon(self.text + b"\n" + other.text, np.append(self.ends, other.ends + self.ends[-1]),
+                       np.append(self.tokens, other.tokens), np.append(self.scores, other.scores))
 
     def __iter__(self) -> Iterator[tuple[str, tuple[int, ...], float]]:
         tokens, begin = self.tokens.tolist(), 0
@@ -45,10 +51,24 @@ class Lexicon:
             yield word, tuple(tokens[begin:end]), score
             begin = end
 
+    @property
+    def words(self) -> list[str]:
+        """The word of each row."""
+        return self.text.decode().split("\n")
+
+    @cached_property
+    def _breaks(self) -> NDArray[np.intp]:
+        return np.flatnonzero(np.frombuffer(self.text + b"\n", np.uint8) == ord("\n"))
+
+    def word(self, row: int) -> str:
+        """The word of one row."""
+        begin = int(self._breaks[row - 1]) + 1 if row else 0
+        return self.text[begin : int(self._breaks[row])].decode()
+
     def save(self, path: Path) -> None:
         """Writes the arrays as one .npz file, made in memory so that a full disk is a plain OSError."""
         content = io.BytesIO()
-        np.savez(content, words=np.frombuffer("\n".join(self.words).encode(), np.uint8), ends=self.ends,
+        np.savez(content, words=np.frombuffer(self.text, np.uint8), ends=self.ends,
                  tokens=self.tokens, scores=self.scores)
         path.write_bytes(content.getvalue())
 
@@ -57,10 +77,12 @@ class Lexicon:
         """Reads what `save` wrote; ValueError if the file is something else."""
         try:
             with np.load(io.BytesIO(path.read_bytes())) as arrays:
-                words = tuple(arrays["words"].tobytes().decode().split("\n"))
-                lexicon = cls(words, arrays["ends"], arrays["tokens"], arrays["scores"])
+                text = arrays["words"].tobytes()
+                lexicon = cls(text, arrays["ends"], arrays["tokens"], arrays["scores"])
+            text.decode()
         except (KeyError, OSError, EOFError, ValueError) as error:
             raise ValueError(f"{path}: not a lexicon ({error}); build the bundle again") from None
-        if not len(words) == len(lexicon.ends) == len(lexicon.scores) or lexicon.ends[-1] != len(lexicon.tokens):
+        rows = len(lexicon._breaks)
+        if not rows == len(lexicon.ends) == len(lexicon.scores) or lexicon.ends[-1] != len(lexicon.tokens):
             raise ValueError(f"{path}: its parts do not fit together; build the bundle again")
         return lexicon

@@ -1,4 +1,4 @@
-"""The CTC search on posteriors made by hand, with a small lexicon and a language model in ARPA text."""
+"""The decoder on posteriors made by hand, with a small lexicon and language model."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kenlm_trie import Model
 
 from device.decoder import Decoder
 from models.bundle import Search
@@ -14,38 +15,22 @@ from models.lexicon import Lexicon
 TOKENS = ["t", "u", "f", "o", "<wb>", "<blank>"]
 BOUNDARY, BLANK = 4, 5
 ROWS = [("two", (0, 1)), ("too", (0, 1)), ("four", (2, 3)), ("foot", (2, 3, 0))]
-ARPA = """\\data\\
-ngram 1=7
-ngram 2=3
-
-\\1-grams:
--99\t<s>\t-0.3
--1.0\t</s>
--3.0\t<unk>
--0.9\ttwo\t-0.3
--1.1\ttoo\t-0.3
--0.7\tfour\t-0.3
--1.3\tfoot\t-0.3
-
-\\2-grams:
--0.1\tfour too
--0.2\tfoot two
--0.3\ttwo foot
-
-\\end\\
-"""
+LANGUAGE = Model((
+    {("<s>",): (-99, -0.3), ("</s>",): (-1.0, 0), ("<unk>",): (-3.0, 0), ("two",): (-0.9, -0.3), ("too",): (-1.1, -0.3),
+     ("four",): (-0.7, -0.3), ("foot",): (-1.3, -0.3)},
+    {("four", "too"): (-0.1, 0), ("foot", "two"): (-0.2, 0), ("two", "foot"): (-0.3, 0)},
+))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def language(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("lm") / "tiny.arpa"
-    path.write_text(ARPA)
-    return str(path)
+    return str(LANGUAGE.trie(tmp_path_factory.mktemp("lm") / "tiny.bin"))
 
 
 def decoder(language: str, extra: tuple[tuple[str, tuple[int, ...]], ...] = (), **search: float) -> Decoder:
     lexicon = Lexicon.of(ROWS, [-0.9, -1.1, -0.7, -1.3])
-    return Decoder(lexicon, language, len(TOKENS), BLANK, BOUNDARY, Search(**search), extra)  # type: ignore[arg-type]
+    options = Search(**search)  # type: ignore[arg-type]
+    return Decoder.build(lexicon, language, len(TOKENS), BLANK, BOUNDARY, options, extra)
 
 
 def said(text: str, sure: float = 0.95) -> np.ndarray:
@@ -121,6 +106,15 @@ def test_piecewise_equals_at_once(language: str) -> None:
     for frame in sound:
         search.accept(frame[None])
     assert search.finish() == whole
+
+
+def test_what_a_fork_hears_is_forgotten(language: str) -> None:
+    search = decoder(language)
+    search.accept(said("f o |"))
+    fork = search.fork()
+    assert words(fork, said("f o t |")) == ("four", "foot")
+    assert words(fork, said("t u |")) == ("two",)
+    assert words(search, said("t u |")) == ("four", "too")
 
 
 def test_a_lexicon_survives_its_file(tmp_path: Path) -> None:

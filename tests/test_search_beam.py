@@ -1,0 +1,167 @@
+"""The search against all there is to find in small lexicons, and against flashlight-text on real posteriors."""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flashlight_search import Flashlight
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kenlm_trie import MARKERS, Model
+
+from device import assemble, native
+from device.decoder import HOMOPHONES, IMPOSSIBLE, Decoder
+from device.encoder import Encoder
+from models.bundle import Bundle
+from models.lexicon import Lexicon
+
+CALIBRATION = Path(__file__).parents[1] / "models" / "base" / "calibration.npz"
+WORDS = ["ab", "ba", "abba", "b", "also-b", "aa"]
+SPELLINGS = {"ab": (0, 1), "ba": (1, 0), "abba": (0, 1, 1, 0), "b": (1,), "also-b": (1,), "aa": (0, 0)}
+LANGUAGE = Model((
+    {(word,): (-0.4 * i - 0.3, -0.1 * i) for i, word in enumerate([*MARKERS, *WORDS])},
+    {("<s>", "b"): (-0.2, -0.1), ("b", "ab"): (-0.4, 0), ("ab", "also-b"): (-0.2, -0.3), ("aa", "</s>"): (-0.1, 0)},
+    {("<s>", "b", "ab"): (-0.1, 0), ("b", "ab", "also-b"): (-1.7, 0)},
+))  # fmt: skip
+Alignments = dict[tuple[tuple[int, ...], int], float]
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory: pytest.TempPathFactory) -> native.Language:
+    return native.Language(str(LANGUAGE.trie(tmp_path_factory.mktemp("lm") / "tiny.bin")))
+
+
+def search(language: native.Language, boundary: bool, chosen: list[str], **other: float) -> native.Search:
+    """Tokens a, b, the boundary if there is one, and the blank."""
+    tokens = 4 if boundary else 3
+    rows = Lexicon.of([(word, SPELLINGS[word]) for word in chosen], [LANGUAGE.orders[0][(word,)][0] for word in chosen])
+    words = native.Words(language, rows.text, rows.ends, rows.tokens, rows.scores, tokens, HOMOPHONES)
+    options = {"beam": 100_000, "beam_tokens": tokens, "blank": tokens - 1, "boundary": 2 if boundary else native.NONE,
+               "threshold": 1e6, "language_weight": 1.0, "word_score": 0.0, "blank_skip": 0.0, "floor": IMPOSSIBLE}
+    return native.Search.of(words, tokens, native.Options(**(options | other)))
+
+
+def everything(frames: np.ndarray) -> Alignments:
+    """The best alignment of each token string, by what it ends with: CTC's definition, frame by frame."""
+    blank = frames.shape[1] - 1
+    now: Alignments = {((), blank): 0.0}
+    for frame in np.clip(frames, IMPOSSIBLE, 0).tolist():
+        after: Alignments = {}
+        for ((string, last), score), (token, worth) in product(now.items(), enumerate(frame)):
+            longer = string if token in (blank, last) else (*string, token)
+            after[longer, token] = max(after.get((longer, token), -math.inf), score + worth)
+        now = after
+    return now
+
+
+def readings(string: tuple[int, ...], boundary: bool, chosen: list[str]) -> Iterator[list[str]]:
+    """The sentences that are spelled so."""
+    if not string:
+        yield []
+    elif boundary and string[0] == 2:
+        yield from readings(string[1:], boundary, chosen)
+    else:
+        for word in chosen:
+            spelling = (*SPELLINGS[word], 2) if boundary else SPELLINGS[word]
+            if string[: len(spelling)] == spelling:
+                yield from ([word, *rest] for rest in readings(string[len(spelling) :], boundary, chosen))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(st.data(), st.booleans(), st.sets(st.sampled_from(WORDS), min_size=1), st.floats(0, 2), st.floats(-2, 2))
+def test_an_unbounded_beam_finds_the_best_there_is(
+    language: native.Language, data: st.DataObject, boundary: bool, chosen: set[str], weight: float, word_score: float
+) -> None:
+    chosen_words = sorted(chosen)
+    tokens = 4 if boundary else 3
+    row = st.lists(st.floats(-16, 0), min_size=tokens, max_size=tokens)
+    frames = np.array(data.draw(st.lists(row, min_size=1, max_size=6)), np.float32)
+    tail = np.full((2, tokens), IMPOSSIBLE, np.float32)
+    tail[0, 2 if boundary else tokens - 1] = tail[1, tokens - 1] = 0
+    best, scores = -math.inf, {}
+    for (string, _), score in everything(np.concatenate([frames, tail])).items():
+        for sentence in readings(string, boundary, chosen_words):
+            whole = score + weight * sum(LANGUAGE.score(sentence)) + word_score * len(sentence)
+            scores[tuple(sentence)] = max(scores.get(tuple(sentence), -math.inf), whole)
+            best = max(best, whole)
+    found = search(language, boundary, chosen_words, language_weight=weight, word_score=word_score)
+    found.accept(frames)
+    found.close()
+    rows, stable, score = found.best(closed=True)
+    assert score == pytest.approx(best, abs=1e-4)
+    assert scores[tuple(chosen_words[row] for row in rows)] == pytest.approx(best, abs=1e-4)
+    assert 0 <= stable <= len(rows)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(st.integers(0, 2**32), st.integers(1, 30), st.integers(1, 4), st.floats(0, 30), st.booleans())
+def test_a_copy_goes_on_as_the_first_would_have(
+    language: native.Language, seed: int, beam: int, beam_tokens: int, threshold: float, boundary: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    first, tokens = (search(language, boundary, WORDS, beam=beam, beam_tokens=beam_tokens, threshold=threshold,
+                            blank_skip=-0.5), 4 if boundary else 3)  # fmt: skip
+    before, after = np.log(rng.dirichlet(np.ones(tokens), (2, 40))).astype(np.float32)
+    first.accept(before)
+    copy = first.fork()
+    first.accept(after)
+    first.close()
+    wanted = first.best(closed=True)
+    first.begin()
+    first.accept(before)
+    for frame in after:
+        copy.accept(frame[None])
+    copy.close()
+    assert copy.best(closed=True) == wanted
+    first.accept(after)
+    first.close()
+    assert first.best(closed=True) == wanted
+
+
+def test_speech_without_a_pause_needs_no_more_memory(language: native.Language) -> None:
+    frames = np.log(np.random.default_rng(0).dirichlet(np.ones(4), 2_000)).astype(np.float32)
+    endless = search(language, True, WORDS, beam=20)
+    endless.accept(frames)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(20):  # 13 minutes; half a million histories of 56 bytes
+        endless.accept(frames)
+    assert len(endless.best(closed=False)[0]) > 3_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8_000
+
+
+def test_what_does_not_fit_is_refused(language: native.Language) -> None:
+    with pytest.raises(native.SearchError, match=r"row 2 .* token"):
+        rows = Lexicon.of([("a", (0,)), ("b", (9,))], [-1, -1])
+        native.Words(language, rows.text, rows.ends, rows.tokens, rows.scores, 4, 6)
+    with pytest.raises(ValueError, match="shape"):
+        search(language, True, WORDS).accept(np.zeros((1, 3), np.float32))
+
+
+def test_a_missing_library_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(native.SearchError, match=r"pip install") as caught:
+        native.load(tmp_path / "none.so")
+    assert "\n" not in str(caught.value)
+
+
+def test_finds_what_flashlight_finds_or_better(bundle: Path) -> None:
+    """On the committed windows of real speech. Flashlight keeps hypotheses apart that no longer differ in what is to
+    come, so with as many of them it sees less."""
+    opened = Bundle.open(bundle)
+    encoder = Encoder(opened, assemble.accelerator(opened, "cpu", 1).accelerator)
+    ours, flashlight, same = Decoder.of(opened), Flashlight(opened), 0
+    windows = np.load(CALIBRATION)["log_mel"][:, : opened.window.frames].astype(np.float32)
+    for window in windows:
+        log_probs = encoder.head(encoder.hidden(window))
+        wanted, at_least = flashlight(log_probs)
+        ours.accept(log_probs)
+        words, score = ours.close()
+        assert score > at_least - 1e-2, (words, wanted)
+        same += words == wanted
+        assert words == wanted or score > at_least
+    assert same >= 0.7 * len(windows)
