@@ -62,10 +62,8 @@ def put(
     for name in set(known.files) - set(planned.files):
         _take_file(root, name, known.files[name], name in known.saved)
     made = {str(path) for path in layer.apply(root, release)}
-    unplanned = made - set(planned.files) - set(planned.trees)
-    if unplanned:
-        raise UserError(f"the layer put {', '.join(sorted(unplanned))} there, which was not planned; report this")
-    manifest.write(root, replace(planned, complete=True))
+    generated = {name: _print(root / name) for name in made - set(planned.files) - set(planned.trees)}
+    manifest.write(root, replace(planned, files={**planned.files, **generated}, complete=True))
 
 
 def take_away(root: Path, there: Manifest, purge: bool = False, say: Say = lambda _: None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.image import tree
+from provisioning.image import process, tree
 from provisioning.image.target import REPOSITORY, Target
 
 FILE = "release.json"
@@ -77,6 +78,7 @@ def build_release(
         install_packages(target, site)
         say("application")
         copy_application(site)
+        compile_search(target, site)
         compile_python(target, site)
         shutil.copytree(bundle, root / "bundle")
         _settle_modes(root)
@@ -125,11 +127,27 @@ def copy_application(site: Path) -> None:
     for package in ("device", "models"):
         for path in tree.walk(REPOSITORY / package):
             relative = path.relative_to(REPOSITORY)
-            skipped = {"__pycache__", "training", "build"} & set(relative.parts) or path.suffix in (".c", ".so")
+            skipped = {"__pycache__", "training", "build", "csrc"} & set(relative.parts) or path.suffix == ".so"
             wanted = path.suffix == ".py" if package == "models" else path.is_file()
             if wanted and not skipped:
                 (site / relative).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, site / relative)
+
+
+def compile_search(target: Target, site: Path) -> None:
+    """Compile the search's C library (device/native.py) into `site`, by a cross-compiler where `target` needs one."""
+    native = target.machine == platform.machine()
+    compiler = "cc" if native else f"{target.machine}-linux-gnu-gcc"
+    sources = sorted((REPOSITORY / "device" / "csrc").glob("*.c"))
+    options = ["-std=c11", "-O3", "-shared", "-fPIC", f"-ffile-prefix-map={REPOSITORY}=."]
+    command: list[str | Path] = [compiler, *options, "-o", site / "device" / "_search.abi3.so", *sources, "-lm"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        package = "gcc libc6-dev" if native else f"gcc-{target.machine}-linux-gnu"
+        raise UserError(f"{compiler} is missing; install the package {package}") from None
+    if done.returncode:
+        raise UserError(f"the search does not compile: {process.last_line(done.stderr)}")
 
 
 def compile_python(target: Target, site: Path) -> None:
