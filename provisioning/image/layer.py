@@ -6,14 +6,12 @@ is read-only. Which units are enabled is said by the presets in them.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.image import tree
+from provisioning.image import process, tree
 from provisioning.image.target import REPOSITORY
 
 OVERLAY = REPOSITORY / "provisioning" / "overlay"
@@ -21,6 +19,9 @@ IMAGE_OVERLAY = REPOSITORY / "provisioning" / "overlay-image"
 FACTORY = Path("usr/lib/dictate/factory")
 SIGNERS = Path("etc/dictate-keys/allowed_signers")
 PRESETS = Path("usr/lib/systemd/system-preset")
+METER = Path(__file__).with_name("ina219.dts")
+METER_OVERLAY = Path("boot/firmware/overlays/ina219.dtbo")
+TOOLS = ("systemctl", "systemd-sysusers", "dtc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ def apply(root: Path, release: Path, options: Options = Options()) -> list[Path]
     made = tree.lay_over(OVERLAY, root)
     if options.own_image and IMAGE_OVERLAY.is_dir():
         made += tree.lay_over(IMAGE_OVERLAY, root)
+    if (root / METER_OVERLAY.parents[1]).is_dir():
+        made.append(_meter(root))
     install_release(release, root / FACTORY)
     made.append(FACTORY)
     if options.update_key:
@@ -54,16 +57,34 @@ def apply(root: Path, release: Path, options: Options = Options()) -> list[Path]
 
 
 def install_release(release: Path, place: Path) -> None:
-    """Copy a release to `place`, replacing what is there only once the copy is whole."""
+    """Copy a release to `place`, replacing what is there only once the copy is whole, if there is room for both."""
+    if _same(release, place):
+        return
     place.parent.mkdir(parents=True, exist_ok=True)
     beside, before = place.with_name(f".{place.name}.new"), place.with_name(f".{place.name}.old")
     for stale in (beside, before):
         shutil.rmtree(stale, ignore_errors=True)
+    if place.exists() and shutil.disk_usage(place).free < tree.size(release):
+        shutil.rmtree(place)
     shutil.copytree(release, beside, symlinks=True)
     if place.exists():
         place.rename(before)
     beside.rename(place)
     shutil.rmtree(before, ignore_errors=True)
+
+
+def _same(release: Path, place: Path) -> bool:
+    description = place / "release.json"
+    if not description.exists() or description.read_bytes() != (release / "release.json").read_bytes():
+        return False
+    return tree.file_hashes(place) == tree.file_hashes(release)
+
+
+def _meter(root: Path) -> Path:
+    """Compile the device-tree overlay of the power meter; config.txt loads it."""
+    (root / METER_OVERLAY).parent.mkdir(exist_ok=True)
+    process.run("dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", root / METER_OVERLAY, METER)
+    return METER_OVERLAY
 
 
 def _trust(root: Path, key: str) -> Path:
@@ -78,7 +99,8 @@ def _trust(root: Path, key: str) -> Path:
 
 def _users(root: Path) -> None:
     """Make the users and groups now: where / is read-only the first boot cannot."""
-    _run("systemd-sysusers", f"--root={root}", *sorted(str(p) for p in (root / "usr/lib/sysusers.d").glob("dict*")))
+    definitions = sorted((root / "usr/lib/sysusers.d").glob("dictate*.conf"))
+    process.run("systemd-sysusers", f"--root={root}", *definitions)
 
 
 def _enable(root: Path, presets: list[Path]) -> None:
@@ -86,14 +108,4 @@ def _enable(root: Path, presets: list[Path]) -> None:
     for verb in ("enable", "disable"):
         units = [words[1] for words in lines if words[:1] == [verb] and len(words) == 2]
         if units:
-            _run("systemctl", f"--root={root}", verb, *units)
-
-
-def _run(*command: str) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
-    except FileNotFoundError:
-        raise UserError(f"{command[0]} is missing; install the package systemd") from None
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise UserError(f"{' '.join(command[:2])} failed: {said}")
+            process.run("systemctl", f"--root={root}", verb, *units)

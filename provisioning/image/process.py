@@ -13,9 +13,10 @@ from provisioning.image.target import REPOSITORY
 
 PACKAGES = {
     "bmaptool": "bmap-tools", "debugfs": "e2fsprogs", "dpkg-deb": "dpkg", "dtc": "device-tree-compiler",
-    "e2fsck": "e2fsprogs", "losetup": "mount", "mcopy": "mtools", "mdir": "mtools", "mke2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs", "losetup": "mount", "mcopy": "mtools", "mke2fs": "e2fsprogs", "mmd": "mtools",
     "mkfs.vfat": "dosfstools", "mmdebstrap": "mmdebstrap", "qemu-aarch64-static": "qemu-user-static",
-    "sfdisk": "fdisk", "systemctl": "systemd", "systemd-sysusers": "systemd", "tar": "tar", "zstd": "zstd",
+    "resize2fs": "e2fsprogs", "sfdisk": "fdisk", "systemctl": "systemd", "systemd-sysusers": "systemd", "tar": "tar",
+    "zstd": "zstd",
 }  # fmt: skip
 """Which Debian package has a program."""
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -30,7 +31,7 @@ def run(*command: str | Path, environment: Mapping[str, str] | None = None, inpu
     except FileNotFoundError:
         raise UserError(f"{words[0]} is missing; install the package {PACKAGES.get(words[0], words[0])}") from None
     if done.returncode:
-        raise UserError(f"{words[0]} failed: {last_line(done.stderr or done.stdout)}")
+        raise UserError(f"{words[0]} failed: {gist(done.stderr or done.stdout)}")
     return done.stdout
 
 
@@ -44,8 +45,8 @@ def require(programs: Sequence[str]) -> None:
         raise UserError(f"missing packages: {' '.join(missing)}; the command above installs them")
 
 
-def last_line(text: str) -> str:
-    """The last line of a program's words that says something."""
+def gist(text: str) -> str:
+    """What a program's words come down to: the first line marked as an error, else the last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("E:", "error:", "ERROR", "fatal:"))]
-    return (errors or lines or ["it said nothing"])[-1]
+    errors = [line for line in lines if line.startswith(("E: ", "error:", "ERROR", "fatal:", "dpkg: error"))]
+    return (errors or lines[-1:] or ["it said nothing"])[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,6 @@ from models.errors import UserError
 FILE = Path(__file__).with_name("rootfs.toml")
 OS_RELEASE = Path("/etc/os-release")
 APT = Path("/etc/apt")
-BUILDERS = ("recipe.py", "rootfs.py", "trim.py")
-"""The modules that decide, with the recipe, what a root file system holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +44,6 @@ class Recipe:
         return cls(**values)
 
 
-def key(recipe_file: Path, sources: list[str]) -> str:
-    """What a cached root file system is filed under: recipe, sources and the code that builds it."""
-    total = hashlib.sha256(recipe_file.read_bytes() + "\n".join(sources).encode())
-    for name in BUILDERS:
-        total.update(Path(__file__).with_name(name).read_bytes())
-    return total.hexdigest()[:16]
-
-
 def sources(recipe: Recipe, apt: Path = APT, os_release: Path = OS_RELEASE) -> list[str]:
     """One line of sources.list(5) for each of the recipe's suites, from the archives that this machine's apt uses.
 
@@ -84,7 +73,7 @@ def _archives(apt: Path) -> Iterator[tuple[str, str]]:
         for line in file.read_text().splitlines() if file.exists() else ():
             words = line.split("#")[0].split()
             if words[:1] == ["deb"]:
-                words = words[1:] if not words[1].startswith("[") else words[_end_of_options(words):]
+                words = words[1:] if not words[1].startswith("[") else words[_end_of_options(words) :]
                 yield words[0], words[1]
     for file in sorted(apt.glob("sources.list.d/*.sources")):
         for paragraph in file.read_text().split("\n\n"):

@@ -5,6 +5,7 @@ Root's rights are needed: the packages' scripts run in the tree, by the kernel's
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shlex
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.image import process, recipe
+from provisioning.image import process, recipe, trim
 from provisioning.image.recipe import Recipe
 from provisioning.image.target import REPOSITORY
 
@@ -43,7 +44,7 @@ def archive(say: Callable[[str], None], cache: Path | None = None, fresh: bool =
     cache = cache or cache_directory()
     contents = Recipe.read()
     sources = recipe.sources(contents)
-    kept = cache / f"rootfs-{recipe.key(recipe.FILE, sources)}.tar.zst"
+    kept = cache / f"rootfs-{key(contents, sources)}.tar.zst"
     if kept.exists() and not fresh:
         return kept
     if os.geteuid():
@@ -52,33 +53,48 @@ def archive(say: Callable[[str], None], cache: Path | None = None, fresh: bool =
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".rootfs-", dir=cache) as scratch, emulation():
         made = Path(scratch, "root.tar.zst")
+        for name, text in files(contents).items():
+            path = Path(scratch, "files", name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
         _mmdebstrap(command(contents, sources, Path(scratch), made), contents.epoch, Path(scratch), say)
         made.replace(kept)
     return kept
 
 
-def command(contents: Recipe, sources: list[str], scratch: Path, output: Path) -> list[str]:
-    """mmdebstrap's command line; writes the files that its hooks copy into `scratch`."""
-    files = {
+def key(contents: Recipe, sources: list[str]) -> str:
+    """What a cached root file system is filed under: a hash of recipe, sources, and what mmdebstrap is told."""
+    scratch = Path("scratch")
+    told = [recipe.FILE.read_text(), *command(contents, sources, scratch, scratch), *files(contents).values()]
+    told.append(Path(trim.__file__).read_text())
+    text = "\n".join(told).replace(str(REPOSITORY), "").replace(sys.executable, "")
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def files(contents: Recipe) -> dict[str, str]:
+    """What is in the tree before any package is: path and text."""
+    pins = (f"Package: {name}\nPin: release *\nPin-Priority: -1\n\n" for name in contents.unwanted)
+    return {
         "etc/initramfs-tools/conf.d/dictate": INITRAMFS,
         "etc/initramfs-tools/modules": "".join(f"{name}\n" for name in contents.initrd),
         "etc/initramfs-tools/update-initramfs.conf": "update_initramfs=no\n",  # once, at the end, is enough
-        "etc/apt/preferences.d/dictate": "".join(
-            f"Package: {name}\nPin: release *\nPin-Priority: -1\n\n" for name in contents.unwanted
-        ),
+        "etc/apt/preferences.d/dictate": "".join(pins),
     }
-    for name, text in files.items():
-        (scratch / "files" / name).parent.mkdir(parents=True, exist_ok=True)
-        (scratch / "files" / name).write_text(text)
-    trim = f"cd {shlex.quote(str(REPOSITORY))} && exec {shlex.quote(sys.executable)} -m provisioning.image.trim"
+
+
+def command(contents: Recipe, sources: list[str], scratch: Path, output: Path) -> list[str]:
+    """mmdebstrap's command line; `scratch`/files is laid under the tree first."""
+    finish = f"cd {shlex.quote(str(REPOSITORY))} && exec {shlex.quote(sys.executable)} -m provisioning.image.trim"
     options = [
-        "--mode=root", "--variant=essential", "--architectures=arm64", f"--components={' '.join(contents.components)}",
+        "--mode=root", "--variant=essential", "--architectures=arm64",
+        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", f"--components={' '.join(contents.components)}",
         f"--include={','.join(contents.packages)}",
         '--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-confold", "--dpkgopt=force-confdef",
+        "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in contents.path_exclude),
         *(f"--dpkgopt=path-include={pattern}" for pattern in contents.path_include),
         f"--setup-hook=mkdir -p \"$1/boot/firmware\" && cp -r {shlex.quote(str(scratch / 'files'))}/. \"$1\"",
-        f'--customize-hook={trim} "$1"',
+        f'--customize-hook={finish} "$1"',
     ]  # fmt: skip
     return ["mmdebstrap", *options, contents.suite, str(output), *sources]
 
@@ -101,7 +117,9 @@ def _mmdebstrap(words: list[str], epoch: int, scratch: Path, say: Callable[[str]
             raise UserError("Debian's packages cannot be fetched: no network, or none to apt's sources; try again")
         if "No space left" in text:
             raise UserError(f"no space left below {scratch.parent}; free 2 GB, or set DICTATE_CACHE")
-        raise UserError(f"mmdebstrap failed: {process.last_line(text)}")
+        log = scratch.parent / "rootfs.log"
+        log.write_text(text + "\n")
+        raise UserError(f"mmdebstrap failed: {process.gist(text)}; all that it said is in {log}")
 
 
 @contextmanager

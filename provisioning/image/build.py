@@ -1,0 +1,110 @@
+"""Builds the card's image: release, bare root file system, layer, disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import UserError
+from provisioning.image import coral, disk, layer, process, release, rootfs, tree
+from provisioning.image.layout import MIB
+from provisioning.image.progress import Progress
+from provisioning.image.recipe import Recipe
+from provisioning.image.target import Target
+
+TARGET = Target("cp311")
+CONFIG = Path("boot/firmware/dictation.toml")
+SPACE = 2048 * MIB
+"""What the scratch folder beside the image takes at most: tree, image, and its compressed copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for on the command line of `provisioning/build-image`."""
+
+    out: Path
+    bundle: Path
+    config: Path | None = None
+    update_key: Path | None = None
+    without_coral: bool = False
+    coral_file: Path | None = None
+    fresh: bool = False
+
+    def checked(self) -> layer.Options:
+        """The layer's options. Raises UserError for anything that would only fail after minutes."""
+        disk.check_output(self.out)
+        if self.config:
+            try:
+                tomllib.loads(self.config.read_text())
+            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+                raise UserError(f"{self.config} cannot be used: {error}") from None
+        return layer.Options(own_image=True, update_key=read_key(self.update_key))
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What was made."""
+
+    image: Path
+    digest: str
+    release: release.Release
+    root_bytes: int
+
+
+def read_key(path: Path | None) -> str:
+    """The text of a public key file; empty for None."""
+    try:
+        return path.read_text().strip() if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+
+
+def build(request: Request, progress: Progress) -> Built:
+    """Build the image from Debian's packages. Leaves nothing behind unless it succeeds; raises UserError."""
+    options = request.checked()
+    if os.geteuid():
+        raise UserError("building needs root's rights (files of many owners, chroot); run it with sudo")
+    process.require((*disk.TOOLS, *layer.TOOLS, "tar"))
+    disk.check_space(request.out.parent, SPACE)
+    cache, epoch = rootfs.cache_directory(), Recipe.read().epoch
+    with tempfile.TemporaryDirectory(prefix=f".{request.out.name}-", dir=request.out.parent) as scratch:
+        work = Path(scratch)
+        driver = None
+        if not request.without_coral:
+            progress.step("driver of the Coral")
+            driver = coral.fetch(coral.pin_for(TARGET), cache, request.coral_file)
+        progress.step("release")
+        made = release.build_release(work / "release", TARGET, request.bundle, without_coral=request.without_coral,
+                                     say=progress.say)  # fmt: skip
+        progress.step("root file system")
+        archive = rootfs.archive(progress.say, cache, request.fresh)
+        progress.step("unpack")
+        root = unpack(archive, work / "root")
+        progress.step("layer")
+        if driver:
+            with rootfs.emulation():
+                coral.install(root, driver)
+        layer.apply(root, work / "release", options)
+        if request.config:
+            (root / CONFIG).write_bytes(request.config.read_bytes())
+        tree.clamp_times(root, epoch)
+        progress.step("hash")
+        digest = tree.digest(root)
+        progress.step("image")
+        image = work / "card.img"
+        disk.write_image(root, image, digest, epoch)
+        size = tree.size(root)
+        progress.step("block map and compression")
+        disk.compress(image, request.out, progress.say)
+    return Built(request.out, digest, made, size)
+
+
+def unpack(archive: Path, root: Path) -> Path:
+    """Unpack a root file system with its owners and device nodes into the new folder `root`."""
+    root.mkdir(mode=0o755)
+    process.run("tar", "--extract", "--zstd", "--file", archive, "--directory", root, "--numeric-owner",
+                "--xattrs", "--xattrs-include=*", "--same-permissions")  # fmt: skip
+    return root

@@ -1,0 +1,106 @@
+"""Writes a root tree into a disk image, without mounting anything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from models.errors import UserError
+from provisioning.image import process, tree
+from provisioning.image.layout import BLOCK, MIB, SECTOR, Layout, Names, ext4_size
+
+TOOLS = ("sfdisk", "mkfs.vfat", "mcopy", "mke2fs", "bmaptool", "zstd")
+LARGEST_CARD = 1 << 40
+"""The data partition can grow to this while it is mounted, in bytes."""
+FIRMWARE = Path("boot/firmware")
+
+
+def check_output(out: Path) -> None:
+    """Raise UserError for a place where no image is written: a device, a folder, a name of another kind."""
+    try:
+        mode = out.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    if stat.S_ISBLK(mode) or out.resolve().is_relative_to("/dev"):
+        raise UserError(f"{out} is a device: write a file here, then `provisioning/flash FILE DEVICE`")
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{out} is no file; name one that ends in .img or .img.zst")
+    if not out.name.endswith((".img", ".img.zst")):
+        raise UserError(f"{out}: the name of an image ends in .img or .img.zst")
+    if not out.parent.is_dir():
+        raise UserError(f"{out.parent} is no folder; make it first")
+
+
+def write_image(root: Path, image: Path, digest: str, epoch: int) -> Layout:
+    """Write the tree `root` to the new file `image`; /boot/firmware becomes the FAT partition and leaves the tree.
+
+    `digest` gives the file systems their identifiers, `epoch` (seconds since 1970) their time stamps.
+    """
+    firmware = image.with_name(f"{image.name}.firmware")
+    (root / FIRMWARE).rename(firmware)
+    (root / FIRMWARE).mkdir(0o755)
+    os.utime(root / FIRMWARE, (epoch, epoch))
+    entries = sum(1 for _ in tree.walk(root))
+    layout, names = Layout.of(ext4_size(tree.size(root), entries)), Names(digest)
+    with image.open("wb") as file:
+        file.truncate(layout.size)
+    process.run("sfdisk", "--quiet", image, input=layout.script(names.disk))
+    _fat(image, layout, names, firmware, epoch)
+    _ext4(image, layout.root.label, layout.root.start, layout.root.size, names, epoch, "-d", str(root), "-J", "size=4")
+    grown = f"resize={LARGEST_CARD // BLOCK}"
+    _ext4(image, layout.data.label, layout.data.start, layout.data.size, names, epoch, "-E", grown)
+    shutil.rmtree(firmware)
+    return layout
+
+
+def compress(image: Path, out: Path, say: Callable[[str], None]) -> Path:
+    """Put `image` and its block map (bmaptool(1)) at `out`, compressed if that ends in .zst; returns the block map."""
+    blocks = image.with_name(f"{image.name}.bmap")
+    process.run("bmaptool", "--quiet", "create", "--output", blocks, image)
+    made = image
+    if out.suffix == ".zst":
+        say("compress")
+        made = image.with_name(f"{image.name}.zst")
+        process.run("zstd", "--quiet", "-T0", "-3", "--long=27", image, "-o", made)
+    beside = out.with_name(f"{out.name.removesuffix('.zst')}.bmap")
+    blocks.replace(beside)
+    made.replace(out)
+    return beside
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise UserError where `folder` has less than `needed` bytes to give."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(f"{folder} has {free // MIB} MiB free and {needed // MIB} are needed; free some or use --out")
+
+
+def _fat(image: Path, layout: Layout, names: Names, content: Path, epoch: int) -> None:
+    start, size = layout.firmware.start, layout.firmware.size
+    # Two sectors to a cluster: with mkfs.vfat's own choice of one, mtools finds no room for directories.
+    process.run("mkfs.vfat", "-F", "32", "-s", "2", "-n", layout.firmware.label, "-i", names.volume, "--invariant",
+                "--offset", str(start // SECTOR), image, str(size // 1024))  # fmt: skip
+    place = f"{image}@@{start}"
+    environment = {"MTOOLS_SKIP_CHECK": "1", "SOURCE_DATE_EPOCH": str(epoch), "TZ": "UTC"}
+    for folder in [content, *(path for path in tree.walk(content) if path.is_dir())]:
+        inside = f"::/{folder.relative_to(content).as_posix()}".removesuffix("/.")
+        if folder != content:
+            process.run("mmd", "-i", place, inside, environment=environment)
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        if files:
+            process.run("mcopy", "-Q", "-m", "-i", place, *files, f"{inside}/", environment=environment)
+
+
+def _ext4(image: Path, label: str, start: int, size: int, names: Names, epoch: int, *options: str) -> None:
+    extended = f"offset={start},hash_seed={names.uuid(f'{label} seed')},lazy_itable_init=0,lazy_journal_init=0"
+    words, rest = ["-E", extended], list(options)
+    if "-E" in rest:
+        place = rest.index("-E")
+        words[1] += f",{rest[place + 1]}"
+        del rest[place : place + 2]
+    process.run("mke2fs", "-q", "-F", "-t", "ext4", "-b", str(BLOCK), "-m", "0", "-L", label,
+                "-U", names.uuid(label), *words, *rest, image, f"{size // 1024}k",
+                environment={"E2FSPROGS_FAKE_TIME": str(epoch)})  # fmt: skip

@@ -1,0 +1,184 @@
+"""The Coral's driver from a loopback server: whole, altered, missing, cut off, unreachable; and its lock."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.errors import UserError
+from provisioning.image import coral
+from provisioning.image.coral import CoralUnavailable, Pin
+from provisioning.image.target import PYTHONS, Target
+
+ROOT = Path(__file__).parents[2]
+CONTENT = bytes(range(256)) * 512
+NAME = "libedgetpu1-std_1.bookworm_arm64.deb"
+
+
+@dataclass
+class Served:
+    """What the server answers: status, bytes, and how many of them it sends before it hangs up."""
+
+    content: bytes = CONTENT
+    status: int = 200
+    sends: int | None = None
+    requests: int = 0
+
+
+@contextmanager
+def serving(served: Served) -> Iterator[Pin]:
+    """A pin whose file the server has."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.requests += 1
+            self.send_response(served.status)
+            self.send_header("Content-Length", str(len(served.content)))
+            self.end_headers()
+            self.wfile.write(served.content[: served.sends])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{NAME}"
+        yield Pin("libedgetpu1-std", "1", url, hashlib.sha256(CONTENT).hexdigest(), "cp311", "ai-edge-litert==2.2.0")
+        server.shutdown()
+
+
+def left(cache: Path) -> list[str]:
+    return sorted(path.name for path in cache.rglob("*")) if cache.exists() else []
+
+
+def test_a_verified_file_is_fetched_once(tmp_path: Path) -> None:
+    served = Served()
+    with serving(served) as pin:
+        first = coral.fetch(pin, tmp_path / "cache")
+        assert first.read_bytes() == CONTENT
+        assert coral.fetch(pin, tmp_path / "cache") == first
+    assert served.requests == 1 and left(tmp_path / "cache") == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("served", "message"),
+    [
+        (Served(content=CONTENT[::-1]), "not the pinned file"),
+        (Served(status=404), "answers 404"),
+        (Served(sends=1000), "ended after 1000 of 131072 bytes|cannot be downloaded"),
+        (Served(sends=0), "ended after 0 of|cannot be downloaded"),
+    ],
+)
+def test_nothing_is_kept_of_what_is_not_the_file(tmp_path: Path, served: Served, message: str) -> None:
+    with serving(served) as pin, pytest.raises(CoralUnavailable, match=message) as error:
+        coral.fetch(pin, tmp_path / "cache")
+    assert "--without-coral" in str(error.value) and "\n" not in str(error.value)
+    assert left(tmp_path / "cache") == []
+
+
+def test_no_network(tmp_path: Path) -> None:
+    with serving(Served()) as pin:
+        pass
+    with pytest.raises(CoralUnavailable, match=r"cannot be downloaded .*Connection refused"):
+        coral.fetch(pin, tmp_path / "cache")
+    assert left(tmp_path / "cache") == []
+
+
+def test_a_damaged_copy_in_the_cache_is_fetched_again(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"cut off")
+    with serving(Served()) as pin:
+        assert coral.fetch(pin, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_file_given_by_hand_is_verified_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "good").write_bytes(CONTENT)
+    (tmp_path / "bad").write_bytes(CONTENT[1:])
+    with serving(Served()) as pin:
+        pass
+    assert coral.fetch(pin, tmp_path / "cache", tmp_path / "good").read_bytes() == CONTENT
+    (tmp_path / "cache" / NAME).unlink()
+    for name, message in (("bad", "not the pinned file"), ("none", "No such file")):
+        with pytest.raises(CoralUnavailable, match=message):
+            coral.fetch(pin, tmp_path / "cache", tmp_path / name)
+
+
+def test_what_has_no_hash_is_never_fetched(tmp_path: Path) -> None:
+    served = Served()
+    with serving(served) as pin, pytest.raises(CoralUnavailable, match="coral-lock record"):
+        coral.fetch(replace(pin, sha256=""), tmp_path)
+    assert served.requests == 0
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_python_has_a_driver_paired_with_its_locked_interpreter(python: str) -> None:
+    assert coral.pin_for(Target(python)).python == python
+
+
+def test_a_pairing_that_the_wheels_do_not_follow_is_refused(tmp_path: Path) -> None:
+    lock = tmp_path / "coral.lock"
+    lock.write_text(coral.LOCK.read_text().replace("ai-edge-litert==2.2.0", "ai-edge-litert==2.3.0"))
+    with pytest.raises(UserError, match=r"pairs libedgetpu1-std with ai-edge-litert==2\.3\.0"):
+        coral.pin_for(Target("cp311"), lock)
+
+
+@pytest.mark.parametrize("damage", [("sha256 = ", 'sha256 = "xyz" # '), ("url = ", 'url = "ftp://x/y.deb" # '),
+                                    ("url = ", "# "), ("version = ", "= "), ("[trixie]", "[bookworm]")])  # fmt: skip
+def test_a_damaged_lock_is_refused_in_one_line(tmp_path: Path, damage: tuple[str, str]) -> None:
+    lock = tmp_path / "coral.lock"
+    lock.write_text(coral.LOCK.read_text().replace(*damage))
+    with pytest.raises(UserError, match="restore it") as error:
+        coral.read(lock)
+    assert "\n" not in str(error.value)
+
+
+@given(st.text())
+def test_any_other_text_is_refused_or_has_no_pins(text: str) -> None:
+    with TemporaryDirectory() as folder:
+        lock = Path(folder, "coral.lock")
+        lock.write_text(text, encoding="utf-8", errors="surrogatepass")
+        try:
+            assert coral.read(lock) == {}
+        except UserError as error:
+            assert "restore it" in str(error)
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg-deb")
+def test_recording_writes_the_hash_of_a_package_of_the_right_version(tmp_path: Path) -> None:
+    lock = tmp_path / "coral.lock"
+    lock.write_text(coral.LOCK.read_text())
+    pin = coral.read()["trixie"]
+    package = tmp_path / "package"
+    (package / "DEBIAN").mkdir(parents=True)
+    for version in ("1", pin.version):
+        control = {"Package": pin.package, "Version": version, "Architecture": "arm64", "Maintainer": "x <x@y.z>"}
+        lines = [f"{name}: {value}\n" for name, value in {**control, "Description": "x"}.items()]
+        (package / "DEBIAN/control").write_text("".join(lines))
+        subprocess.run(["dpkg-deb", "--build", package, tmp_path / pin.filename], check=True, capture_output=True)
+        if version == "1":
+            with pytest.raises(UserError, match=f"is {pin.package} 1, not"):
+                coral.record(tmp_path / pin.filename, lock)
+            assert lock.read_text() == coral.LOCK.read_text()
+    assert coral.record(tmp_path / pin.filename, lock) == "trixie"
+    assert coral.read(lock)["trixie"].sha256 == hashlib.sha256((tmp_path / pin.filename).read_bytes()).hexdigest()
+    assert coral.read(lock)["bookworm"] == coral.read()["bookworm"]
+
+
+def test_the_command_shows_the_pins_and_names_a_file_that_it_does_not_know(tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "provisioning" / "coral-lock"]
+    shown = subprocess.run([*command, "show"], capture_output=True, text=True, check=True)
+    assert "trixie: libedgetpu1-std" in shown.stdout
+    refused = subprocess.run([*command, "record", tmp_path / "x.deb"], capture_output=True, text=True)
+    assert refused.returncode == 1 and refused.stderr.startswith("coral-lock: coral.lock has no package called x.deb")
