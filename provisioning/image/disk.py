@@ -80,11 +80,11 @@ def check_space(folder: Path, needed: int) -> None:
 
 def _fat(image: Path, layout: Layout, names: Names, content: Path, epoch: int) -> None:
     start, size = layout.firmware.start, layout.firmware.size
-    # Two sectors to a cluster: with mkfs.vfat's own choice of one, mtools finds no room for directories.
-    process.run("mkfs.vfat", "-F", "32", "-s", "2", "-n", layout.firmware.label, "-i", names.volume, "--invariant",
-                "--offset", str(start // SECTOR), image, str(size // 1024))  # fmt: skip
-    place = f"{image}@@{start}"
     environment = {"MTOOLS_SKIP_CHECK": "1", "SOURCE_DATE_EPOCH": str(epoch), "TZ": "UTC"}
+    # Two sectors to a cluster: with mkfs.vfat's own choice of one, mtools finds no room for directories.
+    process.run("mkfs.vfat", "-F", "32", "-s", "2", "-n", layout.firmware.label, "-i", names.volume,
+                "--offset", str(start // SECTOR), image, str(size // 1024), environment=environment)  # fmt: skip
+    place = f"{image}@@{start}"
     for folder in [content, *(path for path in tree.walk(content) if path.is_dir())]:
         inside = f"::/{folder.relative_to(content).as_posix()}".removesuffix("/.")
         if folder != content:
