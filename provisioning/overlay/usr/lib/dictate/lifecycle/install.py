@@ -1,0 +1,100 @@
+"""Installing an update: checked, unpacked beside, then put on trial in one step.
+
+Whatever fails, or if the power does, the release in force stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lifecycle import package
+from lifecycle.errors import LifecycleError
+from lifecycle.releases import FACTORY, Release, Store
+
+SIGNERS = Path("etc/dictate-keys/allowed_signers")
+CARD_FILE = Path("boot/firmware/dictate.update")
+SPARE = 32 << 20
+"""Bytes of the data partition that an update leaves free, for the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a release must have been made for."""
+
+    machine: str = field(default_factory=platform.machine)
+    python: str = f"cp{sys.version_info.major}{sys.version_info.minor}"
+
+
+def install(
+    file: Path, store: Store, machine: Machine, say: Callable[[str], None], *, downgrade: bool = False, card: bool = False
+) -> bool:
+    """Put the release of an update file on trial; returns whether there is anything new to start.
+
+    An older version than the one in force is refused unless `downgrade`. With `card` a file that was dealt with
+    before is passed over. Raises LifecycleError, and leaves everything as it was.
+    """
+    try:
+        with store.locked("update", wait=False), package.opened(file) as update:
+            if card and update.mark == store.state().card:
+                return False
+            release = update.verified(store.root / SIGNERS)
+            _suits(release, store, machine, downgrade)
+            return _install(update, release, store, say)
+    except BlockingIOError:
+        raise LifecycleError("another update is being installed; wait for it") from None
+    except PermissionError as error:
+        raise LifecycleError(f"{error.filename}: permission denied; update as root") from None
+    except OSError as error:
+        raise LifecycleError(f"{file.name}: {error}; nothing was changed") from None
+
+
+def _suits(release: Release, store: Store, machine: Machine, downgrade: bool) -> None:
+    if (release.machine, release.python) != (machine.machine, machine.python):
+        raise LifecycleError(
+            f"this update is for {release.machine} with {release.python}, this machine is {machine.machine} with "
+            f"{machine.python}; make it for this one"
+        )
+    current = store.release(store.chosen())
+    if release.order < current.order and not downgrade:
+        raise LifecycleError(
+            f"this update has version {release.version}, older than {current.version}, which runs; "
+            "say --downgrade to install it"
+        )
+
+
+def _install(update: package.Package, release: Release, store: Store, say: Callable[[str], None]) -> bool:
+    state = store.state()
+    if release.id in (state.current, _factory_id(store) if state.current == FACTORY else ""):
+        say(f"{release.id} ({release.version}) runs already")
+        store.change(lambda state: replace(state, card=update.mark))
+        return False
+    store.collect()
+    target, beside = store.path(release.id), store.folder / ".incoming"
+    if release.id != state.previous or store.problem(release.id):
+        store.disk.remove(beside)
+        try:
+            update.extract(release, beside, lambda: _room(store.folder))
+            store.disk.sync_all()
+        except BaseException:
+            store.disk.remove(beside)
+            raise
+        store.disk.remove(target)
+        store.disk.rename(beside, target)
+        store.disk.sync(store.folder)
+    store.change(lambda state: replace(state.installed(release.id), card=update.mark))
+    say(f"{release.id} ({release.version}) is installed; it stays if it becomes ready")
+    return True
+
+
+def _factory_id(store: Store) -> str:
+    return store.release(FACTORY).id
+
+
+def _room(folder: Path) -> int:
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize - SPARE
