@@ -109,6 +109,7 @@ class Appliance:
     def status(self) -> str:
         """One line for `systemctl status`."""
         wrong = [self._fault, self._lost, *self._troubles.values(), self._ears.on_cpu() if self._ears else ""]
+        wrong.append(self._parts.complaint)
         told = "; ".join(text for text in wrong if text)
         counts = f"{self.dictations} dictations, {self._words} words, {self.overruns} overruns"
         return f"{self.phase.value}, {counts}" + (f"; {told}" if told else "")
@@ -315,6 +316,7 @@ class Appliance:
             State.RELEASE_TO_SWITCH_OFF: self._armed,
             State.MICROPHONE_MISSING: bool(self._lost),
             State.ON_CPU: bool(self._ears is not None and self._ears.on_cpu()),
+            State.CONFIGURATION: bool(self._parts.complaint),
             State.CANNOT_TYPE: any(sink != "journal" for sink in self._troubles),
             State.FAULT: "journal" in self._troubles,
             State.BATTERY_LOW: self._battery is not Battery.FINE,

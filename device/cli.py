@@ -22,6 +22,8 @@ COMMANDS = {
     "lights": "device.cli_lights",
     "wiring": "device.cli_wiring",
     "realtime": "device.cli_realtime",
+    "setup": "device.cli_setup",
+    "update": "device.cli_update",
 }
 
 def parser(chosen: Sequence[str]) -> argparse.ArgumentParser:

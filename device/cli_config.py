@@ -55,8 +55,9 @@ def describe(loaded: Loaded, only: str = "", help_keys: bool = False) -> Iterato
             section = table
         if help_keys:
             yield f"# {leaf.spec.help}"
-        value = settings.show(settings.get(loaded.config, leaf.key))
-        yield f"{name} = {value}  # {leaf.expected}; {origins[leaf.key]}"
+        value = settings.get(loaded.config, leaf.key)
+        shown = settings.HIDDEN if leaf.spec.secret and value else value
+        yield f"{name} = {settings.show(shown)}  # {leaf.expected}; {origins[leaf.key]}"
 
 
 def _run(args: argparse.Namespace) -> int:

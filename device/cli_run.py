@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from device import cli_config
+from device import card, cli_config, lenient
 from device.config import ConfigError
 from device.linefiles import Locked
 from models.errors import UserError
@@ -18,6 +18,9 @@ def add_parser(subparsers: Any) -> None:
     """Add `dictate run`."""
     parser = subparsers.add_parser("run", help="be the appliance: press the button and dictate")
     cli_config.add_options(parser)
+    parser.add_argument(
+        "--lenient", action="store_true", help="go on without what is wrong in the configuration, and show it"
+    )
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(run=_run)
 
@@ -29,11 +32,16 @@ def _run(args: argparse.Namespace) -> int:
         stream=os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1),  # device.microphone silences descriptor 2
     )
     try:
-        loaded = cli_config.load_from(args)
+        wrong: tuple[str, ...] = ()
+        if args.lenient:
+            loaded, wrong = lenient.load(args.config, args.set)
+        else:
+            loaded = cli_config.load_from(args)
         from device.ears import open_ears  # these need gpiozero, PortAudio and an interpreter
         from device.run import Machine, serve
 
-        return serve(loaded, lambda: cli_config.load_from(args), Machine(open_ears))
+        machine = Machine(open_ears, complaints=lambda: wrong + card.complaints())
+        return serve(loaded, lambda: cli_config.load_from(args), machine)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

@@ -7,18 +7,23 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from device import settings
+from device import forms, settings
 from device.settings import Problem, section, setting
 from models.errors import UserError
 
-DEFAULT_FILE = Path("/etc/dictate/config.toml")
+DEFAULT_FILE = Path("/etc/dictate/dictation.toml")
 """Where `dictate` looks when no file is named; it need not exist."""
+
+LARGEST = 64 << 10
+"""Bytes of a configuration file."""
 
 STATE = Path("/var/lib/dictate")
 """What the appliance keeps: systemd's StateDirectory=dictate."""
@@ -179,6 +184,17 @@ class Vocabulary:
 
 
 @dataclass(frozen=True, slots=True)
+class System:
+    """The machine itself; `dictate setup` reads it at boot from the image's card."""
+
+    hostname: str = setting("dictate", form=forms.HOSTNAME, help="Its name in a network.")
+    ssh_key: str = setting("", form=forms.SSH_KEY, help="Who may log in as root by SSH; empty = nobody, SSH is off.")
+    wifi_ssid: str = setting("", form=forms.SSID, help="The Wi-Fi to join; empty = the radio stays off.")
+    wifi_password: str = setting("", form=forms.WIFI_PASSWORD, secret=True, help="Its password; empty = an open one.")
+    wifi_country: str = setting("", form=forms.COUNTRY, help="Where the radio is used; Wi-Fi needs it.")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that can be set."""
 
@@ -191,10 +207,18 @@ class Config:
     power: Power = section(Power)
     realtime: Realtime = section(Realtime)
     vocabulary: Vocabulary = section(Vocabulary)
+    system: System = section(System)
 
 
 class ConfigError(UserError):
-    """The configuration cannot be used; the text has one line for each problem, with file and key."""
+    """The configuration cannot be used; the text has one line for each problem, with file and key.
+
+    `problems` is empty where the file could not even be read.
+    """
+
+    def __init__(self, text: str, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(text)
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,19 +238,30 @@ class Loaded:
         return found | dict(self.overridden)
 
 
-def load(file: Path | None, overrides: Iterable[str] = ()) -> Loaded:
+def load(
+    file: Path | None,
+    overrides: Iterable[str] = (),
+    environ: Mapping[str, str] = os.environ,
+    left_out: Collection[str] = (),
+) -> Loaded:
     """Read and check `file` (None: defaults only), then `overrides`, each ``key=value``.
 
     :data:`DEFAULT_FILE` may be missing; any other file may not. Relative paths in the file start from its
-    folder, those in overrides from the working directory. Raises :class:`ConfigError`.
+    folder, those in overrides from the working directory. DICTATE_BUNDLE of `environ` is the bundle's folder where
+    neither says another. Keys in `left_out` are not taken from the file. Raises :class:`ConfigError`.
     """
     text = _read(file) if file is not None else ""
     try:
-        table: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table: dict[str, Any] = settings.without(tomllib.loads(text), left_out)
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
     given: dict[str, str] = {}
+    if bundle := environ.get("DICTATE_BUNDLE"):
+        if "bundle.dir" not in set(settings.flatten(table)):
+            given["bundle.dir"] = "DICTATE_BUNDLE"
+        table = settings.merge(settings.nested("bundle.dir", str(Path(bundle).absolute())), table)
     paths = {leaf.key for leaf in settings.walk(Config) if leaf.type is Path}
+    secrets = {leaf.key for leaf in settings.walk(Config) if leaf.spec.secret}
     for override in overrides:
         try:
             key, value = settings.parse_override(override)
@@ -235,42 +270,57 @@ def load(file: Path | None, overrides: Iterable[str] = ()) -> Loaded:
         if key in paths and isinstance(value, str) and value:
             value = str(Path(value).expanduser().absolute())
         table = settings.merge(table, settings.nested(key, value))
-        given[key] = f"--set {override}"
+        given[key] = f"--set {key}={settings.HIDDEN}" if key in secrets else f"--set {override}"
     loaded = Loaded(Config(), file, text, given)
     try:
         config = settings.build(Config, table, file.parent if file else Path())
     except settings.SettingError as error:
-        raise ConfigError(_report(loaded, error.problems)) from None
+        raise ConfigError(_report(loaded, error.problems), error.problems) from None
     if problems := tuple(conflicts(config)):
-        raise ConfigError(_report(loaded, problems))
+        raise ConfigError(_report(loaded, problems), problems)
     return Loaded(config, file, text, given)
 
 
 def conflicts(config: Config) -> Iterator[Problem]:
     """Values that are each in range but cannot be used together."""
-    panel, audio, power = config.panel, config.audio, config.power
+    panel, audio, power, system = config.panel, config.audio, config.power, config.system
     if audio.source == "file" and not audio.file:
-        yield Problem("audio.file", audio.file, 'must name a WAV file while audio.source is "file"')
+        yield Problem("audio.file", audio.file, 'must name a WAV file while audio.source is "file"', ("audio.source",))
     if panel.leds.kind != "none":
         if len(set(panel.leds.pins)) < 3:
             yield Problem("panel.leds.pins", panel.leds.pins, "must be three different pins")
         if panel.button_pin in panel.leds.pins:
-            yield Problem("panel.button_pin", panel.button_pin, "is an LED's pin too; choose another")
+            message = "is an LED's pin too; choose another"
+            yield Problem("panel.button_pin", panel.button_pin, message, ("panel.leds.pins",))
     if power.shutdown_percent >= power.low_percent > 0:
-        yield Problem("power.shutdown_percent", power.shutdown_percent, "must be below power.low_percent")
+        message = "must be below power.low_percent"
+        yield Problem("power.shutdown_percent", power.shutdown_percent, message, ("power.low_percent",))
     if power.empty_v >= power.full_v:
-        yield Problem("power.empty_v", power.empty_v, "must be below power.full_v")
+        yield Problem("power.empty_v", power.empty_v, "must be below power.full_v", ("power.full_v",))
+    if system.wifi_ssid and not system.wifi_country:
+        message = 'must name the country, e.g. "DE", while system.wifi_ssid names a network'
+        yield Problem("system.wifi_country", "", message, ("system.wifi_ssid", "system.wifi_password"))
 
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open("rb") as stream:
+            data = stream.read(LARGEST + 1)
     except FileNotFoundError:
         if file == DEFAULT_FILE:
             return ""
         raise ConfigError(f"{file}: no such file; name another with --config") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from None
+    if len(data) > LARGEST:
+        raise ConfigError(f"{file}: larger than {LARGEST >> 10} KiB: is it a configuration?")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigError(f"{file}: is UTF-16; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{file}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8") from None
 
 
 def _report(loaded: Loaded, problems: Iterable[Problem]) -> str:

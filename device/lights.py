@@ -35,6 +35,7 @@ class State(Enum):
     RELEASE_TO_SWITCH_OFF = "let go to switch off"
     CANNOT_TYPE = "cannot type"
     ON_CPU = "running on CPU instead of Coral"
+    CONFIGURATION = "mistake on the card"
     MICROPHONE_MISSING = "microphone missing"
     BATTERY_LOW = "battery low"
     FAULT = "fault"
@@ -119,6 +120,13 @@ PATTERNS: dict[State, Pattern] = {
         Lamp.READY, Colour.WHITE, FAST, False, "Let go now and it switches off; speak and it stays on."
     ),
     State.ON_CPU: Pattern(Lamp.FAULT, Colour.MAGENTA, flashes(1), True, "No Coral found: slower, but working."),
+    State.CONFIGURATION: Pattern(
+        Lamp.FAULT,
+        Colour.YELLOW,
+        flashes(5),
+        True,
+        "Part of dictation.toml, or an update, was not taken.",
+    ),
     State.CANNOT_TYPE: Pattern(
         Lamp.FAULT,
         Colour.YELLOW,

@@ -125,3 +125,5 @@ class Parts:
     """Tells the power log what is done."""
     microphone: Callable[[bool], None] = lambda wanted: None
     """Opens or closes a microphone that is not always open."""
+    complaint: str = ""
+    """What was not taken of the configuration or of an update, in one line."""

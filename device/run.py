@@ -63,6 +63,8 @@ class Machine:
     open_ears: OpenEars
     pins: Callable[[config.Panel], Factory] = pin_factory
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    complaints: Callable[[], tuple[str, ...]] = tuple
+    """What was not taken of the configuration or of an update, a line each."""
 
 
 def serve(loaded: Loaded, read_again: Callable[[], Loaded], machine: Machine) -> int:
@@ -140,6 +142,9 @@ class _Session:
             self._told(boost.restore)
             stack.callback(self._told, boost.restore)
             sound = self._capture(stack)
+            complaints = self._machine.complaints()
+            for line in complaints:
+                log.error("%s", line)
             self._known = self._read_words()
             self._past.writer.rules = rules_from(settings.text, spellings(self._known))
             parts = Parts(
@@ -152,6 +157,7 @@ class _Session:
                 show=show,
                 note=monitor.note,
                 microphone=sound.want,
+                complaint="; ".join(complaints),
             )
             appliance = Appliance(parts, time.monotonic, self._past.last_end)
             stack.callback(appliance.close)

@@ -17,13 +17,22 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
+from device.forms import Form
+
 T = TypeVar("T")
+
+HIDDEN = "********"
+"""Shown in place of a secret."""
+
+LONGEST_SHOWN = 80
+"""Characters of a wrong value that a message repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,8 @@ class Spec:
     unit: str = ""
     low: float | None = None
     high: float | None = None
+    form: Form | None = None
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +64,17 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with one key."""
+    """One thing wrong with one key; `others` are the keys that it cannot be used together with."""
 
     key: str
     value: Any
     message: str
+    others: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.key} = {show(self.value)}: {self.message}"
+        value = show(self.value)
+        cut = value if len(value) <= LONGEST_SHOWN else value[: LONGEST_SHOWN - 3] + "..."
+        return f"{self.key} = {cut}: {self.message}"
 
 
 class SettingError(ValueError):
@@ -71,12 +85,22 @@ class SettingError(ValueError):
         self.problems = problems
 
 
-def setting(default: T, *, help: str, unit: str = "", low: float | None = None, high: float | None = None) -> T:
+def setting(
+    default: T,
+    *,
+    help: str,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    form: Form | None = None,
+    secret: bool = False,
+) -> T:
     """Declare a field of a settings dataclass: default, unit and inclusive range (each item's, for tuples).
 
-    Choices are not given here: annotate the field with ``Literal["a", "b"]``.
+    Choices are not given here: annotate the field with ``Literal["a", "b"]``. `form` is what a text must look like;
+    a `secret` is shown in no message.
     """
-    spec = Spec(help, unit, low, high)
+    spec = Spec(help, unit, low, high, form, secret)
     return dataclasses.field(default=default, metadata={"spec": spec})
 
 
@@ -110,8 +134,7 @@ def build(cls: type[T], table: Mapping[str, Any], base: Path = Path()) -> T:
     key, wrong type and value out of range at once.
     """
     problems: list[Problem] = []
-    names = [setting.key for setting in walk(cls)]
-    tree = _build(cls, table, "", base, names, problems)
+    tree = _build(cls, table, "", base, list(walk(cls)), problems)
     if problems:
         raise SettingError(tuple(problems))
     return cast(T, tree)
@@ -124,13 +147,20 @@ def show(value: Any) -> str:
             return str(value).lower()
         case str() | Path():
             text = str(value).replace("\\", "\\\\").replace('"', '\\"')
-            return '"' + "".join(f"\\u{ord(c):04x}" if c < " " or c == "\x7f" else c for c in text) + '"'
+            return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text) + '"'
         case list() | tuple():
             return f"[{', '.join(map(show, value))}]"
         case Mapping():
-            return f"{{{', '.join(f'{k} = {show(v)}' for k, v in value.items())}}}"
+            return f"{{{', '.join(f'{bare(k)} = {show(v)}' for k, v in value.items())}}}"
+        case int() if value.bit_length() > 1_000:
+            return hex(value)  # Python refuses to write so many decimal digits
         case _:
             return str(value)
+
+
+def bare(name: str) -> str:
+    """One part of a key as TOML writes it: in quotes unless it is made of letters, digits, - and _."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else show(name)
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -169,48 +199,64 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def without(table: Mapping[str, Any], keys: Collection[str], prefix: str = "") -> dict[str, Any]:
+    """Nested tables less the values at some dotted keys.
+
+    >>> without({"a": {"b": 1, "c": 2}}, {"a.b"})
+    {'a': {'c': 2}}
+    """
+    left: dict[str, Any] = {}
+    for name, value in table.items():
+        key = f"{prefix}{bare(name)}"
+        if key not in keys:
+            left[name] = without(value, keys, f"{key}.") if isinstance(value, Mapping) else value
+    return left
+
+
 def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """The dotted keys of every value in nested tables."""
     for key, value in table.items():
         if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{bare(key)}.")
         else:
-            yield f"{prefix}{key}"
+            yield f"{prefix}{bare(key)}"
 
 
 def lines_of(toml: str) -> dict[str, int]:
     """The line on which each dotted key of a valid TOML text is set, counted from 1.
 
-    tomllib keeps no positions. A key is set on the first line after which the text so far parses and has it;
-    for a value over several lines that is the line after the last shorter text that parses. Quadratic in the
-    number of lines, so meant for messages and listings, not for loading.
+    tomllib keeps no positions. So each statement, the fewest lines that parse, is parsed by itself, below the header
+    of its table.
     """
     found: dict[str, int] = {}
-    lines, begun = toml.splitlines(keepends=True), 1
-    for count in range(1, len(lines) + 1):
+    header, statement, begun = "", "", 1
+    for number, line in enumerate(toml.split("\n"), 1):
+        statement += line + "\n"
         try:
-            table = tomllib.loads("".join(lines[:count]))
+            table = tomllib.loads(header + statement)
         except tomllib.TOMLDecodeError:
             continue
         for key in flatten(table):
             found.setdefault(key, begun)
-        begun = count + 1
+        if statement.lstrip().startswith("["):
+            header = statement
+        statement, begun = "", number + 1
     return found
 
 
 def _build(
-    cls: type[Any], table: Mapping[str, Any], prefix: str, base: Path, names: list[str], bad: list[Problem]
+    cls: type[Any], table: Mapping[str, Any], prefix: str, base: Path, known: list[Setting], bad: list[Problem]
 ) -> Any:
     hints, values = get_type_hints(cls), {}
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for name, value in table.items():
-        key = f"{prefix}{name}"
+        key = f"{prefix}{bare(name)}"
         if name not in fields:
-            bad.append(Problem(key, value, _unknown(key, value, names)))
+            bad.append(_unknown(key, value, known))
         elif dataclasses.is_dataclass(hints[name]):
             if isinstance(value, Mapping):
                 kind = cast(type[Any], hints[name])
-                values[name] = _build(kind, value, f"{key}.", base, names, bad)
+                values[name] = _build(kind, value, f"{key}.", base, known, bad)
             else:
                 bad.append(Problem(key, value, f"is a section: write it as [{key}]"))
         else:
@@ -218,14 +264,23 @@ def _build(
             try:
                 values[name] = _convert(value, hints[name], spec, base)
             except ValueError:
-                bad.append(Problem(key, value, f"must be {_expected(hints[name], spec)}"))
+                shown = HIDDEN if spec.secret else value
+                bad.append(Problem(key, shown, f"must be {_expected(hints[name], spec)}"))
     return cls(**values)
 
 
-def _unknown(key: str, value: Any, names: list[str]) -> str:
+def _unknown(key: str, value: Any, known: list[Setting]) -> Problem:
+    names = [setting.key for setting in known]
+    secrets = {setting.key for setting in known if setting.spec.secret}
     sections = {name[:i] for name in names for i, c in enumerate(name) if c == "."}
     pool = sorted(sections) if isinstance(value, Mapping) and sections else names
-    return f"no such key; nearest: {max(pool, key=lambda name: _likeness(key, name))}"
+    below = [f"{key}.{leaf}" for leaf in flatten(value)] if isinstance(value, Mapping) else [key]
+    secret = any(_nearest(leaf, names) in secrets for leaf in below)
+    return Problem(key, HIDDEN if secret else value, f"no such key; nearest: {_nearest(key, pool)}")
+
+
+def _nearest(key: str, names: Collection[str]) -> str:
+    return max(names, key=lambda name: _likeness(key, name))
 
 
 def _likeness(given: str, name: str) -> float:
@@ -254,7 +309,7 @@ def _convert(value: Any, kind: Any, spec: Spec, base: Path) -> Any:
         return base / Path(value).expanduser()
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if type(value) is not kind:
+    if type(value) is not kind or (spec.form and not spec.form.fits(value)):
         raise ValueError
     if kind in (int, float):
         inside = (spec.low is None or spec.low <= value) and (spec.high is None or value <= spec.high)
@@ -270,6 +325,8 @@ def _expected(kind: Any, spec: Spec) -> str:
         kinds = get_args(kind)
         count = "any number of" if kinds[-1] is Ellipsis else str(len(kinds))
         return f"a list of {count} items, each {_expected(kinds[0], spec)}"
+    if spec.form:
+        return spec.form.words
     words = {int: "an integer", float: "a number", bool: "true or false", str: "text", Path: "a path"}[kind]
     unit = f" {spec.unit}" if spec.unit else ""
     match spec.low, spec.high:

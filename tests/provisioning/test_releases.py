@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import releases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifecycle import package
 from lifecycle.disk import RealDisk
 from lifecycle.install import Machine, install
 from lifecycle.releases import FACTORY, TRIAL_STARTS, State, Store, parse
-
-import releases
 
 OVERLAY = Path(__file__).parents[2] / "provisioning" / "overlay"
 

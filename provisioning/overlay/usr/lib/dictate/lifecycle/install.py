@@ -31,7 +31,13 @@ class Machine:
 
 
 def install(
-    file: Path, store: Store, machine: Machine, say: Callable[[str], None], *, downgrade: bool = False, card: bool = False
+    file: Path,
+    store: Store,
+    machine: Machine,
+    say: Callable[[str], None],
+    *,
+    downgrade: bool = False,
+    card: bool = False,
 ) -> bool:
     """Put the release of an update file on trial; returns whether there is anything new to start.
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from lifecycle.errors import LifecycleError
 from lifecycle.releases import Release, parse
@@ -104,13 +105,16 @@ def write(release: Path, key: Path, out: Path) -> Release:
     signature = sign(manifest, key)
     beside = out.with_name(f".{out.name}.new")
     try:
-        with beside.open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as stream:
-            with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-                for name, data in ((SIGNATURE, signature), (MANIFEST, manifest)):
-                    _add(tar, name, io.BytesIO(data), len(data))
-                for name in sorted(found.files):
-                    with (release / name).open("rb") as content:
-                        _add(tar, name, content, os.fstat(content.fileno()).st_size)
+        with (
+            beside.open("wb") as file,
+            gzip.GzipFile("", "wb", 6, file, mtime=0) as stream,
+            tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for name, data in ((SIGNATURE, signature), (MANIFEST, manifest)):
+                _add(tar, name, io.BytesIO(data), len(data))
+            for name in sorted(found.files):
+                with (release / name).open("rb") as content:
+                    _add(tar, name, content, os.fstat(content.fileno()).st_size)
         beside.replace(out)
     finally:
         beside.unlink(missing_ok=True)
@@ -148,10 +152,10 @@ def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> str:
     return digest.hexdigest()
 
 
-def _add(tar: tarfile.TarFile, name: str, content: io.IOBase, size: int) -> None:
+def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o644
-    tar.addfile(member, content)  # type: ignore[arg-type]
+    tar.addfile(member, content)
 
 
 def _run(command: list[str], data: bytes) -> subprocess.CompletedProcess[bytes]:

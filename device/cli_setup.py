@@ -1,0 +1,109 @@
+"""`dictate setup`: apply `dictation.toml` from the card; dictate-setup.service runs it before the appliance."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from device import card, lenient
+from device.card import Plan
+from device.config import Config
+
+CARD = Path("/boot/firmware/dictation.toml")
+DATA = Path("data")
+"""The data partition, below the root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What reaches beyond files; tests have hands that only note what they would have done."""
+
+    name: Callable[[str], object] = socket.sethostname
+    start: Callable[[tuple[str, ...]], object] = lambda units: subprocess.run(
+        ["systemctl", "--no-block", "start", *units], check=False
+    )
+    set_clock: Callable[[float], object] = lambda seconds: time.clock_settime(time.CLOCK_REALTIME, seconds)
+    now: Callable[[], float] = time.time
+    mounted: Callable[[Path], bool] = os.path.ismount
+
+
+IDLE = Hands(lambda name: None, lambda units: None, lambda seconds: None, time.time, lambda path: True)
+"""For a root that is not this machine's."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `dictate setup`."""
+    parser = subparsers.add_parser("setup", help="apply dictation.toml from the card: name, network, SSH key")
+    parser.add_argument("--card", type=Path, default=CARD, metavar="FILE", help=f"default: {CARD}")
+    parser.add_argument("--root", type=Path, default=Path("/"), help="only write the files, below this folder")
+    parser.set_defaults(run=_run)
+
+
+def setup(file: Path, root: Path, hands: Hands) -> tuple[str, ...]:
+    """Do what the card's file asks for, below `root`; returns what is wrong with it, a line each.
+
+    Wrong keys are left out, a file that cannot be read wholly. A missing file asks for nothing.
+    """
+    if behind := _clock(root, hands.now()):
+        hands.set_clock(behind)
+    told: tuple[str, ...] = ()
+    tree = Config()
+    if file.exists():
+        loaded, told = lenient.load(file, environ={})
+        tree = loaded.config
+    elif not hands.mounted(file.parent):
+        told = (f"{file.parent}: the card's first partition is not mounted; going on with the defaults",)
+    plan = card.plan(tree.system)
+    _write(root, plan, _configuration(file, tree, told), told)
+    hands.name(plan.hostname)
+    if plan.units:
+        hands.start(plan.units)
+    return told
+
+
+def _configuration(file: Path, tree: Config, told: tuple[str, ...]) -> str:
+    notes = "".join(f"# left out: {line}\n" for line in told)
+    return f"# Made of {file} by `dictate setup` at boot; change that one.\n{notes}{lenient.written(tree)}"
+
+
+def _write(root: Path, plan: Plan, configuration: str, told: tuple[str, ...]) -> None:
+    files = {**plan.files, card.CONFIGURATION: (configuration, card.PUBLIC)}
+    if told:
+        files[card.ERROR] = ("".join(f"{line}\n" for line in told), card.PUBLIC)
+    for name in card.OWNED:
+        if name not in files:
+            (root / name).unlink(missing_ok=True)
+    for name, (text, mode) in files.items():
+        target = root / name
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.new")
+        beside.unlink(missing_ok=True)
+        beside.touch(mode=card.PRIVATE)
+        beside.write_text(text, encoding="utf-8")
+        beside.chmod(mode)
+        beside.replace(target)
+
+
+def _clock(root: Path, now: float) -> float | None:
+    """The time to go on from, where there is no clock that runs without power: the newest file's on the data partition.
+
+    None if the clock is not behind it.
+    """
+    files = [path for folder in ("dictate/journal", "dictate/power") for path in (root / DATA / folder).glob("*")]
+    newest = max((path.stat().st_mtime for path in files), default=0.0)
+    return newest if newest > now else None
+
+
+def _run(args: argparse.Namespace) -> int:
+    hands = Hands() if args.root == Path("/") else IDLE
+    for line in setup(args.card, args.root, hands):
+        print(line, file=sys.stderr)
+    return 0

@@ -1,0 +1,281 @@
+"""What `dictation.toml` on the card does to the machine, whatever is in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import hypothesis
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from device import card, cli, config, lenient, settings
+from device.card import CONFIGURATION, ERROR, KEYS, WIFI, WIRED, WIRELESS
+from device.cli_setup import IDLE, Hands, setup
+from device.config import Config, ConfigError
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA me@home"
+WHOLE = f"""
+[system]
+hostname = "desk"
+ssh_key = "{KEY}"
+wifi_ssid = "Küche \\"5\\""
+wifi_password = "correct horse"
+wifi_country = "DE"
+
+[panel]
+button_pin = 5
+"""
+
+
+class Noted(dict[str, object]):
+    """Hands that note what they would have done."""
+
+    def hands(self, now: float = 2e9, mounted: bool = True) -> Hands:
+        return Hands(
+            lambda name: self.update(name=name),
+            lambda units: self.update(units=units),
+            lambda seconds: self.update(clock=seconds),
+            lambda: now,
+            lambda path: mounted,
+        )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "card").mkdir()
+    return tmp_path
+
+
+def boot(root: Path, content: bytes | str | None, **kind: bool) -> tuple[tuple[str, ...], Noted]:
+    """Start a machine with a file on its card."""
+    file = root / "card" / "dictation.toml"
+    file.unlink(missing_ok=True)
+    if content is not None:
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+    noted = Noted()
+    return setup(file, root, noted.hands(**kind)), noted
+
+
+def taken(root: Path) -> Config:
+    """The configuration that the appliance then reads, as strictly as any command does."""
+    return config.load(root / CONFIGURATION, environ={}).config
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_whole_file_is_applied(root: Path) -> None:
+    told, noted = boot(root, WHOLE)
+    assert told == () and not (root / ERROR).exists()
+    assert noted == {"name": "desk", "units": ("systemd-networkd.service", "dictate-ssh.service")}
+    assert (root / KEYS).read_text() == f"{KEY}\n"
+    assert mode(root / KEYS) == mode(root / WIFI) == 0o600
+    assert "Type=ether" in (root / WIRED).read_text() and "Type=wlan" in (root / WIRELESS).read_text()
+    assert taken(root).panel.button_pin == 5
+    assert "correct horse" not in (root / CONFIGURATION).read_text(), "the appliance need not know the password"
+
+
+def test_without_being_asked_there_is_no_network_and_no_login(root: Path) -> None:
+    for content in (None, "", "\n", "[panel]\nbutton_pin = 5\n"):
+        told, noted = boot(root, content)
+        assert told == () and noted == {"name": "dictate"}
+        assert sorted(path.name for path in (root / card.FOLDER).iterdir()) == ["dictation.toml"]
+        assert not (root / WIRED).exists() and not (root / WIRELESS).exists()
+
+
+def test_what_is_no_longer_asked_for_is_taken_back(root: Path) -> None:
+    boot(root, WHOLE + "[audio]\nrat = 1\n")
+    assert all((root / name).exists() for name in card.OWNED)
+    boot(root, "")
+    assert [name for name in card.OWNED if (root / name).exists()] == [CONFIGURATION]
+
+
+def test_one_wrong_key_costs_only_itself(root: Path) -> None:
+    told, noted = boot(root, WHOLE + "buton_pin = 3\n\n[audio]\nblock_ms = 250\nrate = 48000\n")
+    file = root / "card" / "dictation.toml"
+    assert told == (
+        f"{file}:11: panel.buton_pin = 3: no such key; nearest: panel.button_pin",
+        f"{file}:14: audio.block_ms = 250: must be an integer, 10 to 100 ms",
+    )
+    assert card.complaints(root) == told
+    assert noted["name"] == "desk" and (root / KEYS).exists()
+    assert (taken(root).audio.rate, taken(root).audio.block_ms, taken(root).panel.button_pin) == (48_000, 100, 5)
+
+
+def test_keys_that_conflict_are_both_left_out(root: Path) -> None:
+    told, _ = boot(root, "panel.mode = 'toggle'\npower.low_percent = 3\n\n[system]\nwifi_ssid = 'home'\n")
+    assert [line.rsplit(": ", 1)[1] for line in told] == [
+        "must be below power.low_percent",
+        'must name the country, e.g. "DE", while system.wifi_ssid names a network',
+    ]
+    tree = taken(root)
+    assert (tree.panel.mode, tree.power.low_percent, tree.system.wifi_ssid) == ("toggle", 10.0, "")
+    assert not (root / WIFI).exists(), "no radio without a country"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[panel]\nmode = 'toggle'\n# K\xfcche\n", ":3: byte 0xfc is not UTF-8; save it as UTF-8"),
+        ("[panel]\nmode = 'toggle'\n".encode("utf-16"), ": is UTF-16; save it as UTF-8"),
+        (b"a = 1\n" * 2_000_000, ": larger than 64 KiB: is it a configuration?"),
+        (b"[panel\n", ": not valid TOML: "),
+        (b"a = " + b"[" * 5_000, ": not valid TOML: "),
+        (b"a = " + b"9" * 5_000, ": not valid TOML: "),
+        (b"\x00" * 4_096, ": not valid TOML: "),
+    ],
+)
+def test_a_file_that_cannot_be_read_leaves_the_defaults(root: Path, content: bytes, message: str) -> None:
+    told, noted = boot(root, content)
+    assert len(told) == 1 and message in told[0] and told[0].startswith(str(root / "card" / "dictation.toml"))
+    assert noted == {"name": "dictate"}
+    assert taken(root) == Config()
+
+
+@pytest.mark.parametrize("kind", ["windows", "bom"])
+def test_what_editors_do_to_a_file_is_no_matter(root: Path, kind: str) -> None:
+    content = WHOLE.encode()
+    content = content.replace(b"\n", b"\r\n") if kind == "windows" else b"\xef\xbb\xbf" + content
+    told, noted = boot(root, content)
+    assert told == () and noted["name"] == "desk"
+
+
+def test_windows_line_ends_do_not_move_line_numbers(root: Path) -> None:
+    told, _ = boot(root, b"[panel]\r\n\r\nmode = 'x'\r\n")
+    assert ":3: panel.mode" in told[0]
+
+
+def test_a_card_that_is_not_mounted_is_told(root: Path) -> None:
+    told, _ = boot(root, None, mounted=False)
+    assert "not mounted" in told[0] and taken(root) == Config()
+
+
+def test_a_password_is_in_no_message(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in (
+        "system.wifi_password = 'hush'",
+        "system.wifi_pasword = 'hush-hush'",
+        "[sytem]\nwifi_password = 'hush-hush'",
+        "[sytem]\nx.wifi_passwd = 'hush-hush'",
+    ):
+        told, _ = boot(root, wrong)
+        assert len(told) == 1 and "hush" not in told[0] and "********" in told[0]
+        assert "hush" not in (root / CONFIGURATION).read_text()
+    file = root / "good.toml"
+    file.write_text('system.wifi_password = "hush-hush"\n')
+    assert cli.main(["config", "--config", str(file), "--only", "system"]) == 0
+    assert cli.main(["config", "--set", "system.wifi_password=hush-hush", "--only", "system"]) == 0
+    shown = capsys.readouterr().out
+    assert "hush" not in shown and shown.count('wifi_password = "********"') == 2
+
+
+def test_a_message_is_one_line_whatever_a_key_or_value_holds(root: Path) -> None:
+    told, _ = boot(root, '"a\\n\\u001b[2J" = "\\u001b[2J\\n' + "x" * 500 + '"\nbig = 0x' + "f" * 5_000)
+    assert len(told) == 2 and all(line.isprintable() and len(line) < 400 for line in told)
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("hostname", ["a", "Desk-2", "0" * 63], ["", "-a", "a-", "a.b", "a b", "ü", "0" * 64, "a\n"]),
+        ("wifi_ssid", ["", "x" * 32, "ü" * 16], ["x" * 33, "ü" * 17]),
+        ("wifi_password", ["", "x" * 8, "x" * 63, "0aF" * 21 + "0"], ["x" * 7, "x" * 64, "pässword", "12345678\n"]),
+        ("wifi_country", ["", "DE"], ["de", "DEU", "00"]),
+        ("ssh_key", ["", KEY, KEY.rsplit(" ", 1)[0]], ["AAAA", f'command="sh" {KEY}', f"{KEY}\n{KEY}", KEY[:40]]),
+    ],
+)
+def test_each_text_has_its_form(key: str, good: list[str], bad: list[str]) -> None:
+    for text in good:
+        settings.build(Config, {"system": {key: text}})
+    for text in bad:
+        with pytest.raises(settings.SettingError, match=f"system.{key} = .* must be"):
+            settings.build(Config, {"system": {key: text}})
+
+
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs ssh-keygen")
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_real_ssh_keys_are_taken(tmp_path: Path, kind: str) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", tmp_path / "key"], check=True)
+    line = (tmp_path / "key.pub").read_text().strip()
+    settings.build(Config, {"system": {"ssh_key": line}})
+
+
+def test_the_key_of_a_network_is_derived_as_the_standard_says() -> None:
+    """IEEE 802.11, J.4.2, test case 1."""
+    system = config.System(wifi_ssid="IEEE", wifi_password="password", wifi_country="US")
+    text = card.supplicant(system)
+    assert "psk=f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e\n" in text
+    assert f"ssid={b'IEEE'.hex()}\n" in text and text.startswith("country=US\n")
+    assert "key_mgmt=NONE" in card.supplicant(config.System(wifi_ssid="open", wifi_country="US"))
+    assert f"psk={'ab' * 32}\n" in card.supplicant(config.System(wifi_ssid="x", wifi_password="AB" * 32))
+
+
+def test_a_clock_without_a_battery_goes_on_where_it_stopped(root: Path) -> None:
+    power = root / "data/dictate/power"
+    power.mkdir(parents=True)
+    (power / "log").touch()
+    os.utime(power / "log", (1_900_000_000, 1_900_000_000))
+    noted = Noted()
+    setup(root / "card/x.toml", root, noted.hands(now=1_700_000_000))
+    assert noted["clock"] == 1_900_000_000
+    noted = Noted()
+    setup(root / "card/x.toml", root, noted.hands(now=1_900_000_001))
+    assert "clock" not in noted
+
+
+def trees() -> st.SearchStrategy[dict[str, object]]:
+    value = st.one_of(st.text(max_size=9), st.integers(), st.booleans(), st.floats(), st.lists(st.integers(0, 30)))
+    parts = [part for leaf in settings.walk(Config) for part in leaf.key.split(".")]
+    name = st.one_of(st.sampled_from(parts), st.text(max_size=4))
+    table = st.dictionaries(name, value, max_size=4)
+    for _ in range(2):
+        table = st.dictionaries(name, st.one_of(value, table), max_size=4)
+    return table
+
+
+def toml(table: dict[str, object]) -> str:
+    return "".join(f"{settings.bare(name)} = {settings.show(value)}\n" for name, value in table.items())
+
+
+@hypothesis.settings(max_examples=50)
+@given(table=trees())
+@example(table={"audio": {"source": "file"}, "bundle": 3})
+def test_any_toml_leaves_a_configuration_that_is_taken_strictly(table: dict[str, object]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "dictation.toml").write_text(toml(table), encoding="utf-8")
+        told = setup(root / "dictation.toml", root, IDLE)
+        loaded, again = lenient.load(root / "dictation.toml", environ={})
+        assert again == told and all(line.isprintable() for line in told)
+        secret = bool(loaded.config.system.wifi_password)
+        assert secret or taken(root) == loaded.config
+        assert isinstance(taken(root), Config)
+        try:
+            assert config.load(root / "dictation.toml", environ={}).config == loaded.config and not told
+        except ConfigError:
+            assert told
+
+
+@given(content=st.binary(max_size=200))
+def test_any_bytes_do(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "dictation.toml").write_bytes(content)
+        setup(root / "dictation.toml", root, IDLE)
+        assert isinstance(taken(root), Config)
+
+
+def test_the_command_does_it_below_a_folder_and_tells_on_standard_error(root: Path) -> None:
+    (root / "card/dictation.toml").write_text(WHOLE + "x = 1\n")
+    command = [sys.executable, "-m", "device.cli", "setup", "--root", root, "--card", root / "card/dictation.toml"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count("\n") == 1 and "panel.x = 1: no such key" in done.stderr
+    assert (root / KEYS).exists()

@@ -1,0 +1,113 @@
+"""The data partition gets the rest of the card, on real loop devices; a power cut leaves the old table or the new."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "provisioning/overlay-image/usr/lib/dictate/grow-data"
+TABLE = """label: dos
+start=4MiB, size=8MiB, type=c
+start=12MiB, size=8MiB, type=83
+start=20MiB, size=16MiB, type=83
+"""
+MIB = 1 << 20
+
+
+def attach(image: Path) -> str:
+    done = subprocess.run(["losetup", "-fP", "--show", image], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"needs loop devices: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def detach(device: str) -> None:
+    subprocess.run(["losetup", "-d", device], check=True)
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A card of 100 MiB with an image of 36 MiB on it; its root partition is in use."""
+    if os.geteuid() or not all(map(shutil.which, ("sfdisk", "losetup", "partx", "mke2fs", "e2fsck"))):
+        pytest.skip("needs root, fdisk and e2fsprogs")
+    image = tmp_path / "card.img"
+    with image.open("wb") as file:
+        file.truncate(100 * MIB)
+    subprocess.run(["sfdisk", "--quiet", image], input=TABLE, text=True, check=True)
+    device = attach(image)
+    try:
+        if not Path(f"{device}p3").exists():
+            subprocess.run(["partx", "--add", device], check=False)
+        if not Path(f"{device}p3").exists():
+            pytest.skip("needs loop devices with partitions")
+        for number in (2, 3):
+            subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", f"{device}p{number}"], check=True)
+        (tmp_path / "root").mkdir()
+        subprocess.run(["mount", "-o", "ro", f"{device}p2", tmp_path / "root"], check=True)
+        try:
+            yield image, device
+        finally:
+            subprocess.run(["umount", tmp_path / "root"], check=True)
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True)
+
+
+def grow(partition: str) -> str:
+    done = subprocess.run([SCRIPT, partition], capture_output=True, text=True, timeout=60)
+    return done.stdout + done.stderr
+
+
+def sectors(partition: str) -> int:
+    return int(Path("/sys/class/block", Path(partition).name, "size").read_text())
+
+
+def test_it_grows_once_while_the_card_is_in_use(card: tuple[Path, str]) -> None:
+    image, device = card
+    subprocess.run(["blockdev", "--flushbufs", device], check=True)
+    before = image.read_bytes()
+    assert sectors(f"{device}p3") == 16 * MIB // 512
+    assert grow(f"{device}p3") == "grow-data: partition 3 now ends with the disk\n"
+    assert sectors(f"{device}p3") == 80 * MIB // 512, "the kernel knows"
+    subprocess.run(["blockdev", "--flushbufs", device], check=True)
+    after = image.read_bytes()
+    changed = {at // 512 for at in range(0, len(after), 512) if before[at : at + 512] != after[at : at + 512]}
+    assert changed == {0}, "one sector is written, so a power cut leaves the old table or the new"
+    assert before[:446] == after[:446] and before[446 : 446 + 32] == after[446 : 446 + 32], "the others stay"
+    assert grow(f"{device}p3") == ""
+    assert image.read_bytes() == after
+    assert subprocess.run(["e2fsck", "-fn", f"{device}p3"], capture_output=True).returncode == 0
+
+
+def test_after_a_power_cut_between_the_table_and_the_file_system_the_rest_is_done(
+    card: tuple[Path, str], tmp_path: Path
+) -> None:
+    image, device = card
+    grow(f"{device}p3")
+    subprocess.run(["blockdev", "--flushbufs", device], check=True)
+    rest = tmp_path / "after-the-cut.img"
+    shutil.copyfile(image, rest)
+    again = attach(rest)
+    try:
+        if not Path(f"{again}p3").exists():
+            subprocess.run(["partx", "--add", again], check=False)
+        assert grow(f"{again}p3") == ""
+        assert subprocess.run(["e2fsck", "-fp", f"{again}p3"], capture_output=True).returncode == 0
+        subprocess.run(["resize2fs", f"{again}p3"], check=True, capture_output=True)
+        shown = subprocess.run(["dumpe2fs", "-h", f"{again}p3"], capture_output=True, text=True, check=True).stdout
+        blocks = {line.split(":")[0]: line.split(":")[1].strip() for line in shown.splitlines() if ":" in line}
+        assert int(blocks["Block count"]) * int(blocks["Block size"]) == 80 * MIB
+    finally:
+        detach(again)
+
+
+def test_it_refuses_what_is_not_last_or_no_partition(card: tuple[Path, str], tmp_path: Path) -> None:
+    image, device = card
+    before = image.read_bytes()
+    assert grow(f"{device}p2") == f"grow-data: {device}p2: another partition follows it\n"
+    assert grow(device) == f"grow-data: {device}: not a partition\n"
+    assert image.read_bytes() == before
