@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.image.process import last_line
+from provisioning.image.process import gist
 
 HERE = Path("/")
 
@@ -56,5 +56,5 @@ def _run(root: Path, *command: str) -> str:
     except FileNotFoundError:
         raise UserError(f"{words[0]} is missing; is this Debian?") from None
     if done.returncode:
-        raise UserError(f"{' '.join(command[:2])} failed: {last_line(done.stderr or done.stdout)}")
+        raise UserError(f"{' '.join(command[:2])} failed: {gist(done.stderr or done.stdout)}")
     return done.stdout

@@ -45,6 +45,7 @@ def apply(root: Path, release: Path, options: Options = Options()) -> list[Path]
     made = tree.lay_over(OVERLAY, root)
     if options.own_image and IMAGE_OVERLAY.is_dir():
         made += tree.lay_over(IMAGE_OVERLAY, root)
+        _mount_points(root)
     if (root / METER_OVERLAY.parents[1]).is_dir():
         made.append(_meter(root))
     install_release(release, root / FACTORY)
@@ -95,6 +96,13 @@ def _trust(root: Path, key: str) -> Path:
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     path.write_text(f'dictate namespaces="dictate-update" {fields[0]} {fields[1]}\n')
     return SIGNERS
+
+
+def _mount_points(root: Path) -> None:
+    """Make the folders that fstab mounts something at: a read-only root cannot when it starts."""
+    lines = (line.split() for line in (root / "etc/fstab").read_text().splitlines() if not line.startswith("#"))
+    for words in lines:
+        (root / words[1].lstrip("/")).mkdir(mode=0o755, parents=True, exist_ok=True)
 
 
 def _users(root: Path) -> None:

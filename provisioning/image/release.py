@@ -147,7 +147,7 @@ def compile_search(target: Target, site: Path) -> None:
         package = "gcc libc6-dev" if native else f"gcc-{target.machine}-linux-gnu"
         raise UserError(f"{compiler} is missing; install the package {package}") from None
     if done.returncode:
-        raise UserError(f"the search does not compile: {process.last_line(done.stderr)}")
+        raise UserError(f"the search does not compile: {process.gist(done.stderr)}")
 
 
 def compile_python(target: Target, site: Path) -> None:

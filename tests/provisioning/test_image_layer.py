@@ -64,6 +64,7 @@ def test_our_own_image_is_read_only_and_reads_its_meter(root: Path, tmp_path: Pa
     files = layer.apply(root, made(tmp_path / "release"), layer.Options(own_image=True))
     mounts = {line.split()[1]: line.split()[3] for line in (root / "etc/fstab").read_text().splitlines()[1:]}
     assert mounts["/"].startswith("ro,") and mounts["/data"].startswith("rw,")
+    assert all((root / place.lstrip("/")).is_dir() for place in mounts)
     assert layer.METER_OVERLAY in files
     assert (root / layer.METER_OVERLAY).read_bytes()[:4] == b"\xd0\x0d\xfe\xed"  # a flattened device tree
     assert "dtoverlay=ina219" in (root / "boot/firmware/config.txt").read_text()
