@@ -30,13 +30,15 @@ FROM_DEBIAN = {"pyaudio"}
 """Locked packages without a wheel: the system's own package, python3-pyaudio, is used."""
 NOT_ON_THE_DEVICE = {
     "coloredlogs", "humanfriendly", "mpmath", "sympy",  # onnxruntime names them for its tools, not for inference
+    "ml-dtypes", "tqdm",  # ai-edge-litert, the same
     "click", "indic-numtowords", "jiwer", "more-itertools", "rapidfuzz", "regex", "text2num",  # `dictate eval`
     "whisper-normalizer",  # the same
     "setuptools",
 }  # fmt: skip
 PRUNED = ("bin", "**/tests", "**/test", "**/*.pyi", "**/*.h", "**/__pycache__", "numpy/f2py", "numpy/core/include",
           "numpy/core/lib/*.a", "numpy/random/lib/*.a", "onnxruntime/transformers", "onnxruntime/tools",
-          "onnxruntime/quantization", "onnxruntime/datasets", "onnxruntime/backend")  # fmt: skip
+          "onnxruntime/quantization", "onnxruntime/datasets", "onnxruntime/backend",
+          "onnxruntime/capi/libonnxruntime.so*", "ai_edge_litert/libLiteRtWebGpuAccelerator.so")  # fmt: skip
 """What wheels bring that no running device reads, as patterns below site/."""
 
 

@@ -67,7 +67,7 @@ def key(contents: Recipe, sources: list[str]) -> str:
     scratch = Path("scratch")
     told = [recipe.FILE.read_text(), *command(contents, sources, scratch, scratch), *files(contents).values()]
     told.append(Path(trim.__file__).read_text())
-    text = "\n".join(told).replace(str(REPOSITORY), "").replace(sys.executable, "")
+    text = "\n".join(told).replace(sys.executable, "").replace(str(REPOSITORY), "")
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
