@@ -97,11 +97,15 @@ def opened(path: Path) -> Iterator[Package]:
 
 def write(release: Path, key: Path, out: Path) -> Release:
     """Make the update file `out` of a release's folder, signed with the private key `key` by ssh-keygen."""
-    manifest = (release / MANIFEST).read_bytes()
     try:
+        manifest = (release / MANIFEST).read_bytes()
         found = parse(manifest)
-    except ValueError as error:
-        raise LifecycleError(f"{release}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise LifecycleError(f"{release}: no release: {error}") from None
+    for name, digest in found.files.items():
+        with (release / name).open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != digest:
+                raise LifecycleError(f"{release}: {name} is not as release.json says; build the release anew")
     signature = sign(manifest, key)
     beside = out.with_name(f".{out.name}.new")
     try:
