@@ -22,6 +22,16 @@ from typing import Any
 from device import settings
 from device.config import DEFAULT_FILE, Config, ConfigError, Loaded, load
 
+INTRODUCTION = """\
+# The settings of the dictation appliance. Any text editor will do; save as UTF-8 and start the appliance again.
+#
+# Every setting stands here with its default. To change one, take away the # in front of it:
+#
+#     #hostname = "dictate"        becomes        hostname = "desk"
+#
+# A setting that is wrong is left out: the fault lamp then flashes five times, and the serial console says which
+# line is wrong and why. docs/configuration.md has the same list as a table."""
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Give a command `--config` and `--set`."""
@@ -40,6 +50,7 @@ def add_parser(subparsers: Any) -> None:
     add_options(parser)
     parser.add_argument("--only", default="", metavar="KEY", help="only this key, or what is below it")
     parser.add_argument("--help-keys", action="store_true", help="say what each setting is for")
+    parser.add_argument("--template", action="store_true", help="print the file that lies on the card: all defaults")
     parser.set_defaults(run=_run)
 
 
@@ -60,7 +71,23 @@ def describe(loaded: Loaded, only: str = "", help_keys: bool = False) -> Iterato
         yield f"{name} = {settings.show(shown)}  # {leaf.expected}; {origins[leaf.key]}"
 
 
+def template() -> Iterator[str]:
+    """The lines of a configuration file in which every setting stands as a comment; what people change first, first."""
+    yield from INTRODUCTION.splitlines()
+    section = ""
+    for leaf in sorted(settings.walk(Config), key=lambda leaf: not leaf.key.startswith("system.")):
+        table, _, name = leaf.key.rpartition(".")
+        if table != section:
+            yield from ("", f"[{table}]")
+            section = table
+        yield f"# {leaf.spec.help} ({leaf.expected})"
+        yield f"#{name} = {settings.show(leaf.default)}"
+
+
 def _run(args: argparse.Namespace) -> int:
+    if args.template:
+        print("\n".join(template()))
+        return 0
     lines = list(describe(load_from(args), args.only, args.help_keys))
     if not lines:
         raise ConfigError(f"--only {args.only}: no such key; `dictate config` lists them all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -279,3 +280,21 @@ def test_the_command_does_it_below_a_folder_and_tells_on_standard_error(root: Pa
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.count("\n") == 1 and "panel.x = 1: no such key" in done.stderr
     assert (root / KEYS).exists()
+
+
+TEMPLATE = Path(__file__).parents[2] / "provisioning/overlay-image/boot/firmware/dictation.toml"
+
+
+def test_the_file_on_a_new_card_has_every_setting_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["config", "--template"]) == 0
+    text = TEMPLATE.read_text(encoding="utf-8")
+    assert text == capsys.readouterr().out, f"run: dictate config --template > {TEMPLATE.name}"
+    assert config.load(TEMPLATE, environ={}).config == Config()
+    assert len(text) < config.LARGEST / 2
+
+
+def test_every_setting_of_a_new_card_can_be_uncommented(tmp_path: Path) -> None:
+    text = re.sub(r"^#(\w+ = )", r"\1", TEMPLATE.read_text(encoding="utf-8"), flags=re.M)
+    (tmp_path / "dictation.toml").write_text(text, encoding="utf-8")
+    assert config.load(tmp_path / "dictation.toml", environ={}).config == Config()
+    assert text.count("\n[") == len({leaf.key.rpartition(".")[0] for leaf in settings.walk(Config)})
