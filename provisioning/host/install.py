@@ -68,13 +68,13 @@ def _install(given: argparse.Namespace, ask: Callable[[str], str]) -> None:
     if not (given.bundle / "bundle.json").is_file():
         raise UserError(f"{given.bundle} holds no model; build one with `make demo`, or name one by --bundle")
     _need_space(ROOT, before)
-    missing = [name for name in here.packages if name not in packages.installed(ROOT)]
+    missing = [name for name in system.PACKAGES if name not in packages.installed(ROOT)]
     planned = put.plan(ROOT, before)
     lines = (*boot.KEYBOARD, *(boot.METER if given.meter else ()))
     print(summary(here, planned, missing, lines))
     _confirm(given.yes, ask, "Install?")
 
-    added = packages.add(ROOT, here.packages)
+    added = packages.add(ROOT, system.PACKAGES)
     planned = replace(planned, packages=tuple(sorted({*planned.packages, *added})))
     with tempfile.TemporaryDirectory(prefix="dictate-", dir="/var/tmp") as scratch:
         release = Path(scratch, "release")

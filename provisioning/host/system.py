@@ -27,11 +27,6 @@ class System:
     codename: str
     target: Target
 
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """The Debian packages that the appliance needs, beside what every system has."""
-        return PACKAGES + (("python3-lgpio",) if self.target.python == "cp313" else ())
-
 
 def recognise(root: Path = Path("/")) -> System:
     """The system at `root`. Raises UserError, saying what is missing, for any that is not supported."""

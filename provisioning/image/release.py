@@ -26,6 +26,8 @@ from provisioning.image import process, tree
 from provisioning.image.target import REPOSITORY, Target
 
 FILE = "release.json"
+BOARDS_ONLY = {"adafruit-lgpio"}
+"""Locked packages with wheels for aarch64 alone: other machines have no pins to use them on."""
 FROM_DEBIAN = {"pyaudio"}
 """Locked packages without a wheel: the system's own package, python3-pyaudio, is used."""
 NOT_ON_THE_DEVICE = {
@@ -93,7 +95,7 @@ def install_packages(target: Target, site: Path) -> None:
     """Install the locked wheels of `target` into `site`, less what the device does without."""
     with tempfile.TemporaryDirectory() as scratch:
         wanted = Path(scratch, "wanted.txt")
-        wanted.write_text(requirements(target.lock.read_text()))
+        wanted.write_text(requirements(target.lock.read_text(), target.machine))
         options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile", "--only-binary=:all:",
                    "--require-hashes", "--implementation=cp", f"--python-version={target.version}",
                    *(f"--platform={platform}" for platform in target.platforms),
@@ -112,15 +114,15 @@ def install_packages(target: Target, site: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def requirements(lock: str) -> str:
-    """The blocks of a lock file that a device installs.
+def requirements(lock: str, machine: str = "aarch64") -> str:
+    """The blocks of a lock file that a device of this kind installs.
 
     >>> requirements("numpy==1 \\\\\\n    --hash=sha256:a\\nsympy==1 \\\\\\n    --hash=sha256:b\\n")
     'numpy==1 \\\\\\n    --hash=sha256:a\\n'
     """
     blocks = re.split(r"^(?=[A-Za-z0-9])", lock, flags=re.M)
     names = ((re.match(r"[A-Za-z0-9._-]+", block), block) for block in blocks)
-    left_out = FROM_DEBIAN | NOT_ON_THE_DEVICE
+    left_out = FROM_DEBIAN | NOT_ON_THE_DEVICE | (BOARDS_ONLY if machine != "aarch64" else set())
     return "".join(b for name, b in names if name and re.sub(r"[-_.]+", "-", name[0]).lower() not in left_out)
 
 

@@ -1,7 +1,8 @@
 """Resolve pyproject.toml into one lock file per room, each version with the hashes of its files: `make lock`.
 
 The Python halves are resolved together (dev.txt) and the rooms are cut from that, so that what the tests ran against
-is what a device installs. The device's locks are resolved for aarch64 and x86-64 and must come out the same.
+is what a device installs. The device's locks are resolved for aarch64 and x86-64 and must come out the same, but for
+packages that only boards have.
 
     python provisioning/lock/update.py            # keep versions where pyproject.toml allows it
     python provisioning/lock/update.py --upgrade  # take the newest
@@ -10,6 +11,7 @@ is what a device installs. The device's locks are resolved for aarch64 and x86-6
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ LOCK = Path(__file__).resolve().parent
 ROOT = LOCK.parents[1]
 X86 = "x86_64-manylinux_2_36"
 ARM = "aarch64-manylinux_2_36"
+BOARDS_ONLY = ("adafruit-lgpio",)
+"""Packages that are locked though x86-64 has no use for them; provisioning/image/release.py leaves them out there."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,12 @@ def resolve(room: Room, platform: str, upgrade: bool) -> str:
     return room.path.read_text()
 
 
+def without(text: str, names: tuple[str, ...]) -> str:
+    """A lock file's text less the blocks of some packages."""
+    blocks = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.M)
+    return "".join(block for block in blocks if block.partition("==")[0] not in names)
+
+
 def header(room: Room) -> str:
     return (
         f"# Python {room.python}; extras {', '.join(room.extras)}. Made by `make lock`; do not edit.\n"
@@ -75,7 +85,7 @@ def main() -> int:
     upgrade = parser.parse_args().upgrade
     for room in ROOMS:
         texts = {platform: resolve(room, platform, upgrade) for platform in room.platforms}
-        if len(set(texts.values())) != 1:
+        if len({without(text, BOARDS_ONLY) for text in texts.values()}) != 1:
             print(f"lock: {room.name} resolves differently on {' and '.join(texts)}", file=sys.stderr)
             return 1
         room.path.write_text(header(room) + next(iter(texts.values())))

@@ -252,13 +252,6 @@ def test_systems_are_recognised_or_refused(
         assert "\n" not in str(caught.value)
 
 
-def test_trixie_takes_lgpio_from_debian(root: Path) -> None:
-    assert "python3-lgpio" not in system.recognise(root).packages
-    (root / "etc/os-release").write_text(BOOKWORM.replace("bookworm", "trixie"))
-    python(root, "3 13 aarch64 8")
-    assert "python3-lgpio" in system.recognise(root).packages
-
-
 @given(st.binary(max_size=200))
 def test_no_os_release_crashes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("os")
