@@ -23,8 +23,8 @@ BEGIN = "# >>> coral-dictation: removed by provisioning/install --uninstall\n"
 END = "# <<< coral-dictation\n"
 KEYBOARD = ("[all]", "dtoverlay=dwc2,dr_mode=peripheral")
 """For every model: the USB-C port is a device, for the keyboard that the Pi is to the computer."""
-METER = ("dtparam=i2c_arm=on", "dtoverlay=i2c-sensor,ina219")
-"""An INA219 at its usual address, 0x40. The driver takes its shunt for 0.01 ohm; most modules have 0.1 ohm."""
+METER = ("dtparam=i2c_arm=on", "dtoverlay=ina219")
+"""The layer's own overlay for an INA219, provisioning/image/ina219.dts."""
 DEBIANS = Path("etc/default/raspi-firmware")
 """Where this is, config.txt is made by Debian, whose device trees need none of our lines."""
 

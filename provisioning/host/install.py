@@ -14,19 +14,28 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from models.errors import UserError
 from provisioning.host import boot, manifest, packages, put, system
 from provisioning.host.manifest import Manifest
 from provisioning.host.system import System
-from provisioning.image import layer
+from provisioning.image import coral, layer
 from provisioning.image.release import build_release
+from provisioning.image.rootfs import cache_directory
 from provisioning.image.target import REPOSITORY
 
 ROOT = Path("/")
 BUNDLE = REPOSITORY / "models" / "build" / "base"
 NEEDED_MB = 700
 """Free space that a first installation asks for: packages, wheels while they are unpacked, the release twice."""
+
+
+class Driver(NamedTuple):
+    """The Coral's driver: name of the Debian package, and the verified file."""
+
+    package: str
+    file: Path
 
 
 def main(arguments: Sequence[str] | None = None, ask: Callable[[str], str] = input) -> int:
@@ -53,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="provisioning/install", description="Make this machine a dictation appliance.")
     top.add_argument("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="the model (models/build/base)")
     top.add_argument("--without-coral", action="store_true", help="leave out the Coral's library: use the CPU")
+    top.add_argument("--coral", type=Path, metavar="FILE.deb", help="its driver, fetched by hand; verified too")
     top.add_argument("--meter", action="store_true", help="an INA219 is wired: switch I2C on and load its driver")
     top.add_argument("--uninstall", action="store_true", help="take away what was installed")
     top.add_argument("--purge", action="store_true", help="with --uninstall: journal, configuration and user as well")
@@ -68,21 +78,37 @@ def _install(given: argparse.Namespace, ask: Callable[[str], str]) -> None:
     if not (given.bundle / "bundle.json").is_file():
         raise UserError(f"{given.bundle} holds no model; build one with `make demo`, or name one by --bundle")
     _need_space(ROOT, before)
+    driver = None if given.without_coral else _driver(here, given.coral)
     missing = [name for name in system.PACKAGES if name not in packages.installed(ROOT)]
     planned = put.plan(ROOT, before)
     lines = (*boot.KEYBOARD, *(boot.METER if given.meter else ()))
     print(summary(here, planned, missing, lines))
     _confirm(given.yes, ask, "Install?")
 
-    added = packages.add(ROOT, system.PACKAGES)
-    planned = replace(planned, packages=tuple(sorted({*planned.packages, *added})))
+    wanted = [*system.PACKAGES, *([driver.package] if driver else [])]
+    coming = packages.coming(ROOT, system.PACKAGES) | (set(wanted) - packages.installed(ROOT))
+    planned = replace(planned, packages=tuple(sorted({*planned.packages, *coming})))
+    manifest.write(ROOT, replace(before or Manifest(), complete=False, packages=planned.packages))
+    _say("packages of the system")
+    packages.add(ROOT, system.PACKAGES)
+    if driver:
+        _say(driver.package)
+        coral.install(ROOT, driver.file)
     with tempfile.TemporaryDirectory(prefix="dictate-", dir="/var/tmp") as scratch:
         release = Path(scratch, "release")
         build_release(release, here.target, given.bundle, without_coral=given.without_coral, say=_say)
-        _say("system")
+        _say("files")
         put.put(ROOT, release, planned, lines, _say)
     _start(planned)
     print("installed; `dictate doctor` says what is still missing" + _restart(planned))
+
+
+def _driver(here: System, file: Path | None) -> Driver:
+    """The Coral's driver, verified. Raises UserError where it cannot be had."""
+    if here.target.machine != "aarch64":
+        raise UserError(f"the Coral's driver is for aarch64, and this is {here.target.machine}; use --without-coral")
+    pin = coral.pin_for(here.target)
+    return Driver(pin.package, coral.fetch(pin, cache_directory(), file))
 
 
 def _uninstall(given: argparse.Namespace, ask: Callable[[str], str]) -> None:
@@ -94,9 +120,9 @@ def _uninstall(given: argparse.Namespace, ask: Callable[[str], str]) -> None:
     _confirm(given.yes, ask, "Uninstall?")
     if _running():
         subprocess.run(["systemctl", "stop", *there.units], capture_output=True)
+    left = packages.remove(ROOT, there.packages)
     put.take_away(ROOT, there, purge=given.purge, say=_say)
     _reload()
-    left = packages.remove(ROOT, there.packages)
     if left:
         _say(f"packages that something else may need stay; see: apt-get remove {' '.join(sorted(left))}")
     print("uninstalled" + _restart(there))

@@ -23,7 +23,7 @@ class Manifest:
     complete: bool = False
     """False from the first change to the last: an installation that broke off is repaired by the next one."""
     files: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of each file, or `link:` and where a symbolic link points to."""
+    """SHA-256 of each file, or `link:` and where a symbolic link points to; empty while it is being made."""
     trees: tuple[str, ...] = ()
     """Folders that are ours as a whole."""
     folders: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from models.errors import UserError
 from provisioning.image.process import gist
 
 HERE = Path("/")
+INSTALL = ("apt-get", "install", "-q", "-y", "--no-install-recommends")
 
 
 def installed(root: Path = HERE) -> frozenset[str]:
@@ -22,15 +23,21 @@ def installed(root: Path = HERE) -> frozenset[str]:
     return frozenset(line.split()[-1] for line in status.splitlines() if line.startswith(("ii", "hi")))
 
 
-def add(root: Path, wanted: Sequence[str]) -> frozenset[str]:
-    """Install what is missing of `wanted`; returns all packages that came with it. Raises UserError."""
-    before = installed(root)
-    missing = [name for name in wanted if name not in before]
-    if not missing:
+def coming(root: Path, wanted: Sequence[str]) -> frozenset[str]:
+    """All packages that would come with what is missing of `wanted`. Raises UserError."""
+    if set(wanted) <= installed(root):
         return frozenset()
     _run(root, "apt-get", "update", "-q")
-    _run(root, "apt-get", "install", "-q", "-y", "--no-install-recommends", *missing)
-    return installed(root) - before
+    trial = _run(root, *INSTALL, "--simulate", *wanted)
+    named = {line.split()[1].partition(":")[0] for line in trial.splitlines() if line.startswith("Inst ")}
+    return frozenset(named - installed(root))
+
+
+def add(root: Path, wanted: Sequence[str]) -> None:
+    """Install what is missing of `wanted`, from the lists that `coming` brought. Raises UserError."""
+    missing = sorted(set(wanted) - installed(root))
+    if missing:
+        _run(root, *INSTALL, *missing)
 
 
 def remove(root: Path, added: Iterable[str]) -> frozenset[str]:

@@ -25,6 +25,8 @@ def plan(root: Path, before: Manifest | None) -> Manifest:
     """What putting the layer onto `root` would change, beside packages; `before` is what was put there earlier."""
     known = before or Manifest()
     files = {str(path): _print(layer.OVERLAY / path) for path in _overlay_files()}
+    if (root / layer.METER_OVERLAY.parents[1]).is_dir():
+        files[str(layer.METER_OVERLAY)] = ""
     config = str(boot.find(root) or "")
     folders = [str(folder) for folder in _folders(files) if not (root / folder).is_dir()]
     replaced = [name for name in files if name not in known.files and (root / name).exists()]
@@ -52,7 +54,7 @@ def put(
     for name in planned.saved:
         _save(root / name, root / SAVED / name)
     for name, was in known.files.items():
-        if known.complete and (root / name).is_file() and _print(root / name) != was:
+        if was and (root / name).is_file() and _print(root / name) != was:
             _copy(root / name, root / f"{name}.yours")
             say(f"/{name} was changed since: your version is now /{name}.yours")
     manifest.write(root, replace(planned, complete=False))
@@ -61,9 +63,8 @@ def put(
         _write(path, boot.with_block(_text(path), config_lines))
     for name in set(known.files) - set(planned.files):
         _take_file(root, name, known.files[name], name in known.saved)
-    made = {str(path) for path in layer.apply(root, release)}
-    generated = {name: _print(root / name) for name in made - set(planned.files) - set(planned.trees)}
-    manifest.write(root, replace(planned, files={**planned.files, **generated}, complete=True))
+    made = {str(path) for path in layer.apply(root, release)} - set(planned.trees)
+    manifest.write(root, replace(planned, files={name: _print(root / name) for name in sorted(made)}, complete=True))
 
 
 def take_away(root: Path, there: Manifest, purge: bool = False, say: Say = lambda _: None) -> None:
@@ -95,7 +96,7 @@ def _take_file(root: Path, name: str, known: str, saved: bool) -> bool:
     """Remove one file, or put back what was there before; False if it is no longer as it was put there, and stays."""
     path, before = root / name, root / SAVED / name
     there = path.is_symlink() or path.exists()
-    if there and _print(path) != known:
+    if there and known and _print(path) != known:
         return saved and before.exists() and _print(path) == _print(before)
     if saved and before.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,8 @@ from provisioning.image.target import Target
 RELEASES = {"bookworm": "cp311", "trixie": "cp313"}
 """Supported releases of Debian and Raspberry Pi OS, and their Python."""
 PACKAGES = ("python3-pip", "python3-pyaudio", "alsa-utils", "libusb-1.0-0", "libstdc++6", "openssh-client", "zstd",
-            "gcc", "libc6-dev")  # fmt: skip
-MACHINES = {"aarch64": "arm64", "x86_64": "amd64"}
+            "gcc", "libc6-dev", "device-tree-compiler")  # fmt: skip
+MACHINES = ("aarch64", "x86_64")
 PYTHON = Path("usr/bin/python3")
 ASK_PYTHON = "import platform, struct, sys; print(*sys.version_info[:2], platform.machine(), struct.calcsize('P'))"
 
