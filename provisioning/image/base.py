@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import tempfile
 from dataclasses import dataclass
@@ -79,7 +80,11 @@ def build_on(base: Path, request: Request, progress: Progress) -> Built:
             made = release.build_release(work / "release", target, request.bundle, say=progress.say,
                                          without_coral=request.without_coral)  # fmt: skip
             own = "DICTATEDATA" in _text(root / "etc/fstab")
-            with _firmware(image, found, root), rootfs.emulation():
+            firmware = root / "boot/firmware"
+            if found.firmware is None or not firmware.is_dir():
+                raise UserError(f"{base} has no FAT partition for /boot/firmware; take Bookworm or later")
+            disk.read_fat(image, found.firmware.start, "config.txt", firmware / "config.txt")
+            with rootfs.emulation():
                 progress.step("packages")
                 _packages(root, base)
                 if not request.without_coral:
@@ -88,13 +93,17 @@ def build_on(base: Path, request: Request, progress: Progress) -> Built:
                         coral.install(root, driver)
                 progress.step("layer")
                 layer.apply(root, work / "release", layer.Options(own, options.update_key))
-                if not own:
-                    _boot(root / "boot/firmware")
-                if request.config:
-                    (root / CONFIG).write_bytes(request.config.read_bytes())
-                tree.clamp_times(root, Recipe.read().epoch)
-                progress.step("hash")
-                digest, size = tree.digest(root), tree.size(root)
+            if not own:
+                _boot(firmware)
+            if request.config:
+                (root / CONFIG).write_bytes(request.config.read_bytes())
+            epoch = Recipe.read().epoch
+            disk.fill_fat(image, found.firmware.start, firmware, epoch)
+            for path in firmware.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            tree.clamp_times(root, epoch)
+            progress.step("hash")
+            digest, size = tree.digest(root), tree.size(root)
         progress.step("block map and compression")
         disk.compress(image, request.out, progress.say)
     return Built(request.out, digest, made, size)
@@ -209,13 +218,6 @@ def _boot(firmware: Path) -> None:
     config = firmware / "config.txt"
     if config.exists() and MARKER not in _text(config):
         config.write_text(_text(config).rstrip("\n") + "\n" + FIRMWARE_LINES)
-
-
-def _firmware(image: Path, found: Image, root: Path) -> mounts.Mount:
-    place = root / "boot/firmware"
-    if found.firmware is None or not place.is_dir():
-        raise UserError("the base image has no FAT partition for /boot/firmware; take Bookworm or later")
-    return mounts.mounted(image, found.firmware.start, found.firmware.size, place)
 
 
 def _part(image: Path, partition: Found) -> mounts.Mount:

@@ -80,18 +80,36 @@ def check_space(folder: Path, needed: int) -> None:
 
 def _fat(image: Path, layout: Layout, names: Names, content: Path, epoch: int) -> None:
     start, size = layout.firmware.start, layout.firmware.size
-    environment = {"MTOOLS_SKIP_CHECK": "1", "SOURCE_DATE_EPOCH": str(epoch), "TZ": "UTC"}
     # Two sectors to a cluster: with mkfs.vfat's own choice of one, mtools finds no room for directories.
-    process.run("mkfs.vfat", "-F", "32", "-s", "2", "-n", layout.firmware.label, "-i", names.volume,
-                "--offset", str(start // SECTOR), image, str(size // 1024), environment=environment)  # fmt: skip
-    place = f"{image}@@{start}"
+    options = ["-F", "32", "-s", "2", "-n", layout.firmware.label, "-i", names.volume, f"--offset={start // SECTOR}"]
+    process.run("mkfs.vfat", *options, image, str(size // 1024), environment=_fat_environment(epoch))
+    fill_fat(image, start, content, epoch)
+
+
+def fill_fat(image: Path, start: int, content: Path, epoch: int) -> None:
+    """Copy the folder `content` into the FAT that begins at byte `start` of `image`, over what is there."""
+    place, environment = f"{image}@@{start}", _fat_environment(epoch)
+    there = process.run("mdir", "-b", "-/", "-i", place, "::/", environment=environment).split("\n")
     for folder in [content, *(path for path in tree.walk(content) if path.is_dir())]:
         inside = f"::/{folder.relative_to(content).as_posix()}".removesuffix("/.")
-        if folder != content:
+        if folder != content and f"{inside}/" not in there:
             process.run("mmd", "-i", place, inside, environment=environment)
         files = sorted(path for path in folder.iterdir() if path.is_file())
         if files:
-            process.run("mcopy", "-Q", "-m", "-i", place, *files, f"{inside}/", environment=environment)
+            process.run("mcopy", "-Q", "-m", "-o", "-i", place, *files, f"{inside}/", environment=environment)
+
+
+def read_fat(image: Path, start: int, name: str, to: Path) -> bool:
+    """Copy the file `name` out of the FAT that begins at byte `start` of `image`; False where there is none."""
+    try:
+        process.run("mcopy", "-n", "-i", f"{image}@@{start}", f"::/{name}", to, environment=_fat_environment(0))
+    except UserError:
+        return False
+    return True
+
+
+def _fat_environment(epoch: int) -> dict[str, str]:
+    return {"MTOOLS_SKIP_CHECK": "1", "SOURCE_DATE_EPOCH": str(epoch), "TZ": "UTC"}
 
 
 def _ext4(image: Path, label: str, start: int, size: int, names: Names, epoch: int, *options: str) -> None:

@@ -27,6 +27,7 @@ class Recipe:
     path_exclude: tuple[str, ...]
     path_include: tuple[str, ...]
     remove: tuple[str, ...]
+    files: Mapping[str, str]
     firmware: Mapping[str, str]
     modules: Mapping[str, list[str]]
     initrd: tuple[str, ...]

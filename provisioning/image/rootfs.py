@@ -27,8 +27,6 @@ ELF = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
 MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
 INTERPRETER = "/usr/bin/qemu-aarch64-static"
 TOOLS = ("mmdebstrap", "qemu-aarch64-static", "tar", "zstd")
-INITRAMFS = "MODULES=list\nCOMPRESS=zstd\nFSTYPE=ext4\nRUNSIZE=10%\n"
-"""initramfs.conf(5). FSTYPE puts fsck.ext4 into the initial RAM disk: in a chroot the type of / cannot be found out."""
 
 
 def cache_directory() -> Path:
@@ -63,10 +61,9 @@ def archive(say: Callable[[str], None], cache: Path | None = None, fresh: bool =
 
 
 def key(contents: Recipe, sources: list[str]) -> str:
-    """What a cached root file system is filed under: a hash of recipe, sources, and what mmdebstrap is told."""
+    """What a cached root file system is filed under: a hash of the recipe, mmdebstrap's command line and its hook."""
     scratch = Path("scratch")
-    told = [recipe.FILE.read_text(), *command(contents, sources, scratch, scratch), *files(contents).values()]
-    told.append(Path(trim.__file__).read_text())
+    told = [repr(contents), Path(trim.__file__).read_text(), *command(contents, sources, scratch, scratch)]
     text = "\n".join(told).replace(sys.executable, "").replace(str(REPOSITORY), "")
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -75,9 +72,8 @@ def files(contents: Recipe) -> dict[str, str]:
     """What is in the tree before any package is: path and text."""
     pins = (f"Package: {name}\nPin: release *\nPin-Priority: -1\n\n" for name in contents.unwanted)
     return {
-        "etc/initramfs-tools/conf.d/dictate": INITRAMFS,
+        **contents.files,
         "etc/initramfs-tools/modules": "".join(f"{name}\n" for name in contents.initrd),
-        "etc/initramfs-tools/update-initramfs.conf": "update_initramfs=no\n",  # once, at the end, is enough
         "etc/apt/preferences.d/dictate": "".join(pins),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -187,13 +188,13 @@ def test_a_machine_without_debians_archive_is_told(tmp_path: Path) -> None:
         recipe.sources(Recipe.read(), *where)
 
 
-def test_the_cache_is_keyed_on_what_decides_the_content(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_keyed_on_what_decides_the_content() -> None:
     contents, sources = Recipe.read(), ["deb http://mirror.invalid/debian bookworm main"]
     key = rootfs.key(contents, sources)
     assert rootfs.key(contents, sources) == key
     assert rootfs.key(contents, [*sources, "deb http://other.invalid/debian bookworm main"]) != key
-    monkeypatch.setattr(rootfs, "INITRAMFS", "MODULES=most\n")
-    assert rootfs.key(contents, sources) != key
+    assert rootfs.key(replace(contents, initrd=("ext4",)), sources) != key
+    assert rootfs.key(replace(contents, files={}), sources) != key
 
 
 @pytest.mark.parametrize("python", PYTHONS)
