@@ -89,10 +89,9 @@ def _fat(image: Path, layout: Layout, names: Names, content: Path, epoch: int) -
 def fill_fat(image: Path, start: int, content: Path, epoch: int) -> None:
     """Copy the folder `content` into the FAT that begins at byte `start` of `image`, over what is there."""
     place, environment = f"{image}@@{start}", _fat_environment(epoch)
-    there = process.run("mdir", "-b", "-/", "-i", place, "::/", environment=environment).split("\n")
     for folder in [content, *(path for path in tree.walk(content) if path.is_dir())]:
         inside = f"::/{folder.relative_to(content).as_posix()}".removesuffix("/.")
-        if folder != content and f"{inside}/" not in there:
+        if folder != content and not _fat_has(place, inside):
             process.run("mmd", "-i", place, inside, environment=environment)
         files = sorted(path for path in folder.iterdir() if path.is_file())
         if files:
@@ -103,6 +102,14 @@ def read_fat(image: Path, start: int, name: str, to: Path) -> bool:
     """Copy the file `name` out of the FAT that begins at byte `start` of `image`; False where there is none."""
     try:
         process.run("mcopy", "-n", "-i", f"{image}@@{start}", f"::/{name}", to, environment=_fat_environment(0))
+    except UserError:
+        return False
+    return True
+
+
+def _fat_has(place: str, folder: str) -> bool:
+    try:
+        process.run("mdir", "-b", "-i", place, folder, environment=_fat_environment(0))
     except UserError:
         return False
     return True
