@@ -66,9 +66,9 @@ class Decoder:
         return cls.build(Lexicon.load(bundle.path("lexicon")), str(bundle.path("language")), len(bundle.tokens()),
                          d.blank, d.boundary, search or d.search, extra)
 
-    def fork(self) -> Decoder:
-        """A second decoder that goes on from here: to hear frames that may turn out otherwise."""
-        return Decoder(self._lexicon, self._search.fork())
+    def fork(self, beam: int | None = None) -> Decoder:
+        """A second decoder that goes on from here, with `beam` hypotheses: to hear frames that may turn out otherwise."""
+        return Decoder(self._lexicon, self._search.fork(beam or 0))
 
     def accept(self, log_probs: NDArray[np.float32]) -> None:
         """Extends the search by frames [n, tokens] of log posteriors."""

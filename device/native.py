@@ -61,7 +61,7 @@ def load(path: Path | None = None) -> ctypes.CDLL:
         "lexicon_build": (pointer, pointer, c_uint32, *[pointer] * 5, c_uint32, c_uint32, text, size),
         "lexicon_free": (None, pointer),
         "search_new": (pointer, pointer, pointer, POINTER(Options)),
-        "search_copy": (pointer, pointer),
+        "search_copy": (pointer, pointer, c_uint32),
         "search_free": (None, pointer),
         "search_begin": (None, pointer),
         "search_accept": (c_int, pointer, pointer, size),
@@ -133,9 +133,12 @@ class Search:
     def of(cls, words: Words, tokens: int, options: Options) -> Search:
         return cls(words, tokens, load().search_new(words.handle, words.language.handle, byref(options)))
 
-    def fork(self) -> Search:
-        """A second search that goes on from here; what either is given does not touch the other."""
-        return Search(self._words, self._tokens, load().search_copy(self._handle))
+    def fork(self, beam: int = 0) -> Search:
+        """A second search that goes on from here; what either is given does not touch the other.
+
+        `beam` is how many hypotheses it keeps; 0: as many as this one, which is the most.
+        """
+        return Search(self._words, self._tokens, load().search_copy(self._handle, beam))
 
     def begin(self) -> None:
         """Forget everything given."""

@@ -34,6 +34,7 @@ class Endpointing:
     gap: float = 0.1
 
 
+LOOK_BEAM = 30  # hypotheses of what is said just now
 LEAD = 0.2  # seconds before the first sound of a segment that are searched with it
 
 
@@ -49,7 +50,7 @@ class Recognizer:
 
     def __init__(self, bundle: Bundle, encoder: Encoder, decoder: Decoder, live: bool = False,
                  endpointing: Endpointing | None = None, stage: Stage = lambda name: nullcontext()) -> None:
-        """`live` trades accuracy for posteriors that come soon (models/bundle.py, Window)."""
+        """`live` also shows what the newest sound may be, before enough has been heard after it to be sure."""
         d = bundle.description
         self._features, self._encoder, self._decoder = LogMel.of(bundle), encoder, decoder
         self._windows = Windows(d.window, d.front_end.mels, d.front_end.feature_floor, live)
@@ -64,7 +65,7 @@ class Recognizer:
         self._features.reset()
         self._windows.reset()
         self._decoder.finish()
-        self._samples = self._posteriors = 0
+        self._samples = self._posteriors = self._looked = 0
         self._segment: tuple[int, int] | None = None  # first and newest frame with speech
         self._lead: NDArray[np.float32] | None = None  # what was heard last, outside a segment
         self._shown = Partial("", "", 0.0)
@@ -72,14 +73,14 @@ class Recognizer:
     @property
     def searched(self) -> float:
         """Seconds of the utterance that have been searched for words; the newest sound still waits for its window."""
-        return self._posteriors * self._frame
+        return max(self._posteriors, self._looked) * self._frame
 
     def accept(self, samples: NDArray[np.int16]) -> list[Event]:
         """Take int16 samples [n]; return what they led to, oldest first."""
         self._samples += len(samples)
         with self._stage("features"):
             calls = self._windows.accept(self._features.accept(samples))
-        return self._answer(calls)
+        return list(self._answer(calls))
 
     def finish(self) -> list[Event]:
         """The utterance is over: return its last segment, if any, and Final; begin a new utterance."""
@@ -89,20 +90,22 @@ class Recognizer:
         self.reset()
         return events
 
-    def _answer(self, calls: list[Call]) -> list[Event]:
-        """Runs the windows that are due and returns what they led to."""
-        return [event for call in calls for event in self._heard(self._posterior(call.mel, call.keep))]
+    def _answer(self, calls: list[Call]) -> Iterator[Event]:
+        """Runs the windows that are due and tells what they led to."""
+        for call in calls:
+            log_probs = self._posterior(call.mel)
+            yield from self._heard(log_probs[call.keep])
+            yield from self._partial(log_probs[call.look])
 
-    def _posterior(self, mel: NDArray[np.float32], keep: slice) -> NDArray[np.float32]:
+    def _posterior(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         with self._stage("encoder"):
             hidden = self._encoder.hidden(mel)
         with self._stage("head"):
-            return self._encoder.head(hidden)[keep]
+            return self._encoder.head(hidden)
 
     def _heard(self, log_probs: NDArray[np.float32]) -> Iterator[Event]:
         """Searches new frames [n, tokens], cutting them where a segment ends."""
-        voiced = np.exp(log_probs[:, self._quiet_tokens]).sum(1) < 0.5
-        begin = 0
+        voiced, begin = self._voiced(log_probs), 0
         for index in range(len(log_probs)):
             frame = self._posteriors + index
             if voiced[index]:
@@ -113,8 +116,11 @@ class Recognizer:
                 yield from self._close()
         self._search(log_probs[begin:])
         self._posteriors += len(log_probs)
-        if self._segment:
-            yield from self._partial()
+
+    def _voiced(self, log_probs: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which frames are speech: [frames]."""
+        silent: NDArray[np.bool_] = np.exp(log_probs[:, self._quiet_tokens]).sum(1) >= 0.5
+        return ~silent
 
     def _ended(self, frame: int) -> bool:
         assert self._segment
@@ -134,11 +140,22 @@ class Recognizer:
         with self._stage("search"):
             self._decoder.accept(log_probs)
 
-    def _partial(self) -> Iterator[Event]:
+    def _partial(self, look: NDArray[np.float32]) -> Iterator[Event]:
+        """What is being said, after a look at frames [n, tokens] that are not for good: on a copy of the search."""
+        self._looked = self._posteriors + len(look)
+        lead = np.zeros((0, look.shape[1]), np.float32) if self._lead is None else self._lead
+        if self._segment is None:
+            voiced = np.flatnonzero(self._voiced(look))
+            if not len(voiced):
+                return
+            begin = len(lead) + int(voiced[0]) - round(LEAD / self._frame)
+            look = np.concatenate([lead, look])[max(0, begin) :]
         with self._stage("search"):
-            best = self._decoder.best()
-        words = best.words
-        partial = Partial(" ".join(words[: best.stable]), " ".join(words[best.stable :]), self._samples / self._rate)
+            stable = self._decoder.best().stable
+            fork = self._decoder.fork(LOOK_BEAM)
+            fork.accept(look)
+            words = fork.finish()
+        partial = Partial(" ".join(words[:stable]), " ".join(words[stable:]), self._samples / self._rate)
         if (partial.stable, partial.tail) != (self._shown.stable, self._shown.tail):
             self._shown = partial
             yield partial

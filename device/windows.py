@@ -12,20 +12,23 @@ from models.bundle import Window
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One call of the encoder: `mel` float32 [frames, mels]; posteriors `keep` of the answer are the new ones."""
+    """One call of the encoder: `mel` float32 [frames, mels]; of the answer's posteriors, `keep` are for good, and
+    `look` those after them, which a later call will know better."""
 
     mel: NDArray[np.float32]
     keep: slice
+    look: slice
 
 
 class Windows:
     """Cuts a stream of log-mel frames into overlapping windows of one length.
 
     A window ends `right` frames after the newest frame whose posterior it adds, and reaches as far back as it is long;
-    before the first frame and after the last there is `silence`.
+    before the first frame and after the last there is `silence`. `live`, there are others between them, which end with
+    the newest frame and add nothing.
 
     >>> import numpy as np
-    >>> windows = Windows(Window(frames=8, stride=2, hop=4, right=2, live_hop=2, live_right=2), mels=1, silence=-16.0)
+    >>> windows = Windows(Window(frames=8, stride=2, hop=4, right=2, live_hop=2, live_right=0), mels=1, silence=-16.0)
     >>> [call.keep for call in windows.accept(np.zeros((7, 1), "f4"))]
     [slice(1, 3, None)]
     >>> [call.keep for call in windows.finish()]
@@ -33,18 +36,22 @@ class Windows:
     """
 
     def __init__(self, window: Window, mels: int, silence: float, live: bool = False) -> None:
-        self._frames, self._stride = window.frames, window.stride
-        self.hop, self.right = (window.live_hop, window.live_right) if live else (window.hop, window.right)
-        if any(n % self._stride for n in (self._frames, self.hop, self.right)) or self.hop + self.right > self._frames:
+        self._frames, self._stride, self.hop, self.right = window.frames, window.stride, window.hop, window.right
+        fit = all(self.hop + self.right <= self._frames and n % self._stride == 0
+                  for n in (self._frames, self.hop, self.right, window.live_right))
+        if not fit:
             raise ValueError(f"window of {self._frames} frames: hop {self.hop} and right context {self.right} must fit "
-                             f"in it and be multiples of {self._stride}")
+                             f"in it and be multiples of {self._stride}, as must be {window.live_right}")
+        self._look = window.live_hop if live else 0
+        self._edge = window.live_right
         self._mels, self._silence = mels, silence
         self.reset()
 
     def reset(self) -> None:
         """The next frame is the first of a new utterance."""
-        self._held = np.full((self._frames, self._mels), self._silence, np.float32)
-        self._ahead = 0  # frames held whose posteriors have not been asked for
+        self._held = np.full((self._frames + self._stride - 1, self._mels), self._silence, np.float32)
+        self._ahead = 0  # frames held whose posteriors have not been kept
+        self._unseen = 0  # frames since the last window
 
     def accept(self, frames: NDArray[np.float32]) -> list[Call]:
         """Take frames [n, mels]; return the windows that are now due."""
@@ -54,7 +61,9 @@ class Windows:
             taken, frames = frames[:room], frames[room:]
             self._push(taken)
             if self._ahead == self.hop + self.right:
-                due.append(self._call(self.hop))
+                due.append(self._call(self.hop, self._look > 0))
+        if self._look and self._unseen >= self._look:
+            due.append(self._call(0, True))
         return due
 
     def finish(self) -> list[Call]:
@@ -64,16 +73,23 @@ class Windows:
         while left > 0:
             new = min(left, self.hop)
             self._push(np.full((new + self.right - self._ahead, self._mels), self._silence, np.float32))
-            due.append(self._call(new))
+            due.append(self._call(new, False))
             left -= new
         self.reset()
         return due
 
     def _push(self, frames: NDArray[np.float32]) -> None:
-        self._held = np.concatenate([self._held, frames])[-self._frames :]
+        self._held = np.concatenate([self._held, frames])[-(self._frames + self._stride - 1) :]
         self._ahead += len(frames)
+        self._unseen += len(frames)
 
-    def _call(self, new: int) -> Call:
-        first = (self._frames - self._ahead) // self._stride
+    def _call(self, new: int, look: bool) -> Call:
+        """A window that ends with the newest frame, or as many before it as make its posteriors those of the others."""
+        late = self._ahead % self._stride
+        end = len(self._held) - late
+        first = (self._frames - self._ahead + late) // self._stride
+        last = first + new // self._stride
+        seen = max(last, (self._frames - self._edge) // self._stride) if look else last
         self._ahead -= new
-        return Call(self._held, slice(first, first + new // self._stride))
+        self._unseen = late
+        return Call(self._held[end - self._frames : end], slice(first, last), slice(last, seen))

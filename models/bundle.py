@@ -74,16 +74,16 @@ class Window:
     """How frames become windows: each call hears `frames` frames and adds the posteriors of the newest unheard ones.
 
     Of a window's frames, the last `right` are only context; of those before, as many as are new are kept. `hop` is how
-    many frames are new in each call when a file is read, `live_hop` and `live_right` serve a listening device, where
-    posteriors are to come soon.
+    many frames are new in each call that keeps some. A listening device also looks ahead, at what has been heard since:
+    once every `live_hop` frames, at all but the newest `live_right`.
     """
 
     frames: int  # log-mel frames a call
     stride: int  # log-mel frames for each posterior frame
     hop: int
     right: int
-    live_hop: int
-    live_right: int
+    live_hop: int = 20
+    live_right: int = 0
 
 
 @dataclass(frozen=True)

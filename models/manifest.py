@@ -185,9 +185,8 @@ def _check(manifest: Manifest) -> None:
     for key in ("frames", "hop", "right", "live_hop", "live_right"):
         if getattr(window, key) % window.stride:
             refuse(f"window.{key}", getattr(window, key), f"must be a multiple of window.stride, {window.stride}")
-    for hop, right in (("hop", "right"), ("live_hop", "live_right")):
-        if getattr(window, hop) + getattr(window, right) > window.frames:
-            refuse(f"window.{hop}", getattr(window, hop), f"with window.{right} it is longer than window.frames")
+    if window.hop + window.right > window.frames:
+        refuse("window.hop", window.hop, "with window.right it is longer than window.frames")
     if manifest.tokens.unit not in ("phone", "char", "bpe"):
         refuse("tokens.unit", manifest.tokens.unit, 'must be "phone", "char" or "bpe"')
     if manifest.tokens.asset and manifest.tokens.asset not in source.assets:

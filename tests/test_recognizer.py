@@ -106,6 +106,23 @@ def test_live_words_come_while_they_are_spoken(live: Recognizer) -> None:
     live.finish()
 
 
+def test_listening_finds_the_words_that_reading_finds(recognizer: Recognizer, live: Recognizer) -> None:
+    for samples in (SPEECH, np.concatenate([SPEECH, silence(1.5), SPEECH[::-1], silence(0.4), SPEECH])):
+        read = [event for event in hear(recognizer, samples) if not isinstance(event, Partial)]
+        assert [e for e in hear(live, samples, [1_600] * (len(samples) // 1_600)) if not isinstance(e, Partial)] == read
+
+
+def test_words_are_shown_while_the_newest_sound_is_heard(live: Recognizer) -> None:
+    shown: list[str] = []
+    for block in np.split(SPEECH, range(1_600, len(SPEECH), 1_600)):
+        for event in live.accept(block):
+            if isinstance(event, Partial):
+                shown = [*event.stable.split(), *event.tail.split()]
+    assert live.searched > len(SPEECH) / RATE - 0.35
+    final = text(live.finish()).split()
+    assert sum(word in shown for word in final) > 0.7 * len(final)
+
+
 def test_an_utterance_does_not_depend_on_the_one_before(recognizer: Recognizer) -> None:
     first = hear(recognizer, SPEECH)
     hear(recognizer, silence(2.0))

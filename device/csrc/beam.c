@@ -330,8 +330,9 @@ search *search_new(const lexicon *words, const language *model, const options *c
     return s;
 }
 
-/* A second search in the same state; what either is given does not touch the other. */
-search *search_copy(const search *from) {
+/* A second search in the same state; what either is given does not touch the other. It keeps `beam` hypotheses, 0 for
+ * as many as the first, which is the most. */
+search *search_copy(const search *from, uint32_t beam) {
     search *s = search_new(from->words, from->model, &from->is);
     history *past = s ? realloc(s->past.at, from->past.room * sizeof *past) : NULL;
     if (!past) {
@@ -344,6 +345,7 @@ search *search_copy(const search *from) {
     memcpy(s->beam, from->beam, from->beam_count * sizeof *s->beam);
     s->beam_count = from->beam_count;
     s->skipping = from->skipping;
+    if (beam && beam < s->is.beam) s->is.beam = beam;
     return s;
 }
 

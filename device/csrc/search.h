@@ -60,7 +60,7 @@ typedef struct {
 
 typedef struct search search;
 search *search_new(const lexicon *words, const language *model, const options *chosen);
-search *search_copy(const search *from);
+search *search_copy(const search *from, uint32_t beam);
 void search_free(search *s);
 void search_begin(search *s);
 int search_accept(search *s, const float *log_posteriors, size_t frames);
