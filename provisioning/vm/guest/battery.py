@@ -1,0 +1,28 @@
+"""In the virtual Pi: a battery of the power_supply class, made of a HID device that exists in software only (UHID).
+
+battery.py PERCENT…: reports PERCENT; each further line of standard input is a new percentage. The device goes when
+standard input closes. Event layouts: linux/uhid.h; the report descriptor has one Battery Strength field (HID usage
+table, page 06, usage 20), which makes the kernel's hid-input register a battery.
+"""
+
+import os
+import struct
+import sys
+
+UHID_CREATE2, UHID_INPUT2 = 11, 12
+BUS_USB = 3
+DESCRIPTOR = bytes.fromhex(
+    "05010906a101" "8501" "050719e029e71500250175019508" "8102" "05060920" "150025647508" "9501" "8102" "c0"
+)
+
+
+def main() -> None:
+    device = os.open("/dev/uhid", os.O_RDWR)
+    identity = (b"virtual battery", b"virtual-pi", b"u1", len(DESCRIPTOR), BUS_USB, 0x1234, 0x5678, 1, 0)
+    os.write(device, struct.pack("<I128s64s64sHHIIII4096s", UHID_CREATE2, *identity, DESCRIPTOR))
+    for percent in (sys.argv[1], *sys.stdin):
+        os.write(device, struct.pack("<IH4096s", UHID_INPUT2, 3, bytes([1, 0, int(percent)])))
+        print("battery", int(percent), flush=True)
+
+
+main()
