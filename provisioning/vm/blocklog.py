@@ -14,13 +14,15 @@ from enum import Flag
 from pathlib import Path
 from typing import BinaryIO
 
+from models.errors import UserError
+
 MAGIC = 0x6A_7366_7773_6872
 VERSION = 1
 SUPER = struct.Struct("<QQQI")
 ENTRY = struct.Struct("<QQQQ")
 
 
-class LogError(Exception):
+class LogError(UserError):
     """The file is no such record, or is damaged."""
 
 

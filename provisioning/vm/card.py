@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from models.errors import UserError
+
 SECTOR = 512
 ENTRY = struct.Struct("<B3sB3sII")
 """An entry of the MBR's table: status, CHS of the first sector, type, CHS of the last, first sector, sectors."""
@@ -21,7 +23,7 @@ ENTRY = struct.Struct("<B3sB3sII")
 CHUNK = 1 << 20
 
 
-class CardError(Exception):
+class CardError(UserError):
     """The image is not a card that this repository built."""
 
 

@@ -24,9 +24,11 @@ class Console:
     `on_line` is called, in the thread that reads, with each line as it comes, its newline removed.
     """
 
-    def __init__(self, link: socket.socket, log: Path | None = None, on_line: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, link: socket.socket, log: Path | None = None, on_line: Callable[[str], None] | None = None
+    ) -> None:
         self._link = link
-        self._log = log.open("ab", buffering=0) if log else None
+        self._log = log.open("wb", buffering=0) if log else None
         self._on_line = on_line
         self._text = ""
         self._line = ""
@@ -140,8 +142,7 @@ class Shell:
 
     def background(self, command: str, log: str = "/dev/null") -> int:
         """Start a command that goes on by itself; return its process id."""
-        words = self.run(f"setsid sh -c {shlex.quote(command)} </dev/null >{log} 2>&1 & echo $!")
-        return int(words.split()[-1])
+        return int(self.run(f"(exec setsid sh -c {shlex.quote(command)} </dev/null >{log} 2>&1 & echo $!)"))
 
     def put(self, data: bytes, path: str) -> None:
         """Write a small file."""

@@ -1,4 +1,4 @@
-"""Power cuts on a recorded disk: which writes have reached the medium when the current goes, and the disk of that moment.
+"""Power cuts on a recorded disk: which writes are on the medium when the current goes, and the disk of that moment.
 
 The model is a card with a volatile write cache:
 

@@ -15,8 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from models.errors import UserError
 
-class LinkError(Exception):
+
+class LinkError(UserError):
     """QEMU refused a command, or its socket did not come or went away."""
 
 

@@ -26,7 +26,9 @@ from provisioning.vm.console import Console, Shell
 from provisioning.vm.gpio import LINES, Pins
 from provisioning.vm.links import QMP, QTest, connect
 
-KEYS_PORT = "virtual-pi.keys"
+PORTS = {"keys": "/dev/virtio-ports/virtual-pi.keys", "kept": "/dev/virtio-ports/virtual-pi.kept"}
+"""Where programs in the guest tell the host something, by name."""
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -99,7 +101,7 @@ class Machine:
     """A running board. Leaving the block kills it, which is no power cut: see `provisioning.vm.cuts`."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], sockets: Path, logs: Path, on_key: Callable[[str], None]
+        self, process: subprocess.Popen[bytes], sockets: Path, logs: Path, told: Callable[[str], None]
     ) -> None:
         self.process = process
         self.started = time.monotonic()
@@ -116,8 +118,8 @@ class Machine:
             return opened
 
         try:
-            self.serial, self.keys = console("serial"), console("keys", on_key)
-            self.shell = Shell(console("shell"))
+            self.serial, self.shell = console("serial"), Shell(console("shell"))
+            self.ports = {name: console(name, told) for name in PORTS}
             self.qmp, self._qtest = QMP(link("qmp")), QTest(link("qtest"))
             self._stack.callback(self.qmp.close)
             self._stack.callback(self._qtest.close)
@@ -135,10 +137,10 @@ class Machine:
         boot: Boot,
         disk: Disk,
         folder: Path,
-        on_key: Callable[[str], None] = lambda line: None,
+        told: Callable[[str], None] = lambda line: None,
         tools: Path | None = None,
     ) -> Self:
-        """Start QEMU with its logs in `folder`; `on_key` gets each line of the guest's key reader.
+        """Start QEMU with its logs in `folder`; `told` gets each line that comes through a port.
 
         `tools`, a file of whole sectors, is a second disk that the guest can only read.
         """
@@ -154,7 +156,7 @@ class Machine:
                 preexec_fn=_die_with_parent,
             )
         try:
-            return cls(process, sockets, folder, on_key)
+            return cls(process, sockets, folder, told)
         except Exception as error:
             said = complaints.read_text(errors="replace").strip()
             raise RuntimeError(f"{board.qemu}: {error}{': ' + said if said else ''}") from error
@@ -199,6 +201,11 @@ def command(board: Board, boot: Boot, disk: Disk, sockets: Path) -> list[str]:
     def chardev(name: str) -> str:
         return f"socket,id={name},path={sockets / name},server=on,wait=off"
 
+    ports = [
+        word
+        for name, path in PORTS.items()
+        for word in ("-chardev", chardev(name), "-device", f"virtserialport,chardev={name},name={Path(path).name}")
+    ]
     return [
         board.qemu, "-M", "virt", "-accel", "tcg,thread=multi,tb-size=512", *board.cpu_options(), "-S",
         "-display", "none", "-nodefaults", "-no-user-config", "-nic", "none", "-no-reboot",
@@ -208,7 +215,7 @@ def command(board: Board, boot: Boot, disk: Disk, sockets: Path) -> list[str]:
         "-chardev", chardev("serial"), "-serial", "chardev:serial",
         "-device", "virtio-serial-pci",
         "-chardev", chardev("shell"), "-device", "virtconsole,chardev=shell",
-        "-chardev", chardev("keys"), "-device", f"virtserialport,chardev=keys,name={KEYS_PORT}",
+        *ports,
         "-device", "virtio-rng-pci",
         "-qmp", f"unix:{sockets}/qmp,server=on,wait=off",
         "-qtest", f"unix:{sockets}/qtest,server=on,wait=off", "-qtest-log", "none",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,13 +23,15 @@ from provisioning.vm.gpio import Button, Lamps
 from provisioning.vm.keys import Screen
 from provisioning.vm.lamps import reading
 from provisioning.vm.links import LinkError
-from provisioning.vm.machine import KEYS_PORT, Board, Boot, Disk, Machine
+from provisioning.vm.machine import PORTS, Board, Boot, Disk, Machine
 
 GUEST = Path(__file__).with_name("guest")
 TOOLS = "/run/virtual-pi"
 """Where the guest has the programs and recordings that were handed to it: memory, not the card."""
 
 READY, LISTENING, FAULT = 0, 1, 2
+STEADY_S = 6.0
+"""A lamp that has been on for so long is steady, however much a busy emulator stretches a rhythm."""
 MICROPHONE = "hw:Loopback,0,0"
 """The side of snd-aloop that is played into; the appliance records from the other."""
 
@@ -63,12 +64,12 @@ class Received:
 class VirtualPi:
     """A booted card. `boot` makes one; leaving the block ends it."""
 
-    def __init__(self, machine: Machine, wiring: Wiring, keyboard: _Keyboard) -> None:
+    def __init__(self, machine: Machine, wiring: Wiring, witness: Witness) -> None:
         self.machine = machine
         self.shell = machine.shell
         self.button = Button(machine.pins, wiring.button)
         self.lamps = Lamps(machine.pins, wiring.lamps)
-        self._keyboard = keyboard
+        self.witness = witness
 
     @classmethod
     def boot(
@@ -93,18 +94,18 @@ class VirtualPi:
         devicetree.make(tree, board)
         tools = folder / "tools.tar"
         tools.write_bytes(_tar({path.name: path.read_bytes() for path in GUEST.glob("*.py")} | dict(files or {})))
-        keyboard = _Keyboard(disk.log)
+        witness = Witness(disk.log)
         boot = Boot(kernel, initrd, tree, more=more)
-        machine = Machine.start(board, boot, disk, folder, keyboard.line, tools)
-        return cls(machine, wiring or Wiring(), keyboard)
+        machine = Machine.start(board, boot, disk, folder, witness.line, tools)
+        return cls(machine, wiring or Wiring(), witness)
 
     def open_shell(self, seconds: float = 240.0) -> None:
         """Wait for the root shell, unpack the tools and start the computer at the end of the USB cable."""
         self.machine.serial.wait(r"login: ", seconds)
         self.shell.wait(60)
         self.shell.run(f"mkdir -p {TOOLS} && tar -C {TOOLS} -xf /dev/disk/by-id/virtio-tools", 60)
-        self.shell.background(f"exec python3 {TOOLS}/keys.py /dev/virtio-ports/{KEYS_PORT}", f"{TOOLS}/keys.log")
-        self.machine.keys.wait("^ready", 60)
+        self.shell.background(f"exec python3 {TOOLS}/keys.py {PORTS['keys']}", f"{TOOLS}/keys.log")
+        self.machine.ports["keys"].wait("^ready", 120)
 
     def until(self, what: str, holds: Callable[[], bool], seconds: float, every_s: float = 0.02) -> float:
         """Wait until `holds`, and return how long that took. Raises LinkError, naming `what`."""
@@ -118,7 +119,7 @@ class VirtualPi:
         return time.monotonic() - begun
 
     def until_ready(self, seconds: float = 300.0) -> float:
-        """Wait until the ready lamp has been on for a second: *starting* blinks it every half."""
+        """Wait for the ready lamp; return the seconds. *Starting* blinks it, slowly where the machine is busy."""
         since: float | None = None
 
         def steady() -> bool:
@@ -127,9 +128,9 @@ class VirtualPi:
                 since = None
             elif since is None:
                 since = time.monotonic()
-            return since is not None and time.monotonic() - since >= 1.5
+            return since is not None and time.monotonic() - since >= STEADY_S
 
-        return self.until("the ready lamp", steady, seconds) - 1.5
+        return self.until("the ready lamp", steady, seconds) - STEADY_S
 
     def lamps_say(self, seconds: float = 8.0) -> tuple[str, str, str]:
         """What the three lamps tell, seen for a while; see `provisioning.vm.lamps`."""
@@ -154,27 +155,23 @@ class VirtualPi:
 
     def dictate(self, name: str, patience_s: float = 300.0) -> str:
         """Press, play a recording, release; return what was typed in the meantime and after."""
-        before = len(self._keyboard.screen.text)
+        before = len(self.witness.screen.text)
         self.press()
         self.play(name)
         self.release(patience_s)
         self.quiet()
-        return self._keyboard.screen.text[before:]
+        return self.witness.screen.text[before:]
 
     def quiet(self, seconds: float = 3.0) -> None:
         """Wait until no key has come for a while."""
         presses = -1
-        while presses != self._keyboard.screen.presses:
-            presses = self._keyboard.screen.presses
+        while presses != self.witness.screen.presses:
+            presses = self.witness.screen.presses
             time.sleep(seconds)
 
     def screen_text(self) -> str:
         """What the computer's screen shows."""
-        return self._keyboard.screen.text
-
-    def received(self) -> list[Received]:
-        """Every change of the screen so far, in order."""
-        return list(self._keyboard.received)
+        return self.witness.screen.text
 
     def __enter__(self) -> Self:
         return self
@@ -194,25 +191,32 @@ class VirtualPi:
         return True
 
 
-class _Keyboard:
-    """The computer's side of the keyboard: key events to a screen, each change beside the length of the record."""
+class Witness:
+    """What the world outside has seen of the board, each thing beside the length of the record of block writes.
+
+    Whatever was seen when the record had `at` entries must survive a power cut after more than that.
+    """
 
     def __init__(self, log: Path | None) -> None:
         self.screen = Screen()
         self.received: list[Received] = []
+        self.kept: list[tuple[int, int]] = []
+        """Record's length, number of the edit that guest/journal_writer.py said was kept."""
         self._log = log
-        self._lock = threading.Lock()
 
     def line(self, line: str) -> None:
-        """Take a line of guest/keys.py."""
+        """Take a line of guest/keys.py or guest/journal_writer.py; each has a thread of its own."""
         match line.split():
             case ["key", code, value]:
-                with self._lock:
-                    before = self.screen.text
-                    self.screen.key(int(code), int(value))
-                    if self.screen.text != before:
-                        at = blocklog.length(self._log) if self._log else 0
-                        self.received.append(Received(at, self.screen.text))
+                before = self.screen.text
+                self.screen.key(int(code), int(value))
+                if self.screen.text != before:
+                    self.received.append(Received(self._at(), self.screen.text))
+            case ["kept", number]:
+                self.kept.append((self._at(), int(number)))
+
+    def _at(self) -> int:
+        return blocklog.length(self._log) if self._log else 0
 
 
 def _tar(files: Mapping[str, bytes]) -> bytes:

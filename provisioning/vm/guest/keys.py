@@ -15,24 +15,24 @@ EVENT = struct.Struct("llHHi")
 EV_KEY = 1
 
 
-def keyboard() -> str | None:
+def keyboard() -> Path | None:
     """The input device of the dictation gadget."""
     for block in Path("/proc/bus/input/devices").read_text().split("\n\n"):
         if 'Name="Coral Dictation Keyboard"' in block:
             handlers = block.partition("Handlers=")[2].split("\n")[0].split()
-            return next((f"/dev/input/{name}" for name in handlers if name.startswith("event")), None)
+            return next((Path("/dev/input", name) for name in handlers if name.startswith("event")), None)
     return None
 
 
 def main() -> None:
-    with open(sys.argv[1], "w", buffering=1) as port:
+    with Path(sys.argv[1]).open("w", buffering=1) as port:
         while True:
             device = keyboard()
             if device is None:
                 time.sleep(0.1)
                 continue
             try:
-                with open(device, "rb", buffering=0) as events:
+                with device.open("rb", buffering=0) as events:
                     fcntl.ioctl(events, EVIOCGRAB, 1)
                     print("ready", file=port)
                     while data := events.read(EVENT.size):

@@ -1,0 +1,90 @@
+"""A workbench for the virtual Pi: cards put in and taken out, boots, power cuts, and what was heard and typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import cached_property
+from pathlib import Path
+
+from device.scoring import score
+from provisioning.vm import card, sound
+from provisioning.vm.card import Card
+from provisioning.vm.machine import Disk
+from provisioning.vm.pi import VirtualPi
+from provisioning.vm.report import Steps
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEECH = Path("/usr/share/pocketsphinx/test/data/librivox")
+"""LibriVox clips of Debian's pocketsphinx-testdata; `make setup` installs it."""
+GROWTH = 512 << 20
+"""How much larger than the image the card is."""
+TOLERANCE = 0.25
+"""Words that may differ from what this machine's own recogniser finds: the sound passes a loaded emulator."""
+
+JOURNAL = "/dictate/journal"
+"""Where the journal is on the data partition."""
+
+
+class Bench:
+    """One board at a time; `card` is the file in its slot."""
+
+    def __init__(self, image: Card, work: Path, steps: Steps) -> None:
+        self.image, self.work, self.steps = image, work, steps
+        self.size = image.image.stat().st_size + GROWTH
+        self._pi: VirtualPi | None = None
+        self._folder = work
+
+    @property
+    def pi(self) -> VirtualPi:
+        """The board that is running."""
+        assert self._pi is not None, "no board is running: an earlier step failed"
+        return self._pi
+
+    def new_card(self, name: str, image: Path | None = None) -> Path:
+        """A card as it comes from the image, or from another raw one; it is larger than the image."""
+        return card.overlay(image or self.image.image, self.work / f"{name}.qcow2", self.size)
+
+    def boot(self, name: str, file: Path, log: Path | None = None) -> VirtualPi:
+        """Put the card in and give it current; logs go to a folder of that name."""
+        self.power_off()
+        self._folder = self.work / name
+        speech = {file.name: data for file, data in self.recordings.items()}
+        self._pi = VirtualPi.boot(self.image, Disk(file, log), self._folder, files=speech)
+        return self._pi
+
+    def power_off(self) -> None:
+        """Take the current away, if there is a board."""
+        if self._pi is not None:
+            self._pi.machine.kill()
+            self._pi = None
+
+    @cached_property
+    def recordings(self) -> dict[Path, bytes]:
+        """What is said to the board: a sentence, and two of them with a pause between, which makes two segments."""
+        amiable = SPEECH / "sense_and_sensibility_01_austen_64kb-0930.wav"
+        young_man = SPEECH / "sense_and_sensibility_01_austen_64kb-0880.wav"
+        one, two = sound.padded(amiable), sound.joined([amiable, young_man], pause_s=1.5)
+        return {self.work / "one.wav": one, self.work / "two.wav": two}
+
+    @cached_property
+    def expected(self) -> dict[str, str]:
+        """What this machine's recogniser makes of each recording, by its file's name."""
+        for file, data in self.recordings.items():
+            file.write_bytes(data)
+        dictate = Path(sys.executable).with_name("dictate")
+        words = [dictate, "transcribe", "--live", "--json", "--backend", "cpu", *self.recordings]
+        told = subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT).stdout.splitlines()
+        return {Path(item["file"]).name: item["text"] for item in map(json.loads, told)}
+
+    def last_words(self) -> str:
+        """What the board said last, and where the rest is."""
+        files = sorted(self._folder.glob("*.log"))
+        tails = [f"{file}:\n" + "\n".join(file.read_text(errors="replace").splitlines()[-12:]) for file in files]
+        return "\n\n".join(tails)
+
+
+def word_errors(expected: str, heard: str) -> float:
+    """Share of the expected words that differ, cases and punctuation aside."""
+    return score([expected], [heard]).wer

@@ -1,0 +1,261 @@
+"""The life of one card in the virtual Pi, step after step; each test goes on where the one before ended.
+
+What is real: the image, its kernel, systemd, the service as installed, gpiozero and lgpio on a GPIO chip, PyAudio and
+PortAudio on ALSA, the HID gadget and the host's HID driver, ext4. What stands in for hardware: docs/virtual-pi.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from bench import JOURNAL, TOLERANCE, Bench, word_errors
+
+from device.journal import Entry, entries_in, text_of
+from device.linefiles import decode, files
+from provisioning.vm import blocklog, card, cuts, recovery
+from provisioning.vm.blocklog import Entry as Request
+from provisioning.vm.cuts import Cut, Fate
+from provisioning.vm.guest import journal_writer
+from provisioning.vm.links import LinkError
+from provisioning.vm.machine import PORTS
+from provisioning.vm.pi import FAULT, LISTENING, READY, TOOLS
+from provisioning.vm.report import Steps
+
+pytestmark = pytest.mark.image
+
+LOG = "writes.log"
+WRITER_FOLDER = "/var/lib/dictate/cut-test"
+WRITER_JOURNAL = "/dictate/cut-test"
+CUTS = 120
+SEED = 20261122
+
+
+def dictated(bench: Bench, name: str, tries: int = 3) -> str:
+    """Dictate a recording until its words arrive: a loaded emulator may lose sound, which the service counts."""
+    heard = ""
+    for attempt in range(1, tries + 1):
+        heard = bench.pi.dictate(name)
+        errors = word_errors(bench.expected[name], heard)
+        bench.steps.note(f"typed {heard.strip()!r} (word errors {errors:.0%}, attempt {attempt})")
+        if errors <= TOLERANCE:
+            return heard
+    pytest.fail(f"{name}: typed {heard!r}, expected {bench.expected[name]!r}")
+
+
+def guest_entries(bench: Bench) -> list[Entry]:
+    """The appliance's journal, read in the running board by its own command."""
+    lines = bench.pi.shell.run("dictate journal --json", 180).splitlines()
+    return [Entry(**json.loads(line)) for line in lines if line.startswith("{")]
+
+
+def test_boots_to_ready(bench: Bench, steps: Steps) -> None:
+    with steps.step("power to ready lamp"):
+        bench.boot("first", bench.new_card("card"), bench.work / LOG)
+        bench.pi.until_ready()
+    with steps.step("root shell and USB host of the test"):
+        bench.pi.open_shell()
+
+
+def test_speech_is_typed_and_kept(bench: Bench, steps: Steps) -> None:
+    with steps.step("press, speak, release, words typed"):
+        heard = dictated(bench, "one.wav")
+    with steps.step("the same words in the journal"):
+        entries = guest_entries(bench)
+        assert text_of(entries).endswith(heard)
+        assert {entry.state for entry in entries} == {"typed"}
+
+
+def test_nothing_listens(bench: Bench, steps: Steps) -> None:
+    with steps.step("no listening port"):
+        sockets = bench.pi.shell.run("ss -H -tulpn")
+        steps.note("ss -tulpn: nothing" if not sockets.strip() else sockets)
+        assert sockets.strip() == ""
+
+
+def test_root_is_read_only_and_data_fills_the_card(bench: Bench, steps: Steps) -> None:
+    with steps.step("read-only root, data grown to the card"):
+        assert "ro" in bench.pi.shell.run("findmnt -no OPTIONS /").split(",")
+        size = int(bench.pi.shell.run("df -B1 --output=size /var/lib/dictate | tail -1"))
+        steps.note(f"data partition {size >> 20} MiB of a card of {bench.size >> 20} MiB")
+        assert size > bench.image.data.size + (bench.size - bench.image.image.stat().st_size) * 0.8
+
+
+def test_microphone_lost_and_back(bench: Bench, steps: Steps) -> None:
+    pi = bench.pi
+    with steps.step("microphone removed, lamp says so"):
+        # A module in use cannot be removed: unplug the card first, as a USB port does.
+        pi.shell.run("echo snd_aloop.0 > /sys/bus/platform/drivers/snd_aloop/unbind && modprobe -r snd-aloop", 120)
+        pi.until("the microphone lamp", lambda: pi.lamps_say()[FAULT] == "flashes 4", 120)
+        assert pi.lamps_say()[READY] == "steady"
+    with steps.step("microphone back, lamp says so"):
+        pi.shell.run("modprobe snd-aloop", 60)
+        pi.until("the end of that lamp", lambda: pi.lamps_say()[FAULT] != "flashes 4", 120)
+    with steps.step("press, speak, release, words typed again"):
+        dictated(bench, "one.wav")
+
+
+def test_battery_low_shows(bench: Bench, steps: Steps) -> None:
+    pi = bench.pi
+    with steps.step("battery at 8 %, lamp says so"):
+        pi.shell.run("mkfifo /run/virtual-pi/charge")
+        pi.shell.background(f"python3 {TOOLS}/battery.py 8 <> {TOOLS}/charge", f"{TOOLS}/battery.log")
+        pi.until("a battery", lambda: "hid-" in pi.shell.run("ls /sys/class/power_supply"), 60, 0.5)
+        pi.shell.run("systemctl reload dictate", 200)  # a meter is looked for when a configuration is read
+        pi.until("the battery's lamp", lambda: pi.lamps_say()[FAULT] == "flashes 3", 240)
+    with steps.step("battery at 80 %, lamp out"):
+        pi.shell.run(f"echo 80 > {TOOLS}/charge")
+        pi.until("the end of that lamp", lambda: pi.lamps_say()[FAULT] != "flashes 3", 120)
+        pi.until_ready()
+
+
+def test_power_goes_in_mid_dictation(bench: Bench, steps: Steps) -> None:
+    """The last thing that this board does: its journal is written at full speed while it hears and types."""
+    pi = bench.pi
+    with steps.step("current cut in mid-dictation"):
+        site = pi.shell.run("ls -d /usr/lib/dictate/factory/site").strip()
+        pi.shell.run(f"mkdir -p {WRITER_FOLDER}")
+        pi.press()
+        player = threading.Thread(target=lambda: pi.play("two.wav", 120))
+        player.start()
+        before = len(pi.screen_text())
+        pi.until("the first of two sentences", lambda: len(pi.screen_text()) > before + 10, 300)
+        player.join()
+        assert pi.lamps.lit()[LISTENING], "it was no longer dictating"
+        pi.shell.background(
+            f"exec nice python3 {TOOLS}/journal_writer.py {site} {WRITER_FOLDER} {PORTS['kept']}", f"{TOOLS}/writer.log"
+        )
+        pi.until("a hundred kept edits", lambda: len(pi.witness.kept) >= 100, 240)
+        assert pi.lamps.lit()[LISTENING], "it was no longer dictating"
+        witness = pi.witness
+        bench.power_off()
+        steps.note(f"{len(witness.kept)} edits kept, {len(witness.received)} characters typed")
+        bench.witness = witness
+
+
+@pytest.fixture(scope="module")
+def record(bench: Bench) -> list[Request]:
+    with (bench.work / LOG).open("rb") as stream:
+        return list(blocklog.entries(stream))
+
+
+@pytest.fixture(scope="module")
+def planned(bench: Bench, record: list[Request]) -> list[Cut]:
+    """Cuts in three stretches: first boot, dictations, and the writer at full speed."""
+    typed_from = bench.witness.received[0].at
+    writer_from = bench.witness.kept[0][0]
+    borders = (0, typed_from, writer_from, len(record))
+    stretches = zip(borders[:-1], borders[1:], (CUTS // 6, CUTS // 3, CUTS // 2), strict=True)
+    return [cut for first, last, count in stretches for cut in cuts.plan(record, first, last, count, SEED)]
+
+
+def must_have(bench: Bench, cut: Cut) -> tuple[str, int]:
+    """What had been seen from outside before the cut: the screen's text, and the number of the last kept edit."""
+    typed = [moment.text for moment in bench.witness.received if moment.at < cut.at]
+    kept = [number for at, number in bench.witness.kept if at < cut.at]
+    return (typed[-1] if typed else ""), (kept[-1] if kept else 0)
+
+
+def damaged(folder: Path) -> list[str]:
+    """Lines of a journal that are not whole, other than the end of its newest file."""
+    found = []
+    for file in files(folder):
+        lines = file.read_bytes().splitlines(keepends=True)
+        bad = [number for number, line in enumerate(lines) if decode(line) is None]
+        last_whole = max((number for number, line in enumerate(lines) if decode(line) is not None), default=-1)
+        torn_tail = file == files(folder)[-1] and all(number > last_whole for number in bad)
+        found += [] if torn_tail else [f"{file.name}:{number + 1}" for number in bad]
+    return found
+
+
+def check_journals(bench: Bench, cut: Cut, appliance: Path, writer: Path) -> None:
+    """Nothing that was acknowledged before the cut is missing, nothing that is there is other than it was written."""
+    screen, number = must_have(bench, cut)
+    text = text_of(entries_in(appliance))
+    assert text.startswith(screen), f"{cut}: {screen!r} was typed, the journal has {text!r}"
+    written = [entry.text for entry in entries_in(writer)]
+    assert len(written) >= number, f"{cut}: edit {number} was acknowledged, {len(written)} are there"
+    assert written == [journal_writer.text(n) for n in range(1, len(written) + 1)]
+    assert not damaged(appliance) and not damaged(writer)
+
+
+def test_no_acknowledged_segment_is_lost(
+    bench: Bench, steps: Steps, record: list[Request], planned: list[Cut], tmp_path: Path
+) -> None:
+    flushes = sum(blocklog.Kind.FLUSH in request.kind for request in record)
+    with steps.step(f"{len(planned)} power cuts between {flushes} flushes"):
+        assert len(planned) >= 100
+        replay = recovery.Replay(bench.image, bench.size, bench.work / LOG, record)
+        for place, (cut, partition) in enumerate(replay.partitions(planned, tmp_path)):
+            repaired = recovery.repair(partition)
+            assert repaired.clean, f"{cut}: {repaired}"
+            folder = tmp_path / str(place)
+            appliance = recovery.read_folder(partition, JOURNAL, folder)
+            check_journals(bench, cut, appliance, recovery.read_folder(partition, WRITER_JOURNAL, folder))
+        acknowledged = sum(bool(must_have(bench, cut)[0]) for cut in planned)
+        lost = sum(len(cuts.volatile(record, cut.at)) - len(cut.survivors) for cut in planned)
+        steps.note(
+            f"{len(record)} requests recorded; {acknowledged} cuts with text acknowledged before; "
+            f"{lost} writes lost or torn; none of it acknowledged"
+        )
+
+
+def test_boots_after_a_cut_and_goes_on(bench: Bench, steps: Steps, record: list[Request]) -> None:
+    """The worst moment: the very end, and nothing that was not flushed has reached the medium."""
+    replay = recovery.Replay(bench.image, bench.size, bench.work / LOG, record)
+    [cut] = [cut for cut in cuts.plan(record, len(record), len(record), 4, SEED) if cut.fate is Fate.LOST] or [
+        Cut(len(record), cuts.flushed_before(record, len(record)), Fate.LOST, ())
+    ]
+    screen, _ = must_have(bench, cut)
+    with steps.step("power back to ready lamp"):
+        disk = replay.card(cut, bench.work / "after-cut.img")
+        bench.boot("after-cut", disk)
+        bench.pi.until_ready()
+    with steps.step("journal intact, file system clean"):
+        bench.pi.open_shell()
+        assert text_of(guest_entries(bench)).startswith(screen)
+        said = bench.pi.shell.run("journalctl -b -k --no-pager | grep -iE 'EXT4-fs|vda' || true")
+        assert "error" not in said.lower(), said
+        device = bench.pi.shell.run("findmnt -no SOURCE --target /var/lib/dictate").split("[")[0].strip()
+        state = bench.pi.shell.run(f"dumpe2fs -h {device} 2>/dev/null | grep 'Filesystem state'")
+        assert re.search(r"state:\s+clean$", state.strip()), state
+        steps.note("; ".join(re.findall(r"(EXT4-fs \(vda3\): [^.]*)", said)[:2]))
+    with steps.step("press, speak, release, words typed after the cut"):
+        dictated(bench, "one.wav")
+
+
+@pytest.mark.parametrize("fate", [Fate.TORN, Fate.SOME])
+def test_boots_after_other_cuts(
+    bench: Bench, steps: Steps, record: list[Request], planned: list[Cut], fate: Fate
+) -> None:
+    cut = [cut for cut in planned if cut.fate is fate and cut.at < len(record)][-1]
+    with steps.step(f"boot after a cut at request {cut.at}, {fate.value}"):
+        replay = recovery.Replay(bench.image, bench.size, bench.work / LOG, record)
+        bench.boot(f"after-cut-{fate.name.lower()}", replay.card(cut, bench.work / "after-another-cut.img"))
+        bench.pi.until_ready()
+        bench.pi.open_shell()
+        assert text_of(guest_entries(bench)).startswith(must_have(bench, cut)[0])
+
+
+def test_a_mistake_in_the_configuration_is_told_and_survived(bench: Bench, steps: Steps) -> None:
+    with steps.step("mistake in dictation.toml: boots with defaults, says so on lamp and serial line"):
+        mistaken = card.with_boot_files(
+            bench.image.image, bench.work / "mistaken.img", {"dictation.toml": b"[panel]\nbuton_pin = 5\n"}
+        )
+        bench.boot("mistaken", bench.new_card("mistaken", mistaken))
+        found = bench.pi.machine.serial.wait(r"dictation\.toml.*buton_pin.*$", 300)
+        steps.note(found[0].strip())
+
+
+def test_the_board_switches_itself_off(bench: Bench, steps: Steps) -> None:
+    with steps.step("switched off"):
+        bench.pi.shell.console.send("systemctl poweroff\n")
+        try:
+            bench.pi.machine.wait_off(180)
+        except TimeoutError as error:
+            raise LinkError(str(error)) from None
+        time.sleep(0)
