@@ -201,11 +201,11 @@ class Witness:
         self.screen = Screen()
         self.received: list[Received] = []
         self.kept: list[tuple[int, int]] = []
-        """Record's length, number of the edit that guest/journal_writer.py said was kept."""
+        """Record's length, number of the edit that a program in the guest said was on the disk."""
         self._log = log
 
     def line(self, line: str) -> None:
-        """Take a line of guest/keys.py or guest/journal_writer.py; each has a thread of its own."""
+        """Take a line of guest/keys.py, or `kept NUMBER` of a program that writes; each has a thread of its own."""
         match line.split():
             case ["key", code, value]:
                 before = self.screen.text

@@ -36,7 +36,7 @@ def samples(recording: Path) -> bytes:
     with wave.open(str(recording)) as source:
         if (source.getnchannels(), source.getsampwidth(), source.getframerate()) != (1, 2, RATE):
             raise ValueError(f"{recording}: not 16-bit mono at {RATE} Hz; convert it: sox IN -r 16000 -c 1 -b 16 OUT")
-        return source.readframes(source.getnframes())
+        return bytes(source.readframes(source.getnframes()))
 
 
 def wav(content: bytes) -> bytes:

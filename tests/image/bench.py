@@ -12,7 +12,7 @@ from device.scoring import score
 from provisioning.vm import card, sound
 from provisioning.vm.card import Card
 from provisioning.vm.machine import Disk
-from provisioning.vm.pi import VirtualPi
+from provisioning.vm.pi import VirtualPi, Witness
 from provisioning.vm.report import Steps
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,12 +27,17 @@ JOURNAL = "/dictate/journal"
 """Where the journal is on the data partition."""
 
 
+WRITER = Path(__file__).with_name("journal_writer.py")
+
+
 class Bench:
     """One board at a time; `card` is the file in its slot."""
 
     def __init__(self, image: Card, work: Path, steps: Steps) -> None:
         self.image, self.work, self.steps = image, work, steps
         self.size = image.image.stat().st_size + GROWTH
+        self.witness = Witness(None)
+        """What was seen of the board until its power cut."""
         self._pi: VirtualPi | None = None
         self._folder = work
 
@@ -50,8 +55,8 @@ class Bench:
         """Put the card in and give it current; logs go to a folder of that name."""
         self.power_off()
         self._folder = self.work / name
-        speech = {file.name: data for file, data in self.recordings.items()}
-        self._pi = VirtualPi.boot(self.image, Disk(file, log), self._folder, files=speech)
+        files = {path.name: data for path, data in self.recordings.items()} | {WRITER.name: WRITER.read_bytes()}
+        self._pi = VirtualPi.boot(self.image, Disk(file, log), self._folder, files=files)
         return self._pi
 
     def power_off(self) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import journal_writer
 import pytest
 from bench import JOURNAL, TOLERANCE, Bench, word_errors
 
@@ -20,7 +21,6 @@ from device.linefiles import decode, files
 from provisioning.vm import blocklog, card, cuts, recovery
 from provisioning.vm.blocklog import Entry as Request
 from provisioning.vm.cuts import Cut, Fate
-from provisioning.vm.guest import journal_writer
 from provisioning.vm.links import LinkError
 from provisioning.vm.machine import PORTS
 from provisioning.vm.pi import FAULT, LISTENING, READY, TOOLS

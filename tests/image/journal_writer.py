@@ -1,4 +1,4 @@
-"""In the virtual Pi: append to a journal of the appliance's own making as fast as it syncs, and say what is kept.
+"""Run in the virtual Pi: append to a journal of the appliance's own making as fast as it syncs, and say what is kept.
 
 journal_writer.py SITE FOLDER PORT: `device.journal` of the release in SITE, a small file size so that files follow each
 other; writes `kept ID` to PORT after each append has returned, which is after its fdatasync.
@@ -20,7 +20,7 @@ def text(number: int) -> str:
 def main() -> None:
     site, folder, port = sys.argv[1:]
     sys.path.insert(0, site)
-    from device.journal import Journal
+    from device.journal import Journal  # the release's
     from device.linefiles import LineFiles
 
     journal = Journal(LineFiles(Path(folder), FILE_BYTES, 1_000_000), time.time, "writer")
