@@ -67,7 +67,7 @@ class Decoder:
                          d.blank, d.boundary, search or d.search, extra)
 
     def fork(self, beam: int | None = None) -> Decoder:
-        """A second decoder that goes on from here, with `beam` hypotheses: to hear frames that may turn out otherwise."""
+        """A second decoder that goes on from here, to hear what may turn out otherwise; it keeps `beam` hypotheses."""
         return Decoder(self._lexicon, self._search.fork(beam or 0))
 
     def accept(self, log_probs: NDArray[np.float32]) -> None:

@@ -62,7 +62,7 @@ class Windows:
             self._push(taken)
             if self._ahead == self.hop + self.right:
                 due.append(self._call(self.hop, self._look > 0))
-        if self._look and self._unseen >= self._look:
+        if self._look and self._unseen >= self._look and self._ahead > self._edge:
             due.append(self._call(0, True))
         return due
 

@@ -64,7 +64,9 @@ def spoken(bundle: Bundle, encoder: Encoder, decoder: Decoder, samples: NDArray[
     return [(word, (i + 1) * second) for word, i in zip(final, first, strict=True)]
 
 
-def listen(recognizer: Recognizer, samples: NDArray[np.int16], truth: Sequence[tuple[str, float]], found: Found) -> None:
+def listen(
+    recognizer: Recognizer, samples: NDArray[np.int16], truth: Sequence[tuple[str, float]], found: Found
+) -> None:
     """Gives a recording in blocks as they would come and notes what is shown when."""
     settled: list[str] = []
     history: list[tuple[float, list[str]]] = []
@@ -118,8 +120,8 @@ def main() -> None:
             listen(recognizer, samples, truth, found)
 
         def ms(values: list[float], *which: int) -> str:
-            figures = percentiles(values)
-            return " ".join(f"{1e3 * figures[i]:.1f}" if figures[i] < 0.02 else f"{1e3 * figures[i]:.0f}" for i in which)
+            figures = [1e3 * figure for figure in percentiles(values)]
+            return " ".join(f"{figures[i]:.1f}" if figures[i] < 20 else f"{figures[i]:.0f}" for i in which)
 
         soon = 100 * np.mean([late <= 0.5 for late in found.words])
         wer = 100 * score([text for _, text in pairs], found.texts).wer
