@@ -1,4 +1,4 @@
-"""The service's unit: systemd reads it without a complaint, and finds it well shut in."""
+"""The units: systemd reads them without a complaint, what they run is there, and the service is well shut in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 OVERLAY = Path(__file__).parents[2] / "provisioning" / "overlay" / "usr" / "lib"
+IMAGE = OVERLAY.parents[1].with_name("overlay-image")
 UNIT = OVERLAY / "systemd" / "system" / "dictate.service"
+UNITS = sorted(path for root in (OVERLAY, IMAGE / "usr/lib") for path in (root / "systemd/system").glob("*.service"))
 
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 
@@ -21,10 +23,47 @@ def settings() -> dict[str, str]:
 
 
 @needs_systemd
-def test_systemd_understands_every_line() -> None:
-    result = subprocess.run(["systemd-analyze", "verify", UNIT], capture_output=True, text=True)
-    complaints = [line for line in result.stderr.splitlines() if "dictate.service" in line]
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_understands_every_line(unit: Path) -> None:
+    result = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
+    complaints = [line for line in result.stderr.splitlines() if "dictate" in line]
     assert [line for line in complaints if "is not executable" not in line] == []
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_what_a_unit_runs_of_ours_is_there(unit: Path) -> None:
+    programs = set(re.findall(r"(/usr/(?:bin/dictate|lib/dictate/[\w-]+))\b", unit.read_text()))
+    for program in programs:
+        places = [root / program.lstrip("/") for root in (OVERLAY.parents[1], IMAGE)]
+        assert any(place.is_file() and place.stat().st_mode & 0o111 for place in places), program
+
+
+def test_the_service_is_begun_and_confirmed_by_what_no_update_replaces() -> None:
+    text = UNIT.read_text()
+    assert "\nExecStartPre=+-/usr/lib/dictate/release begin\n" in text
+    assert "\nExecStartPost=+-/usr/lib/dictate/release confirm\n" in text
+    assert settings()["Type"] == "notify", "confirm must wait for READY=1"
+    assert settings()["RestartPreventExitStatus"] == "79", "a release on trial that ends is tried again"
+
+
+def test_the_image_keeps_what_would_listen_or_write_from_starting() -> None:
+    masked = {link.name for link in (IMAGE / "etc/systemd/system").iterdir() if link.is_symlink()}
+    assert all((IMAGE / "etc/systemd/system" / name).readlink() == Path("/dev/null") for name in masked)
+    assert {"ssh.service", "ssh.socket", "wpa_supplicant.service", "systemd-random-seed.service"} <= masked
+    presets = (IMAGE / "usr/lib/systemd/system-preset/51-dictation-image.preset").read_text()
+    assert "disable systemd-networkd.service" in presets and "enable dictate-ssh" not in presets
+
+
+@pytest.mark.skipif(not Path("/usr/sbin/sshd").exists(), reason="needs openssh-server")
+def test_ssh_takes_keys_only(tmp_path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    Path("/run/sshd").mkdir(exist_ok=True)
+    command = ["/usr/sbin/sshd", "-T", "-f", IMAGE / "etc/ssh/dictate_sshd_config", "-h", tmp_path / "key"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = set(done.stdout.splitlines())
+    assert {"passwordauthentication no", "kbdinteractiveauthentication no", "permitrootlogin without-password",
+            "authorizedkeysfile /run/dictate-setup/authorized_keys", "allowusers root"} <= said  # fmt: skip
 
 
 @needs_systemd
