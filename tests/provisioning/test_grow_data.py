@@ -45,8 +45,8 @@ def card(tmp_path: Path) -> Iterator[tuple[Path, str]]:
             subprocess.run(["partx", "--add", device], check=False)
         if not Path(f"{device}p3").exists():
             pytest.skip("needs loop devices with partitions")
-        for number in (2, 3):
-            subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", f"{device}p{number}"], check=True)
+        for number, label in ((2, "RASPIROOT"), (3, "DICTATEDATA")):
+            subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, f"{device}p{number}"], check=True)
         (tmp_path / "root").mkdir()
         subprocess.run(["mount", "-o", "ro", f"{device}p2", tmp_path / "root"], check=True)
         try:
@@ -57,8 +57,8 @@ def card(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         subprocess.run(["losetup", "-d", device], check=True)
 
 
-def grow(partition: str) -> str:
-    done = subprocess.run([SCRIPT, partition], capture_output=True, text=True, timeout=60)
+def grow(root: Path) -> str:
+    done = subprocess.run([SCRIPT, root], capture_output=True, text=True, timeout=60)
     return done.stdout + done.stderr
 
 
@@ -66,19 +66,19 @@ def sectors(partition: str) -> int:
     return int(Path("/sys/class/block", Path(partition).name, "size").read_text())
 
 
-def test_it_grows_once_while_the_card_is_in_use(card: tuple[Path, str]) -> None:
+def test_it_grows_once_while_the_card_is_in_use(card: tuple[Path, str], tmp_path: Path) -> None:
     image, device = card
     subprocess.run(["blockdev", "--flushbufs", device], check=True)
     before = image.read_bytes()
     assert sectors(f"{device}p3") == 16 * MIB // 512
-    assert grow(f"{device}p3") == "grow-data: partition 3 now ends with the disk\n"
+    assert grow(tmp_path / "root") == "grow-data: partition 3 now ends with the disk\n"
     assert sectors(f"{device}p3") == 80 * MIB // 512, "the kernel knows"
     subprocess.run(["blockdev", "--flushbufs", device], check=True)
     after = image.read_bytes()
     changed = {at // 512 for at in range(0, len(after), 512) if before[at : at + 512] != after[at : at + 512]}
     assert changed == {0}, "one sector is written, so a power cut leaves the old table or the new"
     assert before[:446] == after[:446] and before[446 : 446 + 32] == after[446 : 446 + 32], "the others stay"
-    assert grow(f"{device}p3") == ""
+    assert grow(tmp_path / "root") == ""
     assert image.read_bytes() == after
     assert subprocess.run(["e2fsck", "-fn", f"{device}p3"], capture_output=True).returncode == 0
 
@@ -87,7 +87,7 @@ def test_after_a_power_cut_between_the_table_and_the_file_system_the_rest_is_don
     card: tuple[Path, str], tmp_path: Path
 ) -> None:
     image, device = card
-    grow(f"{device}p3")
+    grow(tmp_path / "root")
     subprocess.run(["blockdev", "--flushbufs", device], check=True)
     rest = tmp_path / "after-the-cut.img"
     shutil.copyfile(image, rest)
@@ -95,7 +95,12 @@ def test_after_a_power_cut_between_the_table_and_the_file_system_the_rest_is_don
     try:
         if not Path(f"{again}p3").exists():
             subprocess.run(["partx", "--add", again], check=False)
-        assert grow(f"{again}p3") == ""
+        (tmp_path / "again").mkdir()
+        subprocess.run(["mount", "-o", "ro", f"{again}p2", tmp_path / "again"], check=True)
+        try:
+            assert grow(tmp_path / "again") == ""
+        finally:
+            subprocess.run(["umount", tmp_path / "again"], check=True)
         assert subprocess.run(["e2fsck", "-fp", f"{again}p3"], capture_output=True).returncode == 0
         subprocess.run(["resize2fs", f"{again}p3"], check=True, capture_output=True)
         shown = subprocess.run(["dumpe2fs", "-h", f"{again}p3"], capture_output=True, text=True, check=True).stdout
@@ -105,9 +110,11 @@ def test_after_a_power_cut_between_the_table_and_the_file_system_the_rest_is_don
         detach(again)
 
 
-def test_it_refuses_what_is_not_last_or_no_partition(card: tuple[Path, str], tmp_path: Path) -> None:
+def test_it_leaves_alone_what_is_not_the_data_partition(card: tuple[Path, str], tmp_path: Path) -> None:
     image, device = card
+    subprocess.run(["e2label", f"{device}p3", "PHOTOS"], check=True)
+    subprocess.run(["blockdev", "--flushbufs", device], check=True)
     before = image.read_bytes()
-    assert grow(f"{device}p2") == f"grow-data: {device}p2: another partition follows it\n"
-    assert grow(device) == f"grow-data: {device}: not a partition\n"
+    assert grow(tmp_path / "root") == "grow-data: the last partition is not DICTATEDATA\n"
+    assert grow(tmp_path) == f"grow-data: {tmp_path}: not mounted from a partition\n"
     assert image.read_bytes() == before
