@@ -16,6 +16,7 @@ from device.config import Config
 from device.edits import apply
 from device.numbers import Style
 from device.text import Rules, Writer
+from device.wiring import wires
 
 EXAMPLES = (
     "it is five thirty p m",
@@ -80,12 +81,19 @@ def keys() -> str:
     return _table(("key", "default", "allowed", "what it is for"), rows)
 
 
+def header_pins() -> str:
+    """Every wire to the 40-pin header, with the default settings."""
+    rows = [(wire.part, wire.terminal, str(wire.pin), wire.name, wire.through or "–") for wire in wires(Config().panel)]
+    return _table(("part", "terminal", "pin", "its name", "through"), rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "numbers": numbers,
     "layouts": keyboard_layouts,
     "substitutes": substitutes,
     "settings": keys,
+    "wiring": header_pins,
 }
 """By the name in the markers: ``<!-- table: commands -->`` to ``<!-- end -->``."""
 

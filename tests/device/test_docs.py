@@ -12,7 +12,7 @@ from device import doctables
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("page", ["dictating.md", "typing.md", "configuration.md"])
+@pytest.mark.parametrize("page", ["dictating.md", "typing.md", "configuration.md", "build-it.md"])
 def test_tables_are_up_to_date(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     assert doctables.fill(text) == text, "run: python -m device.doctables docs/*.md"
