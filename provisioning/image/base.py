@@ -151,7 +151,7 @@ def inspect(image: Path, name: Path) -> Image:
     roots = [partition for partition in partitions if _is_ext(image, partition)]
     if not roots:
         raise UserError(f"{name} has no ext4 partition, so no Raspberry Pi OS or Debian is in it")
-    root = max(roots, key=lambda partition: partition.size)
+    root = roots[0]
     firmware = next((partition for partition in partitions if _is_fat(image, partition)), None)
     return Image(firmware, root, root == max(partitions, key=lambda partition: partition.start))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from models.errors import UserError
 from provisioning.image import process, tree
 from provisioning.image.layout import BLOCK, MIB, SECTOR, Layout, Names, ext4_size
 
-TOOLS = ("sfdisk", "mkfs.vfat", "mcopy", "mke2fs", "bmaptool", "zstd")
+TOOLS = ("sfdisk", "mkfs.vfat", "mcopy", "mke2fs", "debugfs", "bmaptool", "zstd")
 LARGEST_CARD = 1 << 40
 """The data partition can grow to this while it is mounted, in bytes."""
 FIRMWARE = Path("boot/firmware")
@@ -34,7 +33,7 @@ def check_output(out: Path) -> None:
         raise UserError(f"{out.parent} is no folder; make it first")
 
 
-def write_image(root: Path, image: Path, digest: str, epoch: int) -> Layout:
+def write_image(root: Path, image: Path, digest: str, epoch: int, firmware_size: int = 256 * MIB) -> Layout:
     """Write the tree `root` to the new file `image`; /boot/firmware becomes the FAT partition and leaves the tree.
 
     `digest` gives the file systems their identifiers, `epoch` (seconds since 1970) their time stamps.
@@ -42,14 +41,15 @@ def write_image(root: Path, image: Path, digest: str, epoch: int) -> Layout:
     firmware = image.with_name(f"{image.name}.firmware")
     (root / FIRMWARE).rename(firmware)
     (root / FIRMWARE).mkdir(0o755)
-    os.utime(root / FIRMWARE, (epoch, epoch))
+    tree.clamp_times(root / FIRMWARE.parent, epoch)
     entries = sum(1 for _ in tree.walk(root))
-    layout, names = Layout.of(ext4_size(tree.size(root), entries)), Names(digest)
+    layout, names = Layout.of(ext4_size(tree.size(root), entries), firmware_size), Names(digest)
     with image.open("wb") as file:
         file.truncate(layout.size)
     process.run("sfdisk", "--quiet", image, input=layout.script(names.disk))
     _fat(image, layout, names, firmware, epoch)
     _ext4(image, layout.root.label, layout.root.start, layout.root.size, names, epoch, "-d", str(root), "-J", "size=4")
+    _settle_times(image, layout.root.start, root, epoch)
     grown = f"resize={LARGEST_CARD // BLOCK}"
     _ext4(image, layout.data.label, layout.data.start, layout.data.size, names, epoch, "-E", grown)
     shutil.rmtree(firmware)
@@ -81,8 +81,9 @@ def check_space(folder: Path, needed: int) -> None:
 def _fat(image: Path, layout: Layout, names: Names, content: Path, epoch: int) -> None:
     start, size = layout.firmware.start, layout.firmware.size
     # Two sectors to a cluster: with mkfs.vfat's own choice of one, mtools finds no room for directories.
-    options = ["-F", "32", "-s", "2", "-n", layout.firmware.label, "-i", names.volume, f"--offset={start // SECTOR}"]
-    process.run("mkfs.vfat", *options, image, str(size // 1024), environment=_fat_environment(epoch))
+    options = ["-F", "32", "-s", "2", "-n", layout.firmware.label, f"--offset={start // SECTOR}"]
+    # --invariant: the label has a fixed date; it sets a volume number too, so ours comes after it.
+    process.run("mkfs.vfat", "--invariant", "-i", names.volume, *options, image, str(size // 1024))
     fill_fat(image, start, content, epoch)
 
 
@@ -105,6 +106,13 @@ def read_fat(image: Path, start: int, name: str, to: Path) -> bool:
     except UserError:
         return False
     return True
+
+
+def _settle_times(image: Path, start: int, root: Path, epoch: int) -> None:
+    """Set when inodes changed and were read, which mke2fs takes from the tree, where nobody can set the former."""
+    paths = ["/", *(f"/{path.relative_to(root)}" for path in tree.walk(root))]
+    commands = (f'set_inode_field "{path}" {field} @{epoch}\n' for path in paths for field in ("atime", "ctime"))
+    process.run("debugfs", "-w", "-f", "-", f"{image}?offset={start}", input="".join(commands))
 
 
 def _fat_has(place: str, folder: str) -> bool:
