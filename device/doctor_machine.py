@@ -22,7 +22,7 @@ from queue import Empty, SimpleQueue
 import numpy as np
 from gpiozero.pins import Factory
 
-from device import config, lights
+from device import card, config, lights
 from device.cli_realtime import problems
 from device.doctor import Check, State
 from device.panel import Panel, PanelError, pin_factory
@@ -227,6 +227,12 @@ def disk_check(folder: Path, needed_mb: float = DISK_MB) -> Check:
     return Check("disk", State.GOOD, f"{free:.0f} MB free at {there}")
 
 
+def card_checks(lines: Iterable[str]) -> Iterator[Check]:
+    """What was not taken of the card's configuration or of its update; nothing where there is no complaint."""
+    for line in lines:
+        yield Check("card", State.BAD, line, "correct it on the card's FAT partition and start again")
+
+
 def clock_check(now: float, built: float) -> Check:
     """Whether the clock is set: a Pi has none that goes on while it is off, and starts where it stopped.
 
@@ -261,6 +267,7 @@ Group = Callable[[config.Config, Patient | None], Iterable[Check]]
 """Looks at one part, with the help of a person if there is one."""
 
 MACHINE: dict[str, Group] = {
+    "Card": lambda settings, patient: card_checks(card.complaints()),
     "Panel": lambda settings, patient: panel_checks(settings.panel, patient),
     "Microphone": lambda settings, patient: microphone_checks(settings.audio, patient),
     "Keyboard": lambda settings, patient: [keyboard_check(settings.sinks.keyboard)],

@@ -22,6 +22,7 @@ from device import cli_doctor, config
 from device.doctor import Check, State
 from device.doctor_machine import (
     Patient,
+    card_checks,
     clock_check,
     disk_check,
     keyboard_check,
@@ -154,3 +155,9 @@ def test_the_command(sound_card: Callable[..., Any], tmp_path: Path, capsys: pyt
     out = capsys.readouterr().out
     assert "Microphone:\n  ok    microphone: Virtual mic" in out and "fault bundle:" in out
     assert [line[:-1] for line in out.splitlines() if not line.startswith(" ")] == list(cli_doctor.GROUPS)
+
+
+def test_what_was_not_taken_of_the_card_is_a_fault() -> None:
+    assert list(card_checks(())) == []
+    (check,) = card_checks(("dictation.toml:2: audio.rat = 1: no such key; nearest: audio.rate",))
+    assert check.state is State.BAD and "audio.rat" in str(check)
