@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from device import coral_pairing
+from device import built, coral_pairing
 from device.accelerator import Backend
 from device.coral import PERMISSION_ADVICE, UsbCoral, find_coral, permitted
 from device.coral_pairing import Library, Pairing
@@ -48,6 +48,7 @@ class CoralSetting:
     library: Callable[[], Library | None] = coral_pairing.installed_library
     interpreters: Callable[[], dict[str, str]] = coral_pairing.interpreters
     pycoral: Callable[[], bool | None] = coral_pairing.coral_pycoral
+    left_out: Callable[[], bool] = built.without_coral
     open: Callable[[Path], CoralAccelerator] = lambda model: open_coral(model, start_s=20.0)
 
 
@@ -67,7 +68,7 @@ def _coral_chain(backend: Backend, model: Path | None, setting: CoralSetting) ->
     if coral is not None:
         yield _permission(coral, allowed)
     library, interpreters = setting.library(), setting.interpreters()
-    yield _library(library, missed)
+    yield _library(library, missed, setting.left_out())
     package = coral_pairing.preferred(library, interpreters)
     yield _interpreter(package, interpreters)
     if library is not None and package is not None:
@@ -92,7 +93,10 @@ def _permission(coral: UsbCoral, allowed: bool) -> Check:
     return Check("permission", State.BAD, f"{coral.node} may not be opened", PERMISSION_ADVICE)
 
 
-def _library(library: Library | None, missed: State) -> Check:
+def _library(library: Library | None, missed: State, left_out: bool) -> Check:
+    if library is None and left_out:
+        advice = "build the image again without that option, see docs/image.md"
+        return Check("libedgetpu", missed, "left out: this image was built --without-coral", advice)
     if library is None:
         advice = "install the package libedgetpu1-std, see docs/edge-tpu.md"
         return Check("libedgetpu", missed, "dpkg knows none (one copied by hand has no version)", advice)

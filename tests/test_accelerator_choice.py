@@ -12,7 +12,7 @@ import pytest
 from accelerator_stand_ins import BOOTLOADER, RUNNING, SHAPE, build_delegate, plug_in, unprivileged
 from edgetpu_packages import compiled_model, relu_model
 
-from device import coral_pairing
+from device import built, coral_pairing
 from device.accelerator import Change, FallbackAccelerator, choose, log_change, usable
 from device.coral import UDEV_RULES, UsbCoral, find_coral, permitted
 from device.coral_pairing import KNOWN_GOOD, Library, Pairing, installed_library, judge, preferred
@@ -248,6 +248,7 @@ def test_the_doctor_prints_the_whole_chain_when_all_is_well(models: tuple[Path, 
         ({"find": lambda: None}, "Coral on USB", State.BAD, "plug it"),
         ({"permitted": lambda _: False}, "permission", State.BAD, "plugdev"),
         ({"library": lambda: None}, "libedgetpu", State.BAD, "libedgetpu1-std"),
+        ({"library": lambda: None, "left_out": lambda: True}, "libedgetpu", State.BAD, "build the image again"),
         ({"library": lambda: Library("libedgetpu1-std", "16.0", (2, 5, 0))}, "pairing", State.BAD, "16.0tf2"),
         ({"interpreters": lambda: {}}, "interpreter", State.BAD, "pip install"),
         ({"pycoral": lambda: False}, "pycoral", State.BAD, "never `pip install pycoral`"),
@@ -288,3 +289,11 @@ def test_the_doctor_survives_a_crashing_library(
 def test_the_doctor_runs_on_this_machine_as_it_is() -> None:
     for check in coral_checks("auto", None):
         assert str(check)
+
+
+@pytest.mark.parametrize(("text", "said"), [('{"without_coral": true}', True), ('{"without_coral": false}', False),
+                                            ("{}", False), ("[1]", False), ("cut off", False)])  # fmt: skip
+def test_a_release_says_whether_it_was_built_without_the_driver(tmp_path: Path, text: str, said: bool) -> None:
+    (tmp_path / "release.json").write_text(text)
+    assert built.without_coral(tmp_path / "site") is said
+    assert not built.without_coral(tmp_path / "elsewhere" / "site")

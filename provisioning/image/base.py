@@ -62,7 +62,7 @@ def build_on(base: Path, request: Request, progress: Progress) -> Built:
     inspect_name(base)
     if os.geteuid():
         raise UserError("working on an image needs root's rights (loop mounts, chroot); run it with sudo")
-    process.require((*TOOLS, *layer.TOOLS))
+    process.require((*TOOLS, *layer.TOOLS, *release.TOOLS))
     mounts.private_namespace()
     with tempfile.TemporaryDirectory(prefix=f".{request.out.name}-", dir=request.out.parent) as scratch:
         work = Path(scratch)

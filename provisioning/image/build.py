@@ -67,7 +67,7 @@ def build(request: Request, progress: Progress) -> Built:
     options = request.checked()
     if os.geteuid():
         raise UserError("building needs root's rights (files of many owners, chroot); run it with sudo")
-    process.require((*disk.TOOLS, *layer.TOOLS, "tar"))
+    process.require((*disk.TOOLS, *layer.TOOLS, *release.TOOLS, "tar"))
     disk.check_space(request.out.parent, SPACE)
     cache, epoch = rootfs.cache_directory(), Recipe.read().epoch
     with tempfile.TemporaryDirectory(prefix=f".{request.out.name}-", dir=request.out.parent) as scratch:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from models.errors import UserError
 from provisioning.image.target import REPOSITORY
 
 PACKAGES = {
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "pip": "python3-pip",
     "bmaptool": "bmap-tools", "debugfs": "e2fsprogs", "dpkg-deb": "dpkg", "dtc": "device-tree-compiler",
     "e2fsck": "e2fsprogs", "losetup": "mount", "mcopy": "mtools", "mke2fs": "e2fsprogs", "mmd": "mtools",
     "mkfs.vfat": "dosfstools", "mmdebstrap": "mmdebstrap", "qemu-aarch64-static": "qemu-user-static",
     "resize2fs": "e2fsprogs", "sfdisk": "fdisk", "systemctl": "systemd", "systemd-sysusers": "systemd", "tar": "tar",
     "zstd": "zstd",
 }  # fmt: skip
-"""Which Debian package has a program."""
+"""Which Debian packages a program needs."""
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
@@ -36,13 +39,20 @@ def run(*command: str | Path, environment: Mapping[str, str] | None = None, inpu
 
 
 def require(programs: Sequence[str]) -> None:
-    """Install the packages of the programs that are missing, or raise UserError with the command that does."""
-    missing = sorted({PACKAGES[name] for name in programs if not shutil.which(name, path=PATH)})
+    """Install the packages of the programs that are missing, or raise UserError with the command that does.
+
+    "pip" is the module that this Python runs.
+    """
+    missing = sorted({package for name in programs if not _there(name) for package in PACKAGES[name].split()})
     if not missing:
         return
     script = REPOSITORY / "provisioning" / "system-packages.sh"
-    if subprocess.run([script, *missing]).returncode:
+    if subprocess.run([script, *missing], stdout=sys.stderr).returncode:
         raise UserError(f"missing packages: {' '.join(missing)}; the command above installs them")
+
+
+def _there(name: str) -> bool:
+    return find_spec("pip") is not None if name == "pip" else shutil.which(name, path=PATH) is not None
 
 
 def gist(text: str) -> str:

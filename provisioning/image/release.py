@@ -26,6 +26,7 @@ from provisioning.image import process, tree
 from provisioning.image.target import REPOSITORY, Target
 
 FILE = "release.json"
+TOOLS = ("pip", "aarch64-linux-gnu-gcc")
 BOARDS_ONLY = {"adafruit-lgpio"}
 """Locked packages with wheels for aarch64 alone: other machines have no pins to use them on."""
 FROM_DEBIAN = {"pyaudio"}
