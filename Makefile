@@ -12,7 +12,7 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check -qq
 INSTALL := $(PIP) install --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock lock-upgrade peers setup clean
+.PHONY: help demo test test-image rootfs lint lock lock-upgrade peers setup clean
 
 help:  ## Say what each target does
 	@echo "coral-dictation: offline dictation on a Raspberry Pi 4 and a Coral USB Accelerator"
@@ -23,6 +23,13 @@ demo: setup  ## Build the bundle, transcribe recorded speech, show text, word er
 
 test: lint  ## Run the whole suite; one part: make test TESTS='tests/device -k panel'
 	@$(BIN)/python -m pytest $(TESTS)
+
+test-image: setup  ## Build a card's image, boot it in a virtual Pi and live its life; as root, see docs/virtual-pi.md
+	@[ -d models/build/base ] || $(BIN)/python convert/build.py
+	@$(BIN)/python -m pytest -m image -s $(TESTS)
+
+rootfs: setup  ## Build the bare Debian root file system of an image into the cache; as root
+	@$(BIN)/python -c 'from provisioning.image import rootfs; rootfs.archive(lambda line: print(line, flush=True))'
 
 lint: setup  ## Check style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class Bench:
     def __init__(self, image: Card, work: Path, steps: Steps) -> None:
         self.image, self.work, self.steps = image, work, steps
         self.size = image.image.stat().st_size + GROWTH
+        self.failed = ""
+        """The step that failed, if one did."""
         self.witness = Witness(None)
         """What was seen of the board until its power cut."""
         self._pi: VirtualPi | None = None
@@ -51,11 +54,14 @@ class Bench:
         """A card as it comes from the image, or from another raw one; it is larger than the image."""
         return card.overlay(image or self.image.image, self.work / f"{name}.qcow2", self.size)
 
-    def boot(self, name: str, file: Path, log: Path | None = None) -> VirtualPi:
-        """Put the card in and give it current; logs go to a folder of that name."""
+    def boot(
+        self, name: str, file: Path, log: Path | None = None, extra: Mapping[str, bytes] | None = None
+    ) -> VirtualPi:
+        """Put the card in and give it current; logs go to a folder of that name. `extra` files are handed over."""
         self.power_off()
         self._folder = self.work / name
-        files = {path.name: data for path, data in self.recordings.items()} | {WRITER.name: WRITER.read_bytes()}
+        files = {path.name: data for path, data in self.recordings.items()}
+        files |= {WRITER.name: WRITER.read_bytes(), **(extra or {})}
         self._pi = VirtualPi.boot(self.image, Disk(file, log), self._folder, files=files)
         return self._pi
 

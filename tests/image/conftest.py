@@ -85,12 +85,19 @@ def bench(image: Card, work: Path, steps: Steps) -> Iterator[Bench]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """After a failure: where the board's words are."""
+    """After a failure: where the board's words are, and no further steps of a life that went wrong."""
     report = yield
     bench = getattr(item, "funcargs", {}).get("bench")
-    if report.failed and bench is not None:
+    if report.failed and isinstance(bench, Bench):
         report.sections.append(("virtual Pi", bench.last_words()))
+        bench.failed = item.name
     return report
+
+
+@pytest.fixture(autouse=True)
+def nothing_failed_before(bench: Bench) -> None:
+    if bench.failed:
+        pytest.skip(f"{bench.failed} failed, and this step goes on from there")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

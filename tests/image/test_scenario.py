@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import threading
-import time
 from pathlib import Path
 
 import journal_writer
 import pytest
-from bench import JOURNAL, TOLERANCE, Bench, word_errors
+from bench import JOURNAL, ROOT, TOLERANCE, Bench, word_errors
 
 from device.journal import Entry, entries_in, text_of
 from device.linefiles import decode, files
+from provisioning.image import release
+from provisioning.image.target import Target
 from provisioning.vm import blocklog, card, cuts, recovery
 from provisioning.vm.blocklog import Entry as Request
 from provisioning.vm.cuts import Cut, Fate
-from provisioning.vm.links import LinkError
 from provisioning.vm.machine import PORTS
-from provisioning.vm.pi import FAULT, LISTENING, READY, TOOLS
+from provisioning.vm.pi import FAULT, LISTENING, READY, TOOLS, Wiring
 from provisioning.vm.report import Steps
 
 pytestmark = pytest.mark.image
@@ -242,20 +244,71 @@ def test_boots_after_other_cuts(
 
 
 def test_a_mistake_in_the_configuration_is_told_and_survived(bench: Bench, steps: Steps) -> None:
-    with steps.step("mistake in dictation.toml: boots with defaults, says so on lamp and serial line"):
-        mistaken = card.with_boot_files(
-            bench.image.image, bench.work / "mistaken.img", {"dictation.toml": b"[panel]\nbuton_pin = 5\n"}
-        )
+    with steps.step("mistake in dictation.toml: said on the serial line and by the lamp, boots all the same"):
+        text = Wiring().config() + '\n[sinks.keyboard]\nlayuot = "uk"\n'
+        mistaken = bench.work / "mistaken.img"
+        card.with_boot_files(bench.image.image, mistaken, {"dictation.toml": text.encode()})
         bench.boot("mistaken", bench.new_card("mistaken", mistaken))
-        found = bench.pi.machine.serial.wait(r"dictation\.toml.*buton_pin.*$", 300)
-        steps.note(found[0].strip())
+        said = bench.pi.machine.serial.wait(r"dictation\.toml[^\n]*layuot[^\n]*", 400)
+        steps.note(said[0])
+        bench.pi.until_ready(400)
+        assert bench.pi.lamps_say() == ("steady", "dark", "flashes 5")
+
+
+@pytest.fixture(scope="module")
+def updates(bench: Bench, key: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A release that works, and one that ends before it is ready; both signed, by file name."""
+    folder = tmp_path_factory.mktemp("updates")
+    release.build_release(folder / "works", Target("cp311"), ROOT / "models/build/base", without_coral=True)
+    shutil.copytree(folder / "works", folder / "fails")
+    with (folder / "works/bundle/NOTICE").open("a") as notice:
+        notice.write("An update.\n")
+    (folder / "fails/site/device/run.py").write_text("raise SystemExit('this release does not work')\n")
+    made = {}
+    for name in ("works", "fails"):
+        for stale in (folder / name).rglob("run.cpython-*.pyc"):
+            stale.unlink()
+        release.describe(folder / name, Target("cp311"), without_coral=True)
+        made[name] = folder / f"{name}.update"
+        words = [ROOT / "provisioning/make-update", "--key", key, "--release", folder / name, "--out", made[name]]
+        subprocess.run(words, check=True, capture_output=True)
+    return made
+
+
+def running_release(bench: Bench) -> str:
+    """The id of the release that is current, as the board says it."""
+    status = bench.pi.shell.run("/usr/lib/dictate/release status", 60)
+    return status.split()[1] + (" on trial" if "on trial" in status else "")
+
+
+def test_an_update_on_the_card_is_applied(bench: Bench, steps: Steps, updates: dict[str, Path]) -> None:
+    with steps.step("signed update on the FAT partition: installed at boot, ready, confirmed"):
+        updated = bench.work / "updated.img"
+        card.with_boot_files(bench.image.image, updated, {"dictate.update": updates["works"].read_bytes()})
+        bench.boot("updated", bench.new_card("updated", updated), extra={"fails.update": updates["fails"].read_bytes()})
+        bench.pi.until_ready(600)
+        bench.pi.open_shell()
+        bench.pi.until("the confirmation", lambda: "trial" not in running_release(bench), 120, 1.0)
+        steps.note(f"release {running_release(bench)}")
+        assert running_release(bench) != "factory"
+
+
+def test_an_update_that_fails_is_taken_back(bench: Bench, steps: Steps) -> None:
+    before = running_release(bench)
+    with steps.step("signed update that never gets ready: tried, taken back, ready again"):
+        bench.pi.shell.run(f"dictate update {TOOLS}/fails.update", 600)
+        bench.pi.until("the release before", lambda: running_release(bench) == before, 900, 2.0)
+        bench.pi.until_ready(400)
+        said = bench.pi.shell.run("journalctl -b --no-pager -u dictate | grep -o 'did not become ready; back to.*'")
+        steps.note(said.strip())
+    with steps.step("press, speak, release, words typed by the release before"):
+        dictated(bench, "one.wav")
 
 
 def test_the_board_switches_itself_off(bench: Bench, steps: Steps) -> None:
-    with steps.step("switched off"):
-        bench.pi.shell.console.send("systemctl poweroff\n")
-        try:
-            bench.pi.machine.wait_off(180)
-        except TimeoutError as error:
-            raise LinkError(str(error)) from None
-        time.sleep(0)
+    with steps.step("button held for five seconds: switched off"):
+        pi = bench.pi
+        pi.button.press()
+        pi.until("the lamp that says: let go", lambda: pi.lamps_say(3.0)[READY] == "blinking", 120)
+        pi.button.release()
+        pi.machine.wait_off(180)
