@@ -38,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--calibration", type=Path, metavar="DIR", help="recordings to calibrate with")
     described.add_argument("--speech", type=Path, metavar="DIR",
                            help="recordings and transcripts.tsv to check with (default: those that are installed)")
+    described.add_argument("--comparison", type=Path, metavar="DIR",
+                           help="also write the source's float32 bundle, and its ONNX forms, for `dictate bench`")
     described.add_argument("--cache", type=Path, default=ROOT / ".cache" / "convert", help="where stages are kept")
     return described
 
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pipeline.build(pipeline.Options(
             model=given.model, onnx=given.onnx, manifest=given.manifest, out=given.out, compiler=given.compiler,
             require_coral=given.require_coral, calibration=given.calibration, speech=given.speech,
-            cache=given.cache), Display(Console()))
+            comparison=given.comparison, cache=given.cache), Display(Console()))
     except KeyboardInterrupt:
         errors.print("build: interrupted; the last bundle is as it was, finished stages are kept", highlight=False)
         return 130

@@ -37,6 +37,7 @@ class Options:
     require_coral: bool = False
     calibration: Path | None = None
     speech: Path | None = None
+    comparison: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ def build(options: Options, display: Display) -> Bundle:
     with display.stage("bundle") as note:
         made = bundle.write(out, description, files)
         note(str(out))
+    if options.comparison is not None:
+        _compare(stages, options.comparison, _source_parts(chosen, parts), calibration, description, files)
     display.lines(verify.summary(json.loads((quality / "quality.json").read_text())))
     if compiler is None:
         display.lines(f"[yellow]{compile.HOW}[/]")
@@ -163,11 +166,7 @@ def _words(stages: Stages, chosen: Manifest, assets: Mapping[str, Path], names: 
 def _verify(stages: Stages, chosen: Manifest, folder: Path | None, model: Path, parts: Path, quantized: Path,
             calibration: Path, description: Description, files: Mapping[str, Path]) -> Path:
     """The directory of the quality report; QualityError names the first gate that is not passed."""
-    prefix = "source_" if chosen.trained else ""
-    floats = [parts / f"{prefix}{role}.onnx" for role in ("encoder", "head")]
-    own = stages.run("reference", ("tensorflow", "tflite", "lift", "graph"), {"parts": floats},
-                     lambda out: stages.isolated("reference", "convert.tensorflow:reference", *floats, out))
-    reference = {role: own / f"{role}.tflite" for role in ("encoder", "head")}
+    reference = _reference(stages, _source_parts(chosen, parts))
     silent = tuple(i for i in (description.blank, description.boundary) if i is not None)
 
     def make(out: Path) -> None:
@@ -175,9 +174,7 @@ def _verify(stages: Stages, chosen: Manifest, folder: Path | None, model: Path, 
         unmeasured.write_text("{}\n")
         common = {**files, "quality": unmeasured}
         int8 = bundle.write(out / "int8", description, common)
-        (hears, hidden), (_, output) = describe.tensors(reference["encoder"]), describe.tensors(reference["head"])
-        described = replace(description, encoder_input=hears, encoder_output=hidden, head_output=output)
-        float32 = bundle.write(out / "float32", described, {**common, **reference})
+        float32 = bundle.write(out / "float32", _float32(description, reference), {**common, **reference})
         recorded = out / "speech"
         recorded.mkdir()
         subject = verify.Subject(chosen, model, int8, float32, silent)
@@ -196,6 +193,40 @@ def _verify(stages: Stages, chosen: Manifest, folder: Path | None, model: Path, 
     for sentence in verify.failures(json.loads((quality / "quality.json").read_text())):
         raise QualityError(f"{sentence}; see {quality / 'quality.png'}")
     return quality
+
+
+def _source_parts(chosen: Manifest, parts: Path) -> dict[str, Path]:
+    """The source's own encoder and head in ONNX, float32, whatever weights the bundle has."""
+    prefix = "source_" if chosen.trained else ""
+    return {role: parts / f"{prefix}{role}.onnx" for role in ("encoder", "head")}
+
+
+def _reference(stages: Stages, floats: Mapping[str, Path]) -> dict[str, Path]:
+    """The same in TensorFlow Lite."""
+    parts = [floats["encoder"], floats["head"]]
+    own = stages.run("reference", ("tensorflow", "tflite", "lift", "graph"), {"parts": parts},
+                     lambda out: stages.isolated("reference", "convert.tensorflow:reference", *parts, out))
+    return {role: own / f"{role}.tflite" for role in ("encoder", "head")}
+
+
+def _float32(description: Description, reference: Mapping[str, Path]) -> Description:
+    (hears, hidden), (_, output) = describe.tensors(reference["encoder"]), describe.tensors(reference["head"])
+    return replace(description, encoder_input=hears, encoder_output=hidden, head_output=output,
+                   edge_tpu=EdgeTpu(False, "not compiled: float32"))
+
+
+def _compare(stages: Stages, target: Path, floats: Mapping[str, Path], calibration: Path, description: Description,
+             files: Mapping[str, Path]) -> None:
+    """Writes the bundle that `dictate bench` compares with: the source's weights in TensorFlow Lite and in ONNX."""
+    reference = _reference(stages, floats)
+    int8 = stages.run("comparison", ("onnx_int8", "speech"), {"encoder": floats["encoder"], "windows": calibration},
+                      lambda out: stages.isolated("comparison", "convert.onnx_int8:quantize", floats["encoder"],
+                                                  calibration, out))
+    shared = {role: file for role, file in files.items() if role != "encoder_edgetpu"}
+    bundle.write(target, _float32(description, reference), {
+        **shared, **reference, "onnx_encoder": floats["encoder"], "onnx_encoder_int8": int8 / "encoder_int8.onnx",
+        "onnx_head": floats["head"]})
+    stages.display.lines(f"to compare with: {target}")
 
 
 def _versions() -> dict[str, str]:

@@ -38,11 +38,17 @@ FILES = {
     "g2p_encoder": "g2p_encoder.onnx",  # grapheme-to-phoneme model, for words that a user adds; optional
     "g2p_decoder": "g2p_decoder.onnx",
     "g2p_vocab": "g2p_vocab.json",
+    "onnx_encoder": "encoder.onnx",  # float32 log-mel [1, mels, frames] -> hidden [1, C, frames / stride]; optional
+    "onnx_encoder_int8": "encoder_int8.onnx",  # the same by ONNX Runtime's static quantizer; optional
+    "onnx_head": "head.onnx",  # float32 hidden -> log posteriors [1, frames / stride, tokens]; optional
     "quality": "quality.json",  # what verify measured
     "quality_plot": "quality.png",
     "notice": "NOTICE",
 }
-OPTIONAL = {"encoder_edgetpu", "g2p_encoder", "g2p_decoder", "g2p_vocab", "quality_plot"}
+OPTIONAL = {
+    "encoder_edgetpu", "g2p_encoder", "g2p_decoder", "g2p_vocab", "quality_plot",
+    "onnx_encoder", "onnx_encoder_int8", "onnx_head",  # only in a bundle to compare with
+}
 
 
 class BundleError(UserError):
