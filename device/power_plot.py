@@ -1,7 +1,5 @@
 """Power over time as an SVG, coloured by state.
 
-Drawn by hand: one line chart is not worth matplotlib's 60 MB and its seconds of import on the device.
-
 >>> svg([Sample(0.0, 1.0, "ready", watts=2.0), Sample(1.0, 1.0, "listening", watts=4.0)]).count("<rect") > 2
 True
 """
@@ -12,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from device import chart
 from device.power_log import Sample
 
 WIDTH, HEIGHT = 960, 320
@@ -19,8 +18,7 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 16, 40, 40
 COLUMNS = 440
 """Bars at most: samples that share one are averaged."""
 
-PAINT = {"ready": "#1f9d3a", "listening": "#2463eb", "thinking": "#8b5cf6", "fault": "#d92626"}
-OTHER = "#8a94a3"
+PAINT = {"ready": "c2", "listening": "c0", "thinking": "c7", "fault": "c6"}
 
 
 @dataclass(slots=True)
@@ -42,58 +40,44 @@ def svg(samples: Sequence[Sample]) -> str:
     """Draw mean watts over time; a bar has the colour of the state in which it spent most time."""
     measured = [(s, s.watts) for s in samples if s.watts is not None and s.seconds > 0]
     if not measured:
-        return _frame(["<text x='480' y='160' text-anchor='middle'>no power was measured</text>"])
+        return _frame([chart.text(WIDTH / 2, HEIGHT / 2, "no power was measured", "middle")])
     begin = measured[0][0].time - measured[0][0].seconds
     span = max(measured[-1][0].time - begin, 1e-3)
     bars = [_Bar() for _ in range(COLUMNS)]
     for sample, watts in measured:
         place = (sample.time - sample.seconds / 2 - begin) / span
         bars[min(COLUMNS - 1, max(0, int(place * COLUMNS)))].add(sample, watts)
-    top = max(bar.joules / bar.seconds for bar in bars if bar.seconds) * 1.1 or 1.0
-    return _frame([*_grid(begin, span, top), *_bars(bars, top), *_legend(s.state for s, _ in measured)])
+    axis = chart.spanning([bar.joules / bar.seconds for bar in bars if bar.seconds], HEIGHT - BOTTOM, TOP)
+    grid = chart.upright(axis, LEFT, WIDTH - RIGHT)
+    return _frame([*grid, *_times(begin, span), *_bars(bars, axis), *_legend(s.state for s, _ in measured)])
 
 
-def _bars(bars: Sequence[_Bar], top: float) -> Iterable[str]:
+def _bars(bars: Sequence[_Bar], axis: chart.Axis) -> Iterable[str]:
     width = (WIDTH - LEFT - RIGHT) / len(bars)
     for index, bar in enumerate(bars):
         if bar.states:
-            height = (HEIGHT - TOP - BOTTOM) * bar.joules / bar.seconds / top
+            top = axis(bar.joules / bar.seconds)
             state = max(bar.states, key=bar.states.__getitem__)
-            yield (
-                f'<rect x="{LEFT + index * width:.1f}" y="{HEIGHT - BOTTOM - height:.1f}" '
-                f'width="{width:.2f}" height="{height:.1f}" fill="{PAINT.get(state, OTHER)}"/>'
-            )
+            x = round(LEFT + index * width, 1)
+            yield chart.box(x, top, round(width, 2), HEIGHT - BOTTOM - top, PAINT.get(state, chart.OTHER))
 
 
-def _grid(begin: float, span: float, top: float) -> Iterable[str]:
-    for step in range(5):
-        y = HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * step / 4
-        yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="#e6e9ee"/>'
-        yield f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{top * step / 4:.2f}</text>'
+def _times(begin: float, span: float) -> Iterable[str]:
     for step in range(6):
         x = LEFT + (WIDTH - LEFT - RIGHT) * step / 5
         when = datetime.fromtimestamp(begin + span * step / 5).astimezone()
         anchor = "end" if step == 5 else "middle" if step else "start"
-        text = when.strftime("%H:%M:%S" if span < 3_600 else "%H:%M" if span < 86_400 else "%d %b")
-        yield f'<text x="{x}" y="{HEIGHT - BOTTOM + 20}" text-anchor="{anchor}">{text}</text>'
+        shown = when.strftime("%H:%M:%S" if span < 3_600 else "%H:%M" if span < 86_400 else "%d %b")
+        yield chart.text(x, HEIGHT - BOTTOM + 20, shown, anchor)
 
 
 def _legend(states: Iterable[str]) -> Iterable[str]:
-    yield f'<text x="{LEFT}" y="24" font-weight="bold">Watts</text>'
+    yield chart.text(LEFT, 24, "Watts", style="b")
     for index, state in enumerate(dict.fromkeys(states)):
         x = LEFT + 90 + 110 * index
-        yield f'<rect x="{x}" y="14" width="12" height="12" fill="{PAINT.get(state, OTHER)}"/>'
-        yield f'<text x="{x + 18}" y="24">{state}</text>'
+        yield chart.box(x, 14, 12, 12, PAINT.get(state, chart.OTHER))
+        yield chart.text(x + 18, 24, state)
 
 
 def _frame(content: Iterable[str]) -> str:
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-            'font-family="sans-serif" font-size="12" fill="#1c2430">',
-            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-            *content,
-            "</svg>",
-            "",
-        ]
-    )
+    return chart.picture(WIDTH, HEIGHT, "Watts over time", content)

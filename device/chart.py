@@ -1,0 +1,154 @@
+"""The few shapes that the charts here are made of, as SVG that follows the reader's light or dark colours.
+
+Drawn by hand: charts of bars, dots and axes are not worth matplotlib's 60 MB and its seconds of import on the device.
+
+>>> axis = Axis(0.0, 10.0, 100.0, 200.0)
+>>> axis(5.0), [label for _, label in axis.ticks()]
+(150.0, ['0', '2', '4', '6', '8', '10'])
+>>> picture(40, 20, "A dot", [dot(20, 10, "c0")]).startswith("<svg")
+True
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape, quoteattr
+
+STYLE = """
+.chart{--ink:#1c2430;--soft:#5b6675;--grid:#e3e7ec;--paper:#ffffff;--c0:#2463eb;--c1:#d9600a;--c2:#1f9d3a;--c3:#a3219e;
+--c4:#b58900;--c5:#0b91a8;--c6:#d92626;--c7:#6b5bd6;--c8:#7a8594;font:12px system-ui,sans-serif}
+.chart text{fill:var(--ink)} .chart .soft{fill:var(--soft)} .chart .paper{fill:var(--paper)}
+.chart .grid{stroke:var(--grid)} .chart .ink{stroke:var(--ink)} .chart .b{font-weight:600}
+@media (prefers-color-scheme:dark){.chart{--ink:#e6e9ee;--soft:#9aa5b3;--grid:#2e3742;--paper:#12171d;--c0:#6ea0ff;
+--c1:#ff9a4d;--c2:#54cf70;--c3:#e07adb;--c4:#e0b93a;--c5:#4cc9de;--c6:#ff7070;--c7:#a99bff;--c8:#9aa5b3}}
+"""
+"""Colours by name: ink, soft, grid, paper, and c0 to c8 for series."""
+
+COLOURS = tuple(f"c{number}" for number in range(8))
+OTHER = "c8"
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Values from `low` to `high` on pixels from `start` to `end`, evenly or by their logarithm."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    logarithmic: bool = False
+
+    def __call__(self, value: float) -> float:
+        """The place of a value; those beyond an end are put there."""
+        low, high, at = (self._scaled(v) for v in (self.low, self.high, min(max(value, self.low), self.high)))
+        return round(self.start + (self.end - self.start) * (at - low) / (high - low or 1.0), 2)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Places and labels of round values, about five of them."""
+        return [(self(value), f"{value:,.10g}") for value in self._round()]
+
+    def _scaled(self, value: float) -> float:
+        return math.log10(value) if self.logarithmic else value
+
+    def _round(self) -> Iterator[float]:
+        if self.logarithmic:
+            decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            steps = (1, 2, 5) if len(decades) < 5 else (1,)
+            yield from (
+                float(f"{step}e{decade}")
+                for decade in decades
+                for step in steps
+                if self.low <= step * 10.0**decade <= self.high
+            )
+            return
+        rough = (self.high - self.low) / 5 or 1.0
+        scale = 10.0 ** math.floor(math.log10(rough))
+        step = next(s * scale for s in (1, 2, 5, 10) if s * scale >= rough * 0.999)
+        first = math.ceil(self.low / step - 1e-9)
+        yield from (round(n * step, 10) for n in range(first, math.floor(self.high / step + 1e-9) + 1))
+
+
+def spanning(values: Iterable[float], start: float, end: float, logarithmic: bool = False) -> Axis:
+    """An axis on which all `values` have room; from 0 if it is linear."""
+    known = [value for value in values if not logarithmic or value > 0] or [1.0]
+    if logarithmic:
+        return Axis(min(known) / 1.3, max(known) * 1.3, start, end, True)
+    return Axis(0.0, max(known) * 1.1 or 1.0, start, end)
+
+
+def text(x: float, y: float, words: str, anchor: str = "start", style: str = "", size: int = 0, paint: str = "") -> str:
+    """Words whose baseline begins, is centred or ends at (x, y)."""
+    sized = f' font-size="{size}"' if size else ""
+    styled = f' class="{style}"' if style else ""
+    styled += f' style="fill:var(--{paint})"' if paint else ""
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{styled}{sized}>{escape(words)}</text>'
+
+
+def line(x1: float, y1: float, x2: float, y2: float, style: str = "grid") -> str:
+    """A line from one point to another."""
+    return f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" class="{style}"/>'
+
+
+def box(x: float, y: float, width: float, height: float, colour: str, opacity: float = 1.0, hint: str = "") -> str:
+    """A filled rectangle; `hint` is shown when the pointer rests on it."""
+    faded = f' fill-opacity="{opacity:g}"' if opacity < 1 else ""
+    shape = f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="var(--{colour})"{faded}'
+    return f"{shape}><title>{escape(hint)}</title></rect>" if hint else f"{shape}/>"
+
+
+def dot(x: float, y: float, colour: str, radius: float = 5.0, hollow: bool = False, hint: str = "") -> str:
+    """A dot, or a ring."""
+    paint = f'fill="var(--paper)" stroke="var(--{colour})" stroke-width="2"' if hollow else f'fill="var(--{colour})"'
+    return f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" {paint}><title>{escape(hint)}</title></circle>'
+
+
+def across(axis: Axis, y: float, top: float, title: str = "") -> Iterator[str]:
+    """Grid lines and labels of a horizontal axis at `y`, the lines up to `top`."""
+    for x, label in axis.ticks():
+        yield line(x, top, x, y)
+        yield text(x, y + 16, label, "middle", "soft")
+    yield text((axis.start + axis.end) / 2, y + 34, title, "middle", "soft")
+
+
+def upright(axis: Axis, x: float, right: float, title: str = "") -> Iterator[str]:
+    """Grid lines and labels of a vertical axis at `x`, the lines up to `right`."""
+    for y, label in axis.ticks():
+        yield line(x, y, right, y)
+        yield text(x - 8, y + 4, label, "end", "soft")
+    yield text(x, min(axis.start, axis.end) - 12, title, "start", "soft")
+
+
+def apart(heights: Sequence[float], least: float) -> list[float]:
+    """Heights for labels that would like to be at `heights`, moved so that no two are closer than `least`.
+
+    >>> apart([10.0, 50.0, 12.0], 8.0)
+    [10.0, 50.0, 18.0]
+    """
+    placed = list(heights)
+    below = -math.inf
+    for index in sorted(range(len(heights)), key=heights.__getitem__):
+        placed[index] = below = max(heights[index], below + least)
+    return placed
+
+
+def moved(x: float, y: float, shapes: Iterable[str]) -> str:
+    """Shapes, all moved."""
+    return f'<g transform="translate({x:g} {y:g})">{"".join(shapes)}</g>'
+
+
+def picture(width: int, height: int, title: str, shapes: Iterable[str]) -> str:
+    """A whole SVG; `title` is what it is called where it cannot be seen."""
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" class="chart" role="img" '
+            f"aria-label={quoteattr(title)}>",
+            f"<title>{escape(title)}</title>",
+            f"<style>{STYLE}</style>",
+            f'<rect width="{width}" height="{height}" class="paper"/>',
+            *shapes,
+            "</svg>",
+            "",
+        ]
+    )
