@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,16 @@ def quantize(x: NDArray[np.float32], tensor: Tensor) -> NDArray[np.int8]:
 def dequantize(q: NDArray[np.int8], tensor: Tensor) -> NDArray[np.float32]:
     """int8 to real values as `tensor` says."""
     return (q.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
+
+
+class Acoustic(Protocol):
+    """Windows to posteriors, in two steps, whatever computes them."""
+
+    def hidden(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log-mel [frames, mels] to hidden frames [frames / stride, width], float32."""
+
+    def head(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Hidden frames [frames / stride, width] to log posteriors [frames / stride, tokens]."""
 
 
 class Encoder:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.decoder import Decoder
-from device.encoder import Encoder
+from device.encoder import Acoustic
 from device.events import Event, Final, Partial, Segment
 from device.features import LogMel
 from device.windows import Call, Windows
@@ -48,7 +48,7 @@ class Recognizer:
     [Segment(text='hello world', start=0.3, end=1.1), Final(end=1.4)]
     """
 
-    def __init__(self, bundle: Bundle, encoder: Encoder, decoder: Decoder, live: bool = False,
+    def __init__(self, bundle: Bundle, encoder: Acoustic, decoder: Decoder, live: bool = False,
                  endpointing: Endpointing | None = None, stage: Stage = lambda name: nullcontext()) -> None:
         """`live` also shows what the newest sound may be, before enough has been heard after it to be sure."""
         d = bundle.description
