@@ -1,84 +1,173 @@
-"""`dictate bench`: how soon the words come on this machine, and what cores and clock are worth."""
+"""`dictate bench`: latency, processor time, memory, energy and errors, by configuration; and two reports compared."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import os
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from device import assemble, bench, cli_config, realtime_bench
-from device.audio import BLOCK, SAMPLE_RATE, WaveFile
-from device.cli_transcribe import add_options
-from device.recognizer import Recognizer
+from device import assemble, battery, cli_config, config, realtime_bench
+from device.benchmark import cases, compare, machine, page, plots, record, runner, speech, table
+from device.benchmark.engine import CONFIGURATIONS
+from device.benchmark.meters import Counters, Energy
+from device.benchmark.record import Measurement, Report, Row, Words
+from device.power_log import samples_in
+from device.scoring import ScoringError, score
 from models.bundle import Bundle
 from models.errors import UserError
 
+PEERS = runner.ROOT / ".cache" / "peers" / "venv" / "bin" / "python"
+"""Where `make peers` installs the peers."""
+
+
+class BenchError(UserError):
+    """The command line does not fit; the message says how it should be."""
+
 
 def add_parser(subparsers: Any) -> None:
-    """Add `dictate bench`."""
-    parser = subparsers.add_parser("bench", help="measure how soon the words come")
+    """Add `dictate bench` and `dictate bench compare`."""
+    parser = subparsers.add_parser("bench", help="latency, CPU, memory, energy and errors by configuration",
+                                   epilog="docs/benchmark.md says what each number means")
     cli_config.add_options(parser)
-    add_options(parser)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recordings of speech, or folders of them")
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of an utterance (default 10)")
-    parser.add_argument("--utterances", type=int, default=20, help="how many at most (default 20)")
-    parser.add_argument("--realtime", action="store_true", help="what pinning and the clock's governor are worth")
+    parser.add_argument("files", nargs="*", type=Path, metavar="SPEECH",
+                        help="recordings, or folders of them (with transcripts.tsv: errors too); default: Debian's "
+                             "pocketsphinx-testdata. Or: compare A.json B.json")
+    parser.add_argument("--speech", action="append", default=[], type=Path, metavar="DIR",
+                        help="the same, as an option")
+    parser.add_argument("--configs", default=",".join(CONFIGURATIONS), metavar="LIST", help="default: %(default)s")
+    parser.add_argument("--sweeps", default="windows,capture", metavar="LIST",
+                        help=f"of {', '.join(cases.SWEEPS)}, or none (default: %(default)s)")
+    parser.add_argument("--realtime", action="store_true", help="add the sweep of cores, priority and clock's governor")
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="N",
+                        help="speech heard at a microphone's pace in each repetition (default 10)")
+    parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="default 3")
+    parser.add_argument("--baseline", default="onnx-fp32", metavar="NAME",
+                        help="what ratios are to (default %(default)s; the first measured where that is not)")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write bench.json, bench.html and summary.svg there")
+    parser.add_argument("--bundle", type=Path, help="bundle directory (default: $DICTATE_BUNDLE, models/build/base)")
+    parser.add_argument("--comparison", type=Path, metavar="DIR",
+                        help="what `convert/build.py --comparison` wrote (default: BUNDLE-comparison)")
+    parser.add_argument("--threads", type=int, default=1, help="cores that a configuration may use (default 1)")
+    parser.add_argument("--peers", type=Path, metavar="PYTHON", help="the Python that has the peers installed")
+    parser.add_argument("--power-log", type=Path, metavar="DIR", help="watts for the battery (default: power.dir)")
+    parser.add_argument("--duty", type=float, default=0.25, help="share of the time spent dictating (default 0.25)")
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    begun = time.perf_counter()
+    if args.files and str(args.files[0]) == "compare":
+        if len(args.files) != 3:
+            raise BenchError("dictate bench compare: name two reports: dictate bench compare A.json B.json")
+        print("\n".join(compare.lines(record.load(args.files[1]), record.load(args.files[2]))))
+        return 0
+    if args.seconds <= 0 or args.repetitions < 1 or args.threads < 1:
+        raise BenchError("--seconds, --repetitions and --threads must be more than 0")
+    settings = cli_config.load_from(args).config
     bundle = Bundle.open(args.bundle or assemble.default_bundle())
-    ears = assemble.recognizer(bundle, args.backend, args.threads, live=True)
-    cold = time.perf_counter() - begun
-    speech = bench.utterances(_speech(args.files, args.seconds * args.utterances), args.seconds)
-    if not speech:
-        raise UserError(f"less than {args.seconds:g} s of speech; name more recordings, or set --seconds")
-    print(f"{len(speech)} utterances of {args.seconds:g} s, encoder on {ears.accelerator.name}, {os.cpu_count()} cores")
-    print(f"loaded in {cold:.2f} s\n")
-    print(bench.table([bench.listen(ears.recognizer, samples) for samples in speech]))
+    wanted = _cases(args, settings.realtime, bundle)
+    if args.report:
+        _folder(args.report)
+    with tempfile.TemporaryDirectory(prefix="dictate-bench-") as scratch:
+        heard = speech.gather([*args.files, *args.speech], Path(scratch))
+        setting = runner.Setting(
+            bundle.root, args.comparison or bundle.root.with_name(f"{bundle.root.name}-comparison"), heard,
+            args.seconds, args.threads, args.peers or (PEERS if PEERS.exists() else Path(sys.executable)),
+            settings.realtime, Counters.found(), Energy.found(), Path(scratch))
+        report = _begun(args, settings, setting)
+        print(f"{len(wanted)} cases, {args.repetitions} repetitions of {args.seconds:g} s and once through "
+              f"{heard.seconds:.0f} s: about {_minutes(wanted, args, heard.seconds):.0f} min or more", file=sys.stderr)
+
+        def keep(measured: Sequence[Measurement], missing: Mapping[str, str]) -> None:
+            nonlocal report
+            report = _scored(replace(report, measurements=tuple(measured)), wanted, missing, heard)
+            if args.report:
+                record.save(report, args.report / "bench.json")
+
+        runner.run(wanted, setting, args.repetitions, _teller(), keep)
+    print(table.plain(report))
     if args.realtime:
-        settings = cli_config.load_from(args).config.realtime
-        print("\na second of sound")
-        print(realtime_bench.table(realtime_bench.compare(_second(ears.recognizer, speech[0]), settings, repeats=60)))
-        print("\nloading")
-
-        def load() -> None:
-            assemble.recognizer(bundle, args.backend, args.threads, live=True).accelerator.close()
-
-        print(realtime_bench.table(realtime_bench.compare(load, settings, repeats=6)))
-        print("\nwaking late on busy cores")
-        print(realtime_bench.table(realtime_bench.wake_ups(settings)))
-    return 0
+        print("\nWaking late on busy cores\n" + realtime_bench.table(realtime_bench.wake_ups(settings.realtime)))
+    if args.report:
+        record.replaced(args.report / "bench.html", page.html(report))
+        record.replaced(args.report / "summary.svg", plots.summary(report))
+        print(f"\nwritten: {args.report / 'bench.html'}, bench.json, summary.svg")
+    return 0 if report.measurements else 1
 
 
-def _second(recognizer: Recognizer, samples: NDArray[np.int16]) -> Callable[[], None]:
-    """Something that gives the recogniser the next second each time, round and round."""
-    blocks = itertools.cycle(np.array_split(samples, max(1, len(samples) // BLOCK)))
-
-    def step() -> None:
-        for block in itertools.islice(blocks, SAMPLE_RATE // BLOCK):
-            recognizer.accept(block)
-
-    return step
+def _cases(args: argparse.Namespace, settings: config.Realtime, bundle: Bundle) -> list[cases.Case]:
+    names = [name for name in args.configs.split(",") if name]
+    sweeps = [name for name in args.sweeps.split(",") if name and name != "none"]
+    sweeps += ["realtime"] if args.realtime and "realtime" not in sweeps else []
+    own = (bundle.window.live_hop, bundle.window.live_right)
+    return [*cases.configurations(names, args.threads),
+            *(case for name in sweeps for case in cases.sweep(name, settings, own, args.threads))]
 
 
-def _speech(files: list[Path], seconds: float) -> NDArray[np.int16]:
-    """The recordings one after another, `seconds` at most."""
-    found: list[NDArray[np.int16]] = []
-    missing = round(seconds * SAMPLE_RATE)
-    for file in files:
-        for recording in sorted(file.rglob("*.flac")) + sorted(file.rglob("*.wav")) if file.is_dir() else [file]:
-            for chunk in WaveFile(recording):
-                found.append(chunk.samples[:missing])
-                missing -= len(found[-1])
-            if missing <= 0:
-                return np.concatenate(found)
-    return np.concatenate(found) if found else np.zeros(0, np.int16)
+def _begun(args: argparse.Namespace, settings: config.Config, setting: runner.Setting) -> Report:
+    """The report before anything is measured."""
+    unmeasured = {name: why for name, why in (("instructions, cache misses", setting.counters.missing),
+                                              ("joules", setting.energy.missing)) if why}
+    life = None
+    folder = args.power_log or settings.power.dir
+    try:
+        found = battery.hours(battery.summarise(samples_in(folder)), settings.power.battery_wh, args.duty)
+        life = record.BatteryLife(found.battery_wh, found.duty, found.idle_watts, found.dictating_watts, found.hours,
+                                  found.measured_s, f"dictate power's log in {folder}")
+    except (battery.NotMeasured, OSError) as error:
+        unmeasured["battery"] = f"{folder}: {error}"
+    heard = setting.speech
+    return Report(
+        made=datetime.now(UTC).isoformat(timespec="seconds"), machine=machine.describe(),
+        speech=record.Spoken(heard.source, len(heard.files), heard.seconds, args.seconds, heard.texts is not None),
+        threads=args.threads, repetitions=args.repetitions, baseline=args.baseline, meter=setting.energy.name,
+        unmeasured=unmeasured, battery=life)
+
+
+def _scored(report: Report, wanted: Sequence[cases.Case], missing: Mapping[str, str], heard: speech.Speech) -> Report:
+    """`report` with its rows: why a case is missing, or the word errors of its first repetition."""
+    unmeasured, rows = dict(report.unmeasured), []
+    for case in wanted:
+        words, measured = None, report.of(case.name)
+        if measured and heard.texts is not None:
+            try:
+                found = score(heard.texts, [utterance.text for utterance in measured[0].fast.utterances])
+                words = Words(found.wer, found.words, found.substitutions, found.deletions, found.insertions)
+            except ScoringError as error:
+                unmeasured["word errors"] = str(error)
+        why = missing.get(case.name, "")
+        rows.append(Row(case.name, case.sweep, case.title, case.configuration, why, words))
+    if heard.texts is None:
+        unmeasured["word errors"] = "no transcripts; put a transcripts.tsv beside the recordings: file<TAB>text"
+    named = [row.case for row in rows if row.sweep == "configurations" and report.of(row.case)]
+    baseline = report.baseline if report.baseline in named or not named else named[0]
+    return replace(report, rows=tuple(rows), unmeasured=unmeasured, baseline=baseline)
+
+
+def _minutes(wanted: Sequence[cases.Case], args: argparse.Namespace, seconds: float) -> float:
+    """What the pace alone takes, and loading, and a pass at a tenth of real time."""
+    each = sum((args.seconds if case.paced else 0.0) + 2.0 + seconds / 10 for case in wanted)
+    return float(args.repetitions * each / 60)
+
+
+def _teller() -> Any:
+    """Says on a terminal what is being measured, in one line that is overwritten."""
+    began = time.monotonic()
+
+    def tell(what: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{time.monotonic() - began:5.0f} s  {what}", end="", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"{path}: {error.strerror}; name another folder with --report") from None

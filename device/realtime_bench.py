@@ -1,8 +1,10 @@
-"""What cores, priority and clock are worth on this machine: the same work with and without each.
+"""What priority is worth to capture on this machine: how late a busy one wakes a thread, with and without.
 
->>> rows = compare(lambda: sum(range(1_000)), config.Realtime(enabled=False), repeats=20)
->>> [row.name for row in rows]
-['as it is']
+`dictate bench --realtime` measures what cores, priority and clock are worth to the recogniser.
+
+>>> print(table([Row("as it is", [1.0, 1.0, 3.0])]))
+setting                         p50 ms    p95 ms    p99 ms  saved ms
+as it is                          1.00      3.00      3.00      0.00
 """
 
 from __future__ import annotations
@@ -10,15 +12,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event, Thread
 
 from device import config
-from device.realtime import GovernorError, fifo, governor_from, pinned
-
-ROUNDS = 3
-"""Every setting is measured this often, in turn, so that a warm-up or a busy moment does not favour one."""
+from device.realtime import fifo
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +33,6 @@ class Row:
         """The time that `share` of the repeats stay within, in ms."""
         ordered = sorted(self.milliseconds)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def compare(work: Callable[[], object], settings: config.Realtime, repeats: int = 100) -> list[Row]:
-    """Time `work` plainly, pinned, with the governor raised, and with both; each `repeats` times in three turns.
-
-    Settings that are not enabled, or that this machine refuses, are left out or say why.
-    """
-    variants = list(_variants(settings))
-    times: dict[str, list[float]] = {name: [] for name, _ in variants}
-    refused: dict[str, str] = {}
-    for _ in range(ROUNDS):
-        for name, setting in variants:
-            if name in refused:
-                continue
-            with setting() as problem:
-                if problem:
-                    refused[name] = problem
-                    continue
-                times[name] += [_milliseconds(work) for _ in range(max(1, repeats // ROUNDS))]
-    return [Row(name, times[name], refused.get(name, "")) for name, _ in variants]
 
 
 def wake_ups(settings: config.Realtime, seconds: float = 5.0, period: float = 0.01) -> list[Row]:
@@ -84,49 +63,6 @@ def table(rows: Sequence[Row]) -> str:
         saved = rows[0].percentile(0.50) - p50
         lines.append(f"{row.name:<28} {p50:>9.2f} {p95:>9.2f} {p99:>9.2f} {saved:>9.2f}")
     return "\n".join(lines)
-
-
-Setting = Callable[[], contextlib.AbstractContextManager[str]]
-
-
-def _variants(settings: config.Realtime) -> Iterator[tuple[str, Setting]]:
-    @contextlib.contextmanager
-    def plain() -> Iterator[str]:
-        yield ""
-
-    @contextlib.contextmanager
-    def raised() -> Iterator[str]:
-        governor = governor_from(settings)
-        try:
-            governor.raise_()
-        except GovernorError as error:
-            yield str(error)
-            return
-        try:
-            yield ""
-        finally:
-            governor.restore()
-
-    def on_cores() -> contextlib.AbstractContextManager[str]:
-        return pinned({*settings.encoder_cpus, *settings.decoder_cpus})
-
-    @contextlib.contextmanager
-    def both() -> Iterator[str]:
-        with on_cores() as refused_cores, raised() as refused_governor:
-            yield refused_cores or refused_governor
-
-    yield "as it is", plain
-    if settings.enabled:
-        yield "pinned", on_cores
-        if settings.governor:
-            yield f"governor {settings.governor}", raised
-            yield f"pinned, {settings.governor}", both
-
-
-def _milliseconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return 1e3 * (time.perf_counter() - begun)
 
 
 def _sleep_and_note(priority: int, seconds: float, period: float, late: list[float], problems: list[str]) -> None:

@@ -8,14 +8,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from device import cli_realtime, config
+from device import cli_realtime
 from device.realtime import Governor, GovernorError, fifo, pin, pinned
-from device.realtime_bench import compare, table
 
 
 @pytest.fixture
@@ -149,34 +147,6 @@ def test_fifo_refused_is_named() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "not permitted" in result.stdout and "LimitRTPRIO=5" in result.stdout
-
-
-def test_the_comparison_measures_the_work(cpufreq: Path, tmp_path: Path) -> None:
-    settings = config.Realtime(
-        encoder_cpus=(min(os.sched_getaffinity(0)),),
-        decoder_cpus=(),
-        cpufreq=cpufreq,
-        governor_state=tmp_path / "governor.json",
-    )
-    seen: list[str] = []
-
-    def work() -> None:
-        seen.append(governors(cpufreq)[0])
-        time.sleep(0.002)
-
-    rows = compare(work, settings, repeats=9)
-    assert [row.name for row in rows] == ["as it is", "pinned", "governor performance", "pinned, performance"]
-    assert all(len(row.milliseconds) == 9 and row.percentile(0.5) >= 2 for row in rows)
-    assert seen.count("performance") == 18
-    assert governors(cpufreq) == ["ondemand", "schedutil"]
-    assert "saved ms" in table(rows)
-
-
-def test_a_setting_that_is_refused_says_so(tmp_path: Path) -> None:
-    settings = config.Realtime(encoder_cpus=(1_000,), cpufreq=tmp_path, governor_state=tmp_path / "governor.json")
-    rows = compare(lambda: None, settings, repeats=3)
-    assert [bool(row.refused) for row in rows] == [False, True, True, True]
-    assert "no clock governor" in table(rows)
 
 
 def run(command: str, cpufreq: Path, state: Path) -> int:
