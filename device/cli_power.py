@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from device import cli_config
+from device import battery, cli_config
 from device.config import Config, ConfigError
 from device.power import SYS, PowerError, find_meter, read_gauges
 from device.power_log import samples_in
@@ -19,7 +19,7 @@ from device.power_report import summarise, table, throttling
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add `dictate power now` and `dictate power report`."""
+    """Add `dictate power now`, `report` and `hours`."""
     parser = subparsers.add_parser("power", help="watts by state, energy per word, hours left")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     now = commands.add_parser("now", help="measure once")
@@ -32,6 +32,12 @@ def add_parser(subparsers: Any) -> None:
     report.add_argument("--days", type=float, default=7.0, help="how far back (default 7)")
     report.add_argument("--svg", type=Path, metavar="FILE", help="draw watts over time")
     report.set_defaults(run=_report)
+    hours = commands.add_parser("hours", help="how long a battery would last, from the watts in the log")
+    cli_config.add_options(hours)
+    hours.add_argument("--dir", type=Path, help="read this folder instead of the configured one")
+    hours.add_argument("--battery-wh", type=float, metavar="WH", help="its energy (default: power.battery_wh)")
+    hours.add_argument("--duty", type=float, default=0.25, help="share of the time spent dictating (default 0.25)")
+    hours.set_defaults(run=_hours)
 
 
 def _now(args: argparse.Namespace) -> int:
@@ -66,5 +72,19 @@ def _report(args: argparse.Namespace) -> int:
             args.svg.write_text(svg(samples), encoding="utf-8")
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _hours(args: argparse.Namespace) -> int:
+    try:
+        settings = cli_config.load_from(args).config.power
+        log = summarise(samples_in(args.dir or settings.dir))
+        print(battery.hours(log, args.battery_wh if args.battery_wh is not None else settings.battery_wh, args.duty))
+    except (ConfigError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except battery.NotMeasured as error:
+        print(f"{args.dir or settings.dir}: {error}", file=sys.stderr)
         return 2
     return 0

@@ -250,3 +250,32 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "Z"
+
+
+def test_a_comparison_holds_the_source_in_float_and_in_onnx(brought: tuple[Path, Path, str], tmp_path: Path) -> None:
+    """Float32 in TensorFlow Lite and in ONNX answer alike, ONNX Runtime's int8 nearly so; on a window of speech."""
+    import onnxruntime
+
+    from device.interpreter import Model
+
+    _, cache, _ = brought
+    answer = quartznet(QUARTZNET / "quartznet.onnx", tmp_path / "made", cache, "--comparison", tmp_path / "comparison")
+    assert answer.returncode == 0, answer.stderr
+    made = Bundle.open(tmp_path / "comparison")
+    assert made.description.encoder_input.dtype == "float32"
+    assert Bundle.open(tmp_path / "made").description.encoder_input.dtype == "int8"
+    _, _, frames, mels = made.description.encoder_input.shape
+    with np.load(ROOT / "models" / "base" / "calibration.npz") as arrays:
+        window = arrays["log_mel"][0, :frames].astype(np.float32)
+    assert window.shape[1] == mels
+
+    def onnx_answer(role: str, x: np.ndarray) -> np.ndarray:
+        session = onnxruntime.InferenceSession(str(made.path(role)), providers=["CPUExecutionProvider"])
+        answer: np.ndarray = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(x)})[0]
+        return answer
+
+    lite = Model(made.path("encoder"))(window[None, None])[0, 0]
+    float32, int8 = (onnx_answer(role, window.T[None])[0].T for role in ("onnx_encoder", "onnx_encoder_int8"))
+    assert np.abs(float32 - lite).max() < 1e-3 * np.abs(lite).max()
+    assert 0 < np.abs(int8 - float32).mean() < 0.1 * np.abs(float32).mean()
+    assert onnx_answer("onnx_head", float32.T[None]).shape == made.description.head_output.shape

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from device.benchmark.record import Machine
 
-LIBRARIES = ("coral-dictation", "numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "flashlight-text", "soxr")
+LIBRARIES = ("coral-dictation", "numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "soxr")
 
 
 def describe(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Machine:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -52,19 +54,20 @@ class Counters:
     """Hardware events of one process, by `perf stat` (Linux, tools/perf/Documentation/perf-stat.txt)."""
 
     missing: str = ""
+    events: Sequence[str] = EVENTS
 
     @classmethod
-    def found(cls) -> Counters:
+    def found(cls, events: Sequence[str] = EVENTS) -> Counters:
         """Tries perf on a program that does nothing."""
-        command = ["perf", "stat", "-x,", "-e", ",".join(EVENTS), "--", "true"]
+        command = ["perf", "stat", "-x,", "-e", ",".join(events), "--", "true"]
         try:
             tried = subprocess.run(command, capture_output=True, text=True, timeout=20)
         except FileNotFoundError:
             return cls("perf is not installed; apt install linux-perf")
         except subprocess.TimeoutExpired:
             return cls("perf does not answer")
-        if parsed(tried.stderr):
-            return cls()
+        if parsed(tried.stderr, events):
+            return cls("", events)
         if "not supported" in tried.stderr:
             return cls("this machine's processor shows no counters (a virtual machine often hides them)")
         said = next((line for line in tried.stderr.splitlines() if line.strip()), "perf said nothing")
@@ -81,9 +84,9 @@ class Counters:
             control, answer, out = (Path(folder, name) for name in ("control", "answer", "out"))
             os.mkfifo(control)
             os.mkfifo(answer)
-            child = subprocess.Popen(
-                ["perf", "stat", "-x,", "-e", ",".join(EVENTS), "-D", "-1", "--control", f"fifo:{control},{answer}",
-                 "-o", str(out), "-p", str(process)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            command = ["perf", "stat", "-x,", "-e", ",".join(self.events), "-p", str(process), "-o", str(out),
+                       "-D", "-1", "--control", f"fifo:{control},{answer}"]
+            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 with os.fdopen(os.open(control, os.O_RDWR), "w") as ask, os.fdopen(os.open(answer, os.O_RDWR)) as hear:
                     print("enable", file=ask, flush=True)
@@ -92,12 +95,12 @@ class Counters:
                     print("disable", file=ask, flush=True)
                     hear.readline()
             finally:
-                child.terminate()
+                child.send_signal(signal.SIGINT)  # at another, perf ends without a word
                 child.wait()
-            counts |= parsed(out.read_text())
+            counts |= parsed(out.read_text(), self.events)
 
 
-def parsed(text: str) -> dict[str, float]:
+def parsed(text: str, events: Sequence[str] = EVENTS) -> dict[str, float]:
     """Counts in what `perf stat -x,` writes; events that were not counted are left out.
 
     >>> parsed("12345,,instructions:u,100,100.00,,\\n<not supported>,,cycles,0,100.00,,")
@@ -105,9 +108,9 @@ def parsed(text: str) -> dict[str, float]:
     """
     found = {}
     for line in text.splitlines():
-        count, _, *rest = line.split(",")[:3] or [""]
-        name = rest[0].partition(":")[0] if rest else ""
-        if name in EVENTS and count.replace(".", "", 1).isdigit():
+        count, _, name = (*line.split(",")[:3], "", "", "")[:3]
+        name = name.partition(":")[0]
+        if name in events and count.replace(".", "", 1).isdigit():
             found[name] = float(count)
     return found
 
@@ -163,8 +166,6 @@ class Joules:
 
 @contextlib.contextmanager
 def _sampled(meter: power.Meter, joules: Joules) -> Iterator[None]:
-    import time
-
     over, began = Event(), time.monotonic()
 
     def sample() -> None:

@@ -6,7 +6,7 @@ from device.benchmark.engine import Engine, Job
 from device.benchmark.engines import stream
 from models.bundle import Bundle
 
-PACKAGES = ("ai-edge-litert", "tflite-runtime", "flashlight-text")
+PACKAGES = ("ai-edge-litert", "tflite-runtime")
 
 
 def missing(job: Job) -> str:

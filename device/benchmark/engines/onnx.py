@@ -12,7 +12,7 @@ from device.benchmark.engine import Engine, Job
 from device.benchmark.engines import stream
 from models.bundle import Bundle, FrontEnd
 
-PACKAGES = ("onnxruntime", "flashlight-text")
+PACKAGES = ("onnxruntime",)
 
 
 def missing(job: Job) -> str:

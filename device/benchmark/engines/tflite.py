@@ -5,7 +5,7 @@ from __future__ import annotations
 from device.benchmark.engine import Engine, Job
 from device.benchmark.engines import stream
 
-PACKAGES = ("ai-edge-litert", "tflite-runtime", "flashlight-text")
+PACKAGES = ("ai-edge-litert", "tflite-runtime")
 
 
 def missing(job: Job) -> str:
