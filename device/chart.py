@@ -120,22 +120,21 @@ def upright(axis: Axis, x: float, right: float, title: str = "") -> Iterator[str
     yield text(x, min(axis.start, axis.end) - 12, title, "start", "soft")
 
 
-def apart(heights: Sequence[float], least: float) -> list[float]:
-    """Heights for labels that would like to be at `heights`, moved so that no two are closer than `least`.
+def apart(labels: Sequence[tuple[float, float, float]], least: float) -> list[float]:
+    """Heights for labels that would like to be at (x, y) and are so wide, moved down where they would overlap.
 
-    >>> apart([10.0, 50.0, 12.0], 8.0)
-    [10.0, 50.0, 18.0]
+    >>> apart([(0.0, 10.0, 50.0), (90.0, 11.0, 50.0), (20.0, 12.0, 50.0)], 8.0)
+    [10.0, 11.0, 18.0]
     """
-    placed = list(heights)
-    below = -math.inf
-    for index in sorted(range(len(heights)), key=heights.__getitem__):
-        placed[index] = below = max(heights[index], below + least)
-    return placed
-
-
-def moved(x: float, y: float, shapes: Iterable[str]) -> str:
-    """Shapes, all moved."""
-    return f'<g transform="translate({x:g} {y:g})">{"".join(shapes)}</g>'
+    placed: dict[int, float] = {}
+    for index in sorted(range(len(labels)), key=lambda i: labels[i][1]):
+        x, y, width = labels[index]
+        beside = [at for i, at in placed.items() if labels[i][0] < x + width and x < labels[i][0] + labels[i][2]]
+        for at in sorted(beside):
+            if abs(at - y) < least:
+                y = at + least
+        placed[index] = y
+    return [placed[index] for index in range(len(labels))]
 
 
 def picture(width: int, height: int, title: str, shapes: Iterable[str]) -> str:

@@ -49,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="default 3")
     parser.add_argument("--baseline", default="onnx-fp32", metavar="NAME",
                         help="what ratios are to (default %(default)s; the first measured where that is not)")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write bench.json, bench.html and summary.svg there")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write bench.html, .json, .md and summary.svg there")
     parser.add_argument("--bundle", type=Path, help="bundle directory (default: $DICTATE_BUNDLE, models/build/base)")
     parser.add_argument("--comparison", type=Path, metavar="DIR",
                         help="what `convert/build.py --comparison` wrote (default: BUNDLE-comparison)")
@@ -95,8 +95,9 @@ def _run(args: argparse.Namespace) -> int:
         print("\nWaking late on busy cores\n" + realtime_bench.table(realtime_bench.wake_ups(settings.realtime)))
     if args.report:
         record.replaced(args.report / "bench.html", page.html(report))
+        record.replaced(args.report / "bench.md", table.markdown(report))
         record.replaced(args.report / "summary.svg", plots.summary(report))
-        print(f"\nwritten: {args.report / 'bench.html'}, bench.json, summary.svg")
+        print(f"\nwritten: {args.report / 'bench.html'}, bench.json, bench.md, summary.svg")
     return 0 if report.measurements else 1
 
 

@@ -94,7 +94,7 @@ def _dots(points: Sequence[Point], x_title: str, y_title: str, logarithmic: bool
     y = chart.spanning([p.y for p in points], bottom, top)
     yield from chart.across(x, bottom, top, x_title)
     yield from chart.upright(y, left, right - 130, y_title)
-    labels = chart.apart([y(p.y) + 4 for p in points], 14)
+    labels = chart.apart([(x(p.x), y(p.y) + 4, 11 + 7.0 * len(p.name)) for p in points], 14)
     for point, label in zip(points, labels, strict=True):
         hint = f"{point.name}: {point.x:.3g}, {point.y:.3g}"
         yield chart.dot(x(point.x), y(point.y), point.colour, 6, hint=hint)

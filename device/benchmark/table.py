@@ -132,10 +132,15 @@ def plain(report: Report) -> str:
     return "\n\n".join(parts)
 
 
-def markdown(table: Table) -> str:
-    """One table for Markdown."""
-    lines = [table.heads, ["---", *["--:"] * (len(table.heads) - 1)], *table.rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def markdown(report: Report) -> str:
+    """All tables for Markdown."""
+    return "\n".join(f"**{table.title}**\n\n{_markdown(table)}\n" for table in tables(report))
+
+
+def _markdown(table: Table) -> str:
+    sides = ["---", *["--:" if len(table.heads) > 2 else "---"] * (len(table.heads) - 1)]
+    lines = [table.heads, sides, *table.rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 Pick = Callable[[Listening], Iterator[float]]

@@ -48,7 +48,7 @@ def made(bundle: Path, speech: Path, tmp_path_factory: pytest.TempPathFactory) -
 def test_a_run_measures_and_reports(made: tuple[Path, str]) -> None:
     out, printed = made
     report = record.load(out / "bench.json")
-    assert sorted(path.name for path in out.iterdir()) == ["bench.html", "bench.json", "summary.svg"]
+    assert sorted(path.name for path in out.iterdir()) == ["bench.html", "bench.json", "bench.md", "summary.svg"]
     assert sorted((m.case, m.repetition) for m in report.measurements) == sorted(
         (case, repetition) for case in ("tflite-int8", "capture 16 kHz", "capture 48 kHz") for repetition in (1, 2))
     ours = report.of("tflite-int8")[0]

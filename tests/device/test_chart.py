@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations
 from xml.etree import ElementTree
 
 from hypothesis import given
@@ -31,11 +31,16 @@ def test_ticks_are_few_and_on_the_axis(values: list[float], logarithmic: bool) -
     assert len({label for _, label in ticks}) == len(ticks)
 
 
-@given(st.lists(st.floats(0, 1_000), max_size=12), st.floats(1, 30))
-def test_labels_keep_their_distance_and_order(heights: list[float], least: float) -> None:
-    placed = sorted(apart(heights, least))
-    assert all(b - a >= least - 1e-6 for a, b in pairwise(placed))
-    assert all(p >= h - 1e-6 for p, h in zip(apart(heights, least), heights, strict=True))
+place = st.tuples(st.floats(0, 1_000), st.floats(0, 1_000), st.floats(1, 200))
+
+
+@given(st.lists(place, max_size=12), st.floats(1, 30))
+def test_labels_that_would_overlap_keep_their_distance(labels: list[tuple[float, float, float]], least: float) -> None:
+    heights = apart(labels, least)
+    assert all(height >= y for height, (_, y, _) in zip(heights, labels, strict=True))
+    for (a, (x, _, width)), (b, (other, _, wide)) in combinations(zip(heights, labels, strict=True), 2):
+        if x < other + wide and other < x + width:
+            assert abs(a - b) >= least - 1e-6
 
 
 @given(words)
