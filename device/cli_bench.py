@@ -105,9 +105,8 @@ def _cases(args: argparse.Namespace, settings: config.Realtime, bundle: Bundle) 
     names = [name for name in args.configs.split(",") if name]
     sweeps = [name for name in args.sweeps.split(",") if name and name != "none"]
     sweeps += ["realtime"] if args.realtime and "realtime" not in sweeps else []
-    own = (bundle.window.live_hop, bundle.window.live_right)
     return [*cases.configurations(names, args.threads),
-            *(case for name in sweeps for case in cases.sweep(name, settings, own, args.threads))]
+            *(case for name in sweeps for case in cases.sweep(name, settings, bundle.window, args.threads))]
 
 
 def _begun(args: argparse.Namespace, settings: config.Config, setting: runner.Setting) -> Report:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from device import config
 from device.benchmark.engine import CONFIGURATIONS, RATE
+from models.bundle import Window
 from models.errors import UserError
 
 SWEEPS = ("windows", "capture", "realtime")
@@ -28,6 +29,7 @@ class Case:
     """"configurations" or one of SWEEPS."""
     title: str
     configuration: str
+    look: int = 0
     hop: int = 0
     right: int = 0
     rate: int = RATE
@@ -48,8 +50,8 @@ def configurations(names: Sequence[str], threads: int) -> list[Case]:
     return [Case(name, "configurations", CONFIGURATIONS[name].title, name, cpus=cores) for name in names]
 
 
-def sweep(name: str, settings: config.Realtime, window: tuple[int, int], threads: int) -> list[Case]:
-    """The cases of one of SWEEPS; `window` is the bundle's own (live_hop, live_right), in frames of 10 ms."""
+def sweep(name: str, settings: config.Realtime, window: Window, threads: int) -> list[Case]:
+    """The cases of one of SWEEPS; `window` is the bundle's own."""
     if name not in SWEEPS:
         raise CaseError(f"--sweeps {name}: no such sweep; there are {', '.join(SWEEPS)}")
     cores = tuple(sorted(os.sched_getaffinity(0))[-threads:])
@@ -61,14 +63,18 @@ def sweep(name: str, settings: config.Realtime, window: tuple[int, int], threads
     return list(_scheduling(settings))
 
 
-def _windows(own: tuple[int, int], cores: tuple[int, ...]) -> Iterator[Case]:
-    """The article's 32-frame batches and 10-frame steps, with the context of ours and with none, and ours."""
-    hop, right = own
-    tried = [(hop, right, f"ours: {hop} frames"), (32, right, "32-frame batches"), (10, right, "10-frame steps"),
-             (32, 0, "32-frame batches"), (10, 0, "10-frame steps")]
-    for new, after, title in tried:
-        title = f"{title}, {after} after"
-        yield Case(f"window {new}/{after}", "windows", title, OURS, hop=new, right=after, cpus=cores, paced=False)
+def _windows(own: Window, cores: tuple[int, ...]) -> Iterator[Case]:
+    """Ours; ours looking ahead by the article's batches and steps; and the text itself made of those."""
+    def case(title: str, look: int = 0, hop: int = 0, right: int = 0) -> Case:
+        return Case(f"window {look}/{hop}/{right}", "windows", title, OURS, look=look, hop=hop, right=right, cpus=cores,
+                    paced=False)
+
+    yield case(f"ours: a look every {own.live_hop} frames")
+    yield case("a look every 32 frames", look=32)
+    yield case("a look every 10 frames", look=10)
+    for right in (own.right, 0):
+        yield case(f"32-frame batches, {right} after", hop=32, right=right)
+        yield case(f"10-frame steps, {right} after", hop=10, right=right)
 
 
 def _scheduling(settings: config.Realtime) -> Iterator[Case]:

@@ -44,8 +44,10 @@ class Job:
     threads: int = 1
     rate: int = RATE
     """Samples per second of the recordings; other than 16,000 they are resampled as a microphone's would be."""
+    look: int = 0
+    """Frames of 10 ms after which the newest sound is looked at; 0 leaves that to the bundle."""
     hop: int = 0
-    """Frames of 10 ms that each call of the encoder adds; 0 leaves that to the bundle."""
+    """Frames that each call of the encoder adds for good, with no look ahead of that; 0 leaves it to the bundle."""
     right: int = 0
     """Frames that it hears after those, if `hop` is not 0."""
     cpus: Sequence[int] = ()

@@ -95,8 +95,8 @@ def measure(case: Case, repetition: int, setting: Setting) -> Measurement:
 def _measured(case: Case, repetition: int, setting: Setting) -> Measurement:
     speech = setting.speech.at(case.rate, setting.scratch / str(case.rate))
     job = Job(case.configuration, [str(file) for file in speech.files], str(setting.bundle), str(setting.comparison),
-              setting.seconds if case.paced else 0.0, setting.threads, case.rate, case.hop, case.right, case.cpus,
-              case.live, case.priority)
+              setting.seconds if case.paced else 0.0, setting.threads, case.rate, case.look, case.hop, case.right,
+              case.cpus, case.live, case.priority)
     phases: dict[str, Any] = {}
     with ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))

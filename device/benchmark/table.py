@@ -86,9 +86,9 @@ def windows(report: Report) -> Table:
                      _seconds(report, row, _finals, fast=True), _number(report, row, "CPU s per s of speech", ".4f"),
                      f"{100 * row.words.wer:.1f}" if row.words else NONE])
     return Table("Windows", ["", "behind s", "end of speech to text s", "CPU s per s", "WER %"], rows,
-                 "The bundle on the CPU at full speed, on a computed clock. A frame is 10 ms; so many are given to the "
-                 "encoder at a time, and so many are heard after them. The article's batches and steps, with as much "
-                 "to hear after them as ours, and with nothing.")
+                 "The bundle on the CPU at full speed, on a computed clock; a frame is 10 ms. Ours shows what a look "
+                 "at the newest frames finds, and takes it back where hearing on finds otherwise. Below that the "
+                 "article's batches and steps, which stand as they are, with so many frames heard after them.")
 
 
 def capture(report: Report) -> Table:

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from device import assemble
 from device.audio import BLOCK, SAMPLE_RATE, WaveFile
-from device.bench import percentiles
 from device.cli_eval import read_transcripts
 from device.decoder import Decoder
 from device.encoder import Encoder
@@ -120,7 +119,7 @@ def main() -> None:
             listen(recognizer, samples, truth, found)
 
         def ms(values: list[float], *which: int) -> str:
-            figures = [1e3 * figure for figure in percentiles(values)]
+            figures = [1e3 * figure for figure in np.percentile(values, [50, 95, 99])]
             return " ".join(f"{figures[i]:.1f}" if figures[i] < 20 else f"{figures[i]:.0f}" for i in which)
 
         soon = 100 * np.mean([late <= 0.5 for late in found.words])

@@ -48,9 +48,11 @@ def missing_comparison(job: Job) -> str:
 def opened(folder: str, job: Job) -> Bundle:
     """The bundle in `folder`, listening in the windows that `job` asks for."""
     bundle = Bundle.open(folder)
-    if not job.hop:
-        return bundle
-    window = replace(bundle.window, live_hop=job.hop, live_right=job.right)
+    window = bundle.window
+    if job.look:
+        window = replace(window, live_hop=job.look)
+    if job.hop:
+        window = replace(window, hop=job.hop, right=job.right, live_hop=0)
     return replace(bundle, description=replace(bundle.description, window=window))
 
 
