@@ -287,13 +287,13 @@ def test_begin_counts_down_rolls_back_and_says_so(root: Path) -> None:
     assert "no release before it" in tool(root, "rollback", "--no-restart")
 
 
-def test_begin_does_not_start_a_damaged_release(root: Path) -> None:
+def test_begin_does_not_start_a_release_that_lacks_a_file(root: Path) -> None:
     store = Store(root)
     update = releases.make(made := root / "made", "update")
     made.rename(store.path(update.id))
-    (store.path(update.id) / "bundle/bundle.json").write_text("{")
+    (store.path(update.id) / "bundle/bundle.json").unlink()
     store.change(lambda state: state.installed(update.id))
-    assert tool(root, "begin") == f"{update.id}: bundle/bundle.json is damaged; back to factory\n"
+    assert tool(root, "begin") == f"{update.id} lacks bundle/bundle.json; back to factory\n"
 
 
 def test_confirm_keeps_the_release_and_removes_older_ones(root: Path) -> None:

@@ -172,6 +172,14 @@ class Store:
             return str(error)
         return ""
 
+    def missing(self, name: str) -> str:
+        """A file that a release should have and has not; empty if all are there. Reads none of them."""
+        try:
+            files = self.release(name).files
+        except (OSError, ValueError) as error:
+            return str(error)
+        return next((path for path in files if not (self.path(name) / path).is_file()), "")
+
     def collect(self) -> None:
         """Remove the updates that are neither in force nor to go back to."""
         with self.locked("lock"):
