@@ -75,7 +75,8 @@ def check_space(folder: Path, needed: int) -> None:
     """Raise UserError where `folder` has less than `needed` bytes to give."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise UserError(f"{folder} has {free // MIB} MiB free and {needed // MIB} are needed; free some or use --out")
+        message = f"{folder} has {free // MIB} MiB free and {needed // MIB} are needed"
+        raise UserError(f"{message}: free some, or name another --out")
 
 
 def _fat(image: Path, layout: Layout, names: Names, content: Path, epoch: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -114,6 +116,12 @@ def test_a_hash_sees_every_difference(tmp_path: Path, change: object) -> None:
     before = tree.digest(root)
     change(root)  # type: ignore[operator]
     assert tree.digest(root) != before
+
+
+def test_the_command_prints_the_hash_of_a_tree(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "provisioning.image.tree", grown(tmp_path / "root")]
+    printed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == tree.digest(tmp_path / "root")
 
 
 def test_laying_over_follows_links_to_folders_and_replaces_files(tmp_path: Path) -> None:
