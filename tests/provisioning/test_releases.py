@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -279,8 +280,11 @@ def test_begin_counts_down_rolls_back_and_says_so(root: Path) -> None:
     made.rename(store.path(update.id))
     store.change(lambda state: state.installed(update.id))
     assert tool(root, "status") == f"current {update.id} 1.0, on trial, 3 more starts\nprevious factory\n"
+    before = os.umask(0o077)  # as in dictate.service
     for left in (2, 1, 0):
         assert f"{left} more starts" in tool(root, "begin")
+    os.umask(before)
+    assert (store.folder / "state.json").stat().st_mode & 0o777 == 0o644, "the service's user reads it"
     assert tool(root, "begin") == f"{update.id} did not become ready; back to factory\n"
     assert tool(root, "begin") == tool(root, "confirm") == ""
     assert tool(root, "status") == "current factory 1.0\nprevious factory\n"
