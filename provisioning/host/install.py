@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -94,11 +95,10 @@ def _install(given: argparse.Namespace, ask: Callable[[str], str]) -> None:
     if driver:
         _say(driver.package)
         coral.install(ROOT, driver.file)
-    with tempfile.TemporaryDirectory(prefix="dictate-", dir="/var/tmp") as scratch:
-        release = Path(scratch, "release")
-        build_release(release, here.target, given.bundle, without_coral=given.without_coral, say=_say)
+    with scratch(ROOT / manifest.SCRATCH) as folder:
+        build_release(folder / "release", here.target, given.bundle, without_coral=given.without_coral, say=_say)
         _say("files")
-        put.put(ROOT, release, planned, lines, _say)
+        put.put(ROOT, folder / "release", planned, lines, _say)
     _start(planned)
     print("installed; `dictate doctor` says what is still missing" + _restart(planned))
 
@@ -143,12 +143,23 @@ def summary(here: System, planned: Manifest, missing: Sequence[str], lines: Sequ
     )
 
 
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """An empty folder for a while. What an installation that was killed left in it is removed first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _tops(planned: Manifest) -> list[str]:
     return sorted({f"/{'/'.join(Path(name).parts[:2])}" for name in planned.files})
 
 
 def _need_space(root: Path, before: Manifest | None) -> None:
-    for place in (root, root / "var/tmp"):
+    for place in (root, root / "var/lib"):
         status = os.statvfs(place)
         free = status.f_bavail * status.f_frsize // 10**6
         if status.f_flag & os.ST_RDONLY:

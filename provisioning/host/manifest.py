@@ -12,6 +12,7 @@ from models.errors import UserError
 
 PLACE = Path("var/lib/dictate-install")
 FILE = PLACE / "manifest.json"
+SCRATCH = PLACE / "scratch"
 SAVED = PLACE / "saved"
 """Files of the system that the installation replaced, at their own paths."""
 

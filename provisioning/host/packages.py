@@ -14,7 +14,7 @@ from models.errors import UserError
 from provisioning.image.process import gist
 
 HERE = Path("/")
-INSTALL = ("apt-get", "install", "-q", "-y", "--no-install-recommends")
+INSTALL = ("apt-get", "install", "-q", "-y", "--no-install-recommends", "--fix-broken")
 
 
 def installed(root: Path = HERE) -> frozenset[str]:
@@ -25,6 +25,7 @@ def installed(root: Path = HERE) -> frozenset[str]:
 
 def coming(root: Path, wanted: Sequence[str]) -> frozenset[str]:
     """All packages that would come with what is missing of `wanted`. Raises UserError."""
+    _run(root, "dpkg", "--configure", "-a")  # an earlier try may have been cut short
     if set(wanted) <= installed(root):
         return frozenset()
     _run(root, "apt-get", "update", "-q")

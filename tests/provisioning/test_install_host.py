@@ -278,6 +278,14 @@ def test_the_summary_names_all_that_changes(root: Path) -> None:
         assert word in text
 
 
+def test_what_a_killed_installation_left_is_removed(root: Path) -> None:
+    folder = root / manifest.SCRATCH
+    (folder / "release/site").mkdir(parents=True)
+    with install.scratch(folder) as empty:
+        assert not any(empty.iterdir())
+    assert not folder.exists()
+
+
 def test_only_root_may(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert install.main(["--yes"]) == 1
