@@ -18,6 +18,8 @@ USER = "dictate"
 STATE = (Path("var/lib/dictate"), Path("var/lib/dictate-releases"), Path("etc/dictate"))
 """What a user's work is in: journal, updates, configuration. Only a purge removes it."""
 
+PACKAGES = {"userdel": "passwd", "groupdel": "passwd", "systemctl": "systemd"}
+
 Say = Callable[[str], None]
 
 
@@ -197,6 +199,9 @@ def _digest(content: bytes) -> str:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise UserError(f"{command[0]} is missing; install the package {PACKAGES[command[0]]}") from None
     if done.returncode:
         raise UserError(f"{' '.join(command[:2])} failed: {(done.stderr.strip() or 'no words').splitlines()[-1]}")

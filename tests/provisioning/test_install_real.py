@@ -24,7 +24,7 @@ pytestmark = pytest.mark.image
 
 ROOT = Path(__file__).parents[2]
 SPEECH = Path("/usr/share/pocketsphinx/test/data/librivox/sense_and_sensibility_01_austen_64kb-0930.wav")
-INCLUDED = "python3,systemd,ca-certificates"
+INCLUDED = "python3,systemd,ca-certificates,passwd"
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
 TOOLS = ("mmdebstrap", "chroot", "mount")
 CHANGES_BY_ITSELF = ("proc", "dev", "run", "tmp", "src", "root", "var/lib/dpkg", "var/lib/apt", "var/cache", "var/log",
