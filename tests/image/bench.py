@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 from device.scoring import score
+from models.errors import UserError
 from provisioning.vm import card, sound
 from provisioning.vm.card import Card
 from provisioning.vm.machine import Disk
@@ -91,9 +93,16 @@ class Bench:
 
     def last_words(self) -> str:
         """What the board said last, and where the rest is."""
-        files = sorted(self._folder.glob("*.log"))
-        tails = [f"{file}:\n" + "\n".join(file.read_text(errors="replace").splitlines()[-12:]) for file in files]
-        return "\n\n".join(tails)
+        if self._pi is not None:
+            with suppress(UserError):
+                self._pi.shell.run("journalctl -b --no-pager -n 60 -u 'dictate*'", 60)
+        files = [file for file in sorted(self._folder.glob("*.log")) if file.stat().st_size]
+        return "\n\n".join(f"{file}:\n{tail(file, 60 if file.stem == 'shell' else 8)}" for file in files)
+
+
+def tail(file: Path, lines: int) -> str:
+    """The last lines of a file."""
+    return "\n".join(file.read_text(errors="replace").splitlines()[-lines:])
 
 
 def word_errors(expected: str, heard: str) -> float:

@@ -67,7 +67,7 @@ def image(work: Path, key: Path, steps: Steps) -> Card:
     config.write_text(Wiring().config())
     with steps.step("image built"):
         subprocess.run(
-            [ROOT / "provisioning" / "build-image", "--without-coral", "--config", config,
+            [sys.executable, ROOT / "provisioning" / "build-image", "--without-coral", "--config", config,
              "--update-key", f"{key}.pub", "--out", work / "card.img"],
             check=True, stdin=subprocess.DEVNULL, stdout=sys.__stderr__, stderr=sys.__stderr__,
         )  # fmt: skip

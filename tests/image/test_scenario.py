@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -104,9 +105,10 @@ def test_microphone_lost_and_back(bench: Bench, steps: Steps) -> None:
 def test_battery_low_shows(bench: Bench, steps: Steps) -> None:
     pi = bench.pi
     with steps.step("battery at 8 %, lamp says so"):
-        pi.shell.run("mkfifo /run/virtual-pi/charge")
+        pi.shell.run(f"mkfifo {TOOLS}/charge")
         pi.shell.background(f"python3 {TOOLS}/battery.py 8 <> {TOOLS}/charge", f"{TOOLS}/battery.log")
-        pi.until("a battery", lambda: "hid-" in pi.shell.run("ls /sys/class/power_supply"), 60, 0.5)
+        capacity = "cat /sys/class/power_supply/hid-*/capacity"
+        pi.until("a battery", lambda: pi.shell.run(capacity, check=False) == "8\n", 60, 0.5)
         pi.shell.run("systemctl reload dictate", 200)  # a meter is looked for when a configuration is read
         pi.until("the battery's lamp", lambda: pi.lamps_say()[FAULT] == "flashes 3", 240)
     with steps.step("battery at 80 %, lamp out"):
@@ -270,7 +272,8 @@ def updates(bench: Bench, key: Path, tmp_path_factory: pytest.TempPathFactory) -
             stale.unlink()
         release.describe(folder / name, Target("cp311"), without_coral=True)
         made[name] = folder / f"{name}.update"
-        words = [ROOT / "provisioning/make-update", "--key", key, "--release", folder / name, "--out", made[name]]
+        tool = [sys.executable, ROOT / "provisioning/make-update"]
+        words = [*tool, "--key", key, "--release", folder / name, "--out", made[name]]
         subprocess.run(words, check=True, capture_output=True)
     return made
 

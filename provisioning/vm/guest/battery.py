@@ -1,11 +1,12 @@
 """In the virtual Pi: a battery of the power_supply class, made of a HID device that exists in software only (UHID).
 
-battery.py PERCENT…: reports PERCENT; each further line of standard input is a new percentage. The device goes when
-standard input closes. Event layouts: linux/uhid.h; the report descriptor has one Battery Strength field (HID usage
-table, page 06, usage 20), which makes the kernel's hid-input register a battery.
+battery.py PERCENT: reports PERCENT every second; a line of standard input is a new percentage. Event layouts:
+linux/uhid.h; the report descriptor has one Battery Strength field (HID usage table, page 06, usage 20), which makes
+the kernel's hid-input register a battery. Reports that come before it has done so are lost.
 """
 
 import os
+import select
 import struct
 import sys
 
@@ -20,9 +21,11 @@ def main() -> None:
     device = os.open("/dev/uhid", os.O_RDWR)
     identity = (b"virtual battery", b"virtual-pi", b"u1", len(DESCRIPTOR), BUS_USB, 0x1234, 0x5678, 1, 0)
     os.write(device, struct.pack("<I128s64s64sHHIIII4096s", UHID_CREATE2, *identity, DESCRIPTOR))
-    for percent in (sys.argv[1], *sys.stdin):
-        os.write(device, struct.pack("<IH4096s", UHID_INPUT2, 3, bytes([1, 0, int(percent)])))
-        print("battery", int(percent), flush=True)
+    percent = int(sys.argv[1])
+    while True:
+        os.write(device, struct.pack("<IH4096s", UHID_INPUT2, 3, bytes([1, 0, percent])))
+        if select.select([sys.stdin], [], [], 1.0)[0] and (line := sys.stdin.readline()):
+            percent = int(line)
 
 
 main()
