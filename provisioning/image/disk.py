@@ -113,7 +113,8 @@ def _settle_times(image: Path, start: int, root: Path, epoch: int) -> None:
     """Set when inodes changed and were read, which mke2fs takes from the tree, where nobody can set the former."""
     paths = ["/", *(f"/{path.relative_to(root)}" for path in tree.walk(root))]
     commands = (f'set_inode_field "{path}" {field} @{epoch}\n' for path in paths for field in ("atime", "ctime"))
-    process.run("debugfs", "-w", "-f", "-", f"{image}?offset={start}", input="".join(commands))
+    script = f"set_current_time @{epoch}\n{''.join(commands)}"
+    process.run("debugfs", "-w", "-f", "-", f"{image}?offset={start}", input=script)
 
 
 def _fat_has(place: str, folder: str) -> bool:
