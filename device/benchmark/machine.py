@@ -24,6 +24,7 @@ def describe(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Machine:
         cores=os.cpu_count() or 1,
         usable_cores=len(os.sched_getaffinity(0)),
         governor=", ".join(sorted(governors)) or "none to be seen",
+        scheduling=_scheduling(),
         kernel=platform.release(),
         virtual=bool(re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo, re.M)),
         memory_mb=int(memory[1]) // 1024 if memory else 0,
@@ -38,6 +39,15 @@ def _model(cpuinfo: str, sys: Path) -> str:
     board = _text(sys / "firmware/devicetree/base/model").strip("\0")
     named = re.search(r"^model name\s*: (.*)", cpuinfo, re.M)
     return board or (named[1] if named else platform.machine())
+
+
+def _scheduling() -> str:
+    """As chrt(1) and nice(1) name it."""
+    policies = {os.SCHED_FIFO: "SCHED_FIFO", os.SCHED_RR: "SCHED_RR", os.SCHED_BATCH: "SCHED_BATCH",
+                os.SCHED_IDLE: "SCHED_IDLE"}
+    policy = os.sched_getscheduler(0)
+    priority = os.sched_getparam(0).sched_priority
+    return f"{policies[policy]} {priority}" if policy in policies else f"nice {os.nice(0)}"
 
 
 def _versions() -> dict[str, str]:

@@ -98,7 +98,7 @@ def _where(report: Report) -> str:
     facts = {
         "machine": f"{m.model}, {m.architecture}, {m.cores} cores, {m.usable_cores} usable, {m.memory_mb} MB"
                    + (", virtual" if m.virtual else ""),
-        "governor": m.governor, "kernel": m.kernel,
+        "governor": m.governor, "scheduling": m.scheduling, "kernel": m.kernel,
         "load before": " ".join(f"{load:.2f}" for load in m.load) or NONE,
         "Python": m.python, "libraries": ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
         "speech": f"{s.source}: {s.recordings} recordings, {s.seconds:.1f} s; {s.paced_seconds:g} s of it at a "

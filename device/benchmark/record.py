@@ -113,6 +113,8 @@ class Machine:
     cores: int
     usable_cores: int
     governor: str
+    scheduling: str
+    """Policy and priority of the command, which its workers inherit."""
     kernel: str
     virtual: bool
     memory_mb: int
@@ -169,7 +171,7 @@ class Report:
 
     @classmethod
     def empty(cls) -> Report:
-        machine = Machine("", "", 1, 1, "", "", False, 0, "", {}, ())
+        machine = Machine("", "", 1, 1, "", "", "", False, 0, "", {}, ())
         return cls("", machine, Spoken("", 0, 0.0, 0.0, False), 1, 0, "")
 
     def of(self, case: str) -> list[Measurement]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from device.benchmark.record import BatteryLife, Listening, Machine, Measurement, Report, Row, Spoken, Utterance, Words
 
-MACHINE = Machine("Test <board> & co", "aarch64", 4, 4, "ondemand", "6.1.0", False, 2_000, "3.11.2",
+MACHINE = Machine("Test <board> & co", "aarch64", 4, 4, "ondemand", "nice 0", "6.1.0", False, 2_000, "3.11.2",
                   {"numpy": "1.26.4"}, (0.5, 0.4, 0.3))
 
 
