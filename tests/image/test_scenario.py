@@ -47,6 +47,8 @@ def dictated(bench: Bench, name: str, tries: int = 3) -> str:
         bench.steps.note(f"typed {heard.strip()!r} (word errors {errors:.0%}, attempt {attempt})")
         if errors <= TOLERANCE:
             return heard
+        log = "journalctl -b --no-pager -o cat -n 200 -u dictate | grep -v 'sound was lost' | tail -n 2"
+        bench.steps.note(f"the service says: {bench.pi.shell.run(log).strip()}")
     pytest.fail(f"{name}: typed {heard!r}, expected {bench.expected[name]!r}")
 
 
