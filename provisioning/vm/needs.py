@@ -46,4 +46,6 @@ def building_refused() -> str:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             return f"arm64 programs cannot be run here: binfmt_misc cannot be mounted ({done.stderr.strip()})"
+    if not (BINFMT / "qemu-aarch64").exists() and not os.access(BINFMT / "register", os.W_OK):
+        return "arm64 programs cannot be run here: binfmt_misc takes no entry, and has none named qemu-aarch64"
     return ""

@@ -35,6 +35,8 @@ LOG = "writes.log"
 WRITER_FOLDER = "/var/lib/dictate/cut-test"
 WRITER_JOURNAL = "/dictate/cut-test"
 CUTS = 120
+EARLY = 6
+"""Requests: about what two syncs of the journal are."""
 SEED = 20261122
 
 
@@ -178,8 +180,11 @@ def damaged(folder: Path) -> list[str]:
     return found
 
 
-def check_journals(bench: Bench, cut: Cut, appliance: Path, writer: Path) -> None:
-    """Nothing that was acknowledged before the cut is missing, nothing that is there is other than it was written."""
+def check_journals(bench: Bench, cut: Cut, appliance: Path, writer: Path) -> int:
+    """Nothing that was acknowledged before the cut is missing, nothing that is there is other than it was written.
+
+    Returns how many edits the writer's journal has.
+    """
     screen, number = must_have(bench, cut)
     text = text_of(entries_in(appliance))
     assert text.startswith(screen), f"{cut}: {screen!r} was typed, the journal has {text!r}"
@@ -187,6 +192,7 @@ def check_journals(bench: Bench, cut: Cut, appliance: Path, writer: Path) -> Non
     assert len(written) >= number, f"{cut}: edit {number} was acknowledged, {len(written)} are there"
     assert written == [journal_writer.text(n) for n in range(1, len(written) + 1)]
     assert not damaged(appliance) and not damaged(writer)
+    return len(written)
 
 
 def test_no_acknowledged_segment_is_lost(
@@ -196,17 +202,23 @@ def test_no_acknowledged_segment_is_lost(
     with steps.step(f"{len(planned)} power cuts between {flushes} flushes"):
         assert len(planned) >= 100
         replay = recovery.Replay(bench.image, bench.size, bench.work / LOG, record)
+        too_early = 0
         for place, (cut, partition) in enumerate(replay.partitions(planned, tmp_path)):
             repaired = recovery.repair(partition)
             assert repaired.clean, f"{cut}: {repaired}"
             folder = tmp_path / str(place)
             appliance = recovery.read_folder(partition, JOURNAL, folder)
-            check_journals(bench, cut, appliance, recovery.read_folder(partition, WRITER_JOURNAL, folder))
+            writer = recovery.read_folder(partition, WRITER_JOURNAL, folder)
+            kept = check_journals(bench, cut, appliance, writer)
+            told = [number for at, number in bench.witness.kept if at - EARLY < cut.at]
+            too_early += bool(told) and kept < told[-1]
+        assert too_early, "these cuts would not have found a journal that acknowledges too early"
         acknowledged = sum(bool(must_have(bench, cut)[0]) for cut in planned)
         lost = sum(len(cuts.volatile(record, cut.at)) - len(cut.survivors) for cut in planned)
         steps.note(
             f"{len(record)} requests recorded; {acknowledged} cuts with text acknowledged before; "
-            f"{lost} writes lost or torn; none of it acknowledged"
+            f"{lost} writes lost or torn, nothing that was acknowledged; "
+            f"a journal that acknowledged {EARLY} requests earlier would have lost text in {too_early} of them"
         )
 
 
