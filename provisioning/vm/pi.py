@@ -46,7 +46,8 @@ class Wiring:
     def config(self) -> str:
         """The lines of dictation.toml that fit this board."""
         return (
-            f'[audio]\ndevice = "hw:0,1"\n\n[panel]\nbutton_pin = {self.button}\nleds.pins = {list(self.lamps)}\n\n'
+            f'[audio]\ndevice = "hw:0,1"\n\n[panel]\nbutton_pin = {self.button}\nleds.pins = {list(self.lamps)}\n'
+            "shutdown_press_s = 30.0  # words are heard so late here that talking is taken for a long press\n\n"
             "[realtime]\nencoder_cpus = [0, 1]\ndecoder_cpus = [0, 1]\n"
         )
 
@@ -149,7 +150,7 @@ class VirtualPi:
     def release(self, seconds: float = 600.0) -> float:
         """Let the button go; return the seconds until the words are found and the appliance is ready again."""
         self.button.release()
-        return self.until("the ready lamp after thinking", lambda: self.lamps.lit()[READY], seconds)
+        return self.until_ready(seconds)
 
     def dictate(self, name: str, patience_s: float = 600.0) -> str:
         """Press, play a recording, release; return what was typed in the meantime and after."""
