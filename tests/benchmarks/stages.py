@@ -1,0 +1,129 @@
+"""Where the time and the memory of a listening recogniser go: `.venv/bin/python tests/benchmarks/stages.py DIR`.
+
+Processor time, one thread, so that a busy machine shows less. The first table is the cold start, step by step, in a
+process of its own; the second the work for blocks of 100 ms; the third what the encoder's and the head's arithmetic
+costs at the rate that they reach.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from device import assemble
+from device.audio import BLOCK, WaveFile
+from models.bundle import Bundle
+
+COLD = """
+import resource, time
+from pathlib import Path
+wall, work = time.perf_counter(), time.process_time()
+def done(step):
+    now = time.perf_counter(), time.process_time()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"| {step} | {1e3 * (now[0] - wall):.0f} | {1e3 * (now[1] - work):.0f} | {peak:.0f} |", flush=True)
+from device import assemble
+from device.decoder import Decoder
+from device.encoder import Encoder
+from device.interpreter import load_interpreter_module
+from device.recognizer import Recognizer
+from models.bundle import Bundle
+done("Python's imports, NumPy")
+load_interpreter_module()
+done("the interpreter's import")
+bundle = Bundle.open(Path({bundle!r}))
+done("checksums of the bundle")
+encoder = Encoder(bundle, assemble.accelerator(bundle, "cpu", 1).accelerator)
+done("encoder and head")
+decoder = Decoder.of(bundle)
+done("lexicon and language model")
+recognizer = Recognizer(bundle, encoder, decoder, live=True)
+done("features: ready")
+"""
+
+
+def cold(bundle: Path) -> None:
+    print("| after | wall clock, ms | processor, ms | peak memory, MB |\n|---|--:|--:|--:|")
+    steps = COLD.replace("{bundle!r}", repr(str(bundle)))
+    subprocess.run([sys.executable, "-c", steps], check=True, stderr=subprocess.DEVNULL)
+
+
+def multiplications(model: Path) -> dict[str, float]:
+    """Millions of multiply-accumulates of one call, by operator."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter, found = Interpreter(str(model)), Counter[str]()
+    for op in interpreter._get_ops_details():
+        shapes = [interpreter._get_tensor_details(i, 0)["shape"] for i in op["inputs"] if i >= 0]
+        size = {
+            "CONV_2D": lambda s=shapes: np.prod(s[1][1:]),
+            "DEPTHWISE_CONV_2D": lambda s=shapes: np.prod(s[1][1:3]),
+            "FULLY_CONNECTED": lambda s=shapes: s[1][-1],
+            "BATCH_MATMUL": lambda s=shapes: s[0][-1],
+        }.get(op["op_name"])
+        if size:
+            answer = interpreter._get_tensor_details(op["outputs"][0], 0)["shape"]
+            found[op["op_name"]] += float(np.prod(answer) * size()) / 1e6
+    return dict(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--bundle", type=Path, default=assemble.default_bundle())
+    arguments = parser.parse_args()
+    cold(arguments.bundle)
+
+    spent, called = Counter[str](), Counter[str]()
+
+    @contextmanager
+    def stage(name: str) -> Iterator[None]:
+        begun = time.process_time()
+        yield
+        spent[name] += time.process_time() - begun
+        called[name] += 1
+
+    bundle = Bundle.open(arguments.bundle)
+    recognizer = assemble.recognizer(bundle, "cpu", live=True, stage=stage).recognizer
+    sounds = [np.concatenate([c.samples for c in WaveFile(file)]) for file in sorted(arguments.folder.glob("*.flac"))]
+    recognizer.accept(sounds[0])
+    recognizer.finish()
+    spent.clear(), called.clear()
+    blocks, ends = [], []
+    for samples in sounds:
+        for piece in np.split(samples, range(BLOCK, len(samples), BLOCK)):
+            begun = time.process_time()
+            recognizer.accept(piece)
+            blocks.append(time.process_time() - begun)
+        begun = time.process_time()
+        recognizer.finish()
+        ends.append(time.process_time() - begun)
+    total = sum(blocks) + sum(ends)
+    print("\n| stage | ms for 100 ms of speech | share | ms a call |\n|---|--:|--:|--:|")
+    for name, seconds in spent.most_common():
+        each = 1e3 * seconds / len(blocks)
+        print(f"| {name} | {each:.2f} | {100 * seconds / total:.0f} % | {1e3 * seconds / called[name]:.2f} |")
+    print(f"| all | {1e3 * total / len(blocks):.2f} | | |")
+    for name, values in (("a block of 100 ms", blocks), ("the end of an utterance", ends)):
+        print(f"\n{name}: " + ", ".join(f"p{p} {1e3 * np.percentile(values, p):.1f} ms" for p in (50, 95, 99)))
+    print(f"\npeak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB, speech included "
+          f"({sum(map(len, sounds)) * 2 / 1e6:.0f} MB)")  # fmt: skip
+    print("\n| model | million multiplications | of these | GMAC/s reached |\n|---|--:|---|--:|")
+    for name in ("encoder", "head"):
+        work = multiplications(bundle.path(name))
+        rate = sum(work.values()) * 1e6 / (spent[name] / called[name]) / 1e9
+        parts = ", ".join(f"{operator} {millions:.0f}" for operator, millions in work.items())
+        print(f"| {name} | {sum(work.values()):.0f} | {parts} | {rate:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
