@@ -123,6 +123,7 @@ class Panel:
         self._thread.join()
         if self._lamps is not None:
             self._lamps.close()
+        self._button.pin.when_changed = None  # gpiozero's lgpio pin would keep its callback
         self._button.close()
 
     def _blink(self) -> None:

@@ -135,6 +135,23 @@ def test_lamps_are_put_out_and_pins_let_go(factory: MockFactory) -> None:
             wait_for(factory, (False, False, True))
 
 
+class LikeLgpio(MockPin):
+    """gpiozero's lgpio pin cancels no callback when it is closed, which the mock pin does."""
+
+    def close(self) -> None:
+        pass
+
+
+def test_no_edge_reaches_a_closed_panel() -> None:
+    """After a reload it would go to a closed chip, and lgpio's only thread ends with the error: a dead button."""
+    factory = MockFactory(pin_class=LikeLgpio)
+    pin = factory.pin(SETTINGS.button_pin)
+    with Panel(SETTINGS, factory, lambda now, pressed: None):
+        assert pin.when_changed is not None
+    assert pin._when_changed is None
+    factory.close()
+
+
 def test_without_leds_the_button_works(factory: MockFactory) -> None:
     edges: Queue[tuple[float, bool]] = Queue()
     settings = replace(SETTINGS, leds=Leds(kind="none"))
