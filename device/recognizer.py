@@ -58,6 +58,7 @@ class Recognizer:
         self._frame = d.front_end.hop * d.window.stride / self._rate  # seconds a posterior frame
         self._quiet_tokens = [d.blank] if d.boundary is None else [d.blank, d.boundary]
         self._ends, self._stage = endpointing or Endpointing(), stage
+        self._well_heard = max(self._ends.pause, d.window.right * d.front_end.hop / self._rate)  # seconds after a word
         self.reset()
 
     def reset(self) -> None:
@@ -95,7 +96,12 @@ class Recognizer:
         for call in calls:
             log_probs = self._posterior(call.mel)
             yield from self._heard(log_probs[call.keep])
-            yield from self._partial(log_probs[call.look])
+            look = log_probs[call.look]
+            sure = self._paused(look) if call is calls[-1] else 0  # those after it were cut before
+            if sure:
+                self._windows.settle(sure)
+                yield from self._heard(look[:sure])
+            yield from self._partial(look[sure:])
 
     def _posterior(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         with self._stage("encoder"):
@@ -110,7 +116,7 @@ class Recognizer:
             frame = self._posteriors + index
             if voiced[index]:
                 self._segment = (self._segment[0] if self._segment else frame, frame)
-            elif self._segment and self._ended(frame):
+            elif self._segment and self._ended(*self._segment, frame):
                 self._search(log_probs[begin : index + 1])
                 begin = index + 1
                 yield from self._close()
@@ -122,9 +128,17 @@ class Recognizer:
         silent: NDArray[np.bool_] = np.exp(log_probs[:, self._quiet_tokens]).sum(1) >= 0.5
         return ~silent
 
-    def _ended(self, frame: int) -> bool:
-        assert self._segment
-        first, last = self._segment
+    def _paused(self, look: NDArray[np.float32]) -> int:
+        """How many of the frames looked at end with so long a pause that the words before were heard well; or 0."""
+        last = self._segment[1] if self._segment else None
+        for index, voiced in enumerate(self._voiced(look), self._posteriors):
+            if voiced:
+                last = index
+            elif last is not None and (index - last) * self._frame >= self._well_heard:
+                return index + 1 - self._posteriors
+        return 0
+
+    def _ended(self, first: int, last: int, frame: int) -> bool:
         silent, long = (frame - last) * self._frame, (frame - first) * self._frame
         ends = self._ends
         needed = ends.gap if long >= ends.limit else ends.short_pause if long >= ends.hurry else ends.pause

@@ -66,6 +66,10 @@ class Windows:
             due.append(self._call(0, True))
         return due
 
+    def settle(self, posteriors: int) -> None:
+        """The first so many posteriors of the last look are kept after all."""
+        self._ahead -= posteriors * self._stride
+
     def finish(self) -> list[Call]:
         """No more frames will come: return the windows that are left, and start anew."""
         due = []

@@ -88,7 +88,7 @@ class Window:
     stride: int  # log-mel frames for each posterior frame
     hop: int
     right: int
-    live_hop: int = 20
+    live_hop: int = 30
     live_right: int = 0
 
 

@@ -107,9 +107,20 @@ def test_live_words_come_while_they_are_spoken(live: Recognizer) -> None:
 
 
 def test_listening_finds_the_words_that_reading_finds(recognizer: Recognizer, live: Recognizer) -> None:
-    for samples in (SPEECH, np.concatenate([SPEECH, silence(1.5), SPEECH[::-1], silence(0.4), SPEECH])):
+    for samples in (SPEECH, np.concatenate([SPEECH, silence(0.9), SPEECH])):
         read = [event for event in hear(recognizer, samples) if not isinstance(event, Partial)]
         assert [e for e in hear(live, samples, [1_600] * (len(samples) // 1_600)) if not isinstance(e, Partial)] == read
+
+
+def test_a_pause_ends_a_segment_as_soon_as_its_last_word_is_heard_well(live: Recognizer) -> None:
+    said = [event for event in live.accept(np.concatenate([SPEECH, silence(0.5)])) if isinstance(event, Segment)]
+    quiet = 0.5  # seconds
+    while not said and quiet < 2:
+        said += [event for event in live.accept(silence(0.1)) if isinstance(event, Segment)]
+        quiet += 0.1
+    assert 1.0 < quiet < 1.7
+    live.reset()
+    assert [segment.text for segment in said] == [text(hear(live, SPEECH))]
 
 
 def test_words_are_shown_while_the_newest_sound_is_heard(live: Recognizer) -> None:

@@ -31,7 +31,7 @@ from device.scoring import score
 from device.windows import Windows
 from models.bundle import Bundle
 
-LOOKS = ("20:0", "20:8", "20:16", "20:24", "10:8", "30:8")
+LOOKS = ("30:0", "20:0", "20:8", "20:16", "10:8", "30:8")
 
 
 @dataclass
