@@ -55,6 +55,10 @@ class Chunk:
         """When the chunk begins, in seconds since the source was opened."""
         return self.first / SAMPLE_RATE
 
+    def joined(self, after: Chunk) -> Chunk:
+        """This chunk and the one that came next from the same source, in one."""
+        return Chunk(np.concatenate([self.samples, after.samples]), self.first, after.overruns)
+
 
 class Converter:
     """Turns float32 mono sound of any rate into int16 blocks of 16 kHz, without seams between the pieces fed.

@@ -20,7 +20,7 @@ from gpiozero.pins import Factory
 
 from device import capture, config, realtime
 from device.appliance import Appliance
-from device.audio import AudioError, PreRoll, WaveFile
+from device.audio import SAMPLE_RATE, AudioError, Chunk, PreRoll, WaveFile
 from device.config import Audio, Config, ConfigError, Loaded
 from device.journal import open_journal
 from device.lights import State
@@ -43,6 +43,9 @@ CAPTURE_HANG_S = 4.0
 
 WORDS_S = 2.0
 """How often the file with the user's words is looked at."""
+
+CATCH_UP = SAMPLE_RATE // 2
+"""Samples that are heard at once where the recogniser is behind."""
 
 LOADING_S = 90.0
 """The watchdog period while a recogniser is loaded."""
@@ -122,6 +125,7 @@ class _Session:
         self._wanted: Config | None = None
         self._look_at = 0.0
         self._said = ""
+        self._held: list[Input | Reload] = []  # one at most: it came after sound that was put together
 
     def run(self) -> tuple[Outcome, Config | None]:
         """Open the parts, dictate until the end, close them. Returns why it ended and what to go on with."""
@@ -180,21 +184,39 @@ class _Session:
                 if (now := appliance.status()) != status:
                     status = now
                     self._notifier.status(status)
+        for happened in self._held:
+            self._inbox.put(happened)
         return appliance.outcome
 
     def _step(self, appliance: Appliance) -> None:
-        wait = min(0.5, max(0.0, appliance.deadline - time.monotonic()))
-        try:
-            happened = self._inbox.get(timeout=wait)
-        except Empty:
-            pass
-        else:
-            if isinstance(happened, Reload):
-                self._reload(appliance)
-            else:
-                appliance.handle(happened)
+        happened = self._next(min(0.5, max(0.0, appliance.deadline - time.monotonic())))
+        if isinstance(happened, Reload):
+            self._reload(appliance)
+        elif isinstance(happened, Chunk) and appliance.phase is Phase.LISTENING:
+            appliance.handle(self._with_what_waits(happened))
+        elif happened is not None:
+            appliance.handle(happened)
         appliance.tick()
         self._look_at_words(appliance)
+
+    def _next(self, wait: float) -> Input | Reload | None:
+        """What happened next, None if nothing does within `wait` seconds."""
+        if self._held:
+            return self._held.pop()
+        try:
+            return self._inbox.get(timeout=wait)
+        except Empty:
+            return None
+
+    def _with_what_waits(self, chunk: Chunk) -> Chunk:
+        """The sound that waits, in one: a machine that is behind looks ahead less often (device/windows.py)."""
+        while len(chunk.samples) < CATCH_UP:
+            after = self._next(0.0)
+            if not isinstance(after, Chunk):
+                self._held += [after] if after is not None else []
+                break
+            chunk = chunk.joined(after)
+        return chunk
 
     def _meter(self) -> Meter | None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
@@ -56,3 +57,14 @@ def test_the_pre_roll_is_the_end_of_what_was_heard(sizes: list[int], millisecond
     assert len(held) >= min(first, 16 * milliseconds)
     assert not taken or len(held) - len(taken[0].samples) < 16 * milliseconds
     assert preroll.take() == []
+
+
+@given(st.lists(st.integers(0, 2_000), min_size=1, max_size=10))
+def test_joined_chunks_are_the_sound(sizes: list[int]) -> None:
+    sound = np.arange(sum(sizes), dtype=np.int16)
+    ends = np.cumsum(sizes)
+    pairs = enumerate(zip(ends, sizes, strict=True))
+    chunks = [Chunk(sound[end - size : end], int(end - size), k) for k, (end, size) in pairs]
+    whole = functools.reduce(Chunk.joined, chunks)
+    assert whole.first == 0 and whole.overruns == len(sizes) - 1
+    np.testing.assert_array_equal(whole.samples, sound)
