@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,13 @@ WORK = ROOT / ".cache" / "virtual-pi"
 def say(line: str) -> None:
     """Past pytest's capture: a quarter of an hour of silence is no progress."""
     print(f"image: {line}", file=sys.__stderr__, flush=True)
+
+
+def skip_if_late() -> None:
+    """$DICTATE_UNTIL, in seconds since 1970, is when continuous integration has no time to begin another step."""
+    until = os.environ.get("DICTATE_UNTIL")
+    if until and time.time() > float(until):
+        pytest.skip("the time limit of this run is near; `make test-image` has none")
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +65,7 @@ def key(work: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def image(work: Path, key: Path, steps: Steps) -> Card:
+    skip_if_late()
     if lacking := needs.install():
         pytest.skip(f"no virtual Pi here: {lacking}")
     if given := os.environ.get("DICTATE_TEST_IMAGE"):
@@ -96,6 +105,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture(autouse=True)
 def nothing_failed_before(bench: Bench) -> None:
+    skip_if_late()
     if bench.failed:
         pytest.skip(f"{bench.failed} failed, and this step goes on from there")
 
