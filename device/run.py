@@ -32,6 +32,7 @@ from device.service import Notifier, Watchdog
 from device.sinks import open_sinks
 from device.text import Writer, rules_from
 from device.vocabulary import VocabularyError, Watched, Word, spellings
+from models.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ CAPTURE_HANG_S = 4.0
 
 WORDS_S = 2.0
 """How often the file with the user's words is looked at."""
+
+TRIAL = "DICTATE_TRIAL"
+"""Set where a release is on trial (provisioning/overlay/usr/bin/dictate)."""
 
 CATCH_UP = SAMPLE_RATE // 2
 """Samples that are heard at once where the recogniser is behind."""
@@ -171,6 +175,8 @@ class _Session:
 
     def _loop(self, appliance: Appliance, sound: capture.Capture) -> Outcome:
         appliance.start()
+        if appliance.phase is Phase.FAULT and TRIAL in self._machine.environ:
+            raise UserError(f"this release is on trial and cannot dictate: {appliance.status()}")
         cpus = self._config.realtime.decoder_cpus if self._config.realtime.enabled else ()
         with realtime.pinned(cpus) as problem:
             if problem:

@@ -55,6 +55,13 @@ def test_without_a_bundle_it_is_up_and_says_so(tmp_path: Path, options: list[str
     assert "no-bundle" in told and "Traceback" not in told
 
 
+def test_a_release_on_trial_that_cannot_dictate_is_never_ready(options: list[str]) -> None:
+    environ = os.environ | {"DICTATE_TRIAL": "1"}
+    done = subprocess.run([DICTATE, "run", *options], env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "on trial" in done.stderr.splitlines()[-1] and "no-bundle" in done.stderr.splitlines()[-1]
+
+
 def test_a_bad_configuration_ends_with_2(options: list[str]) -> None:
     result = subprocess.run([DICTATE, "run", *options, "--set", "audio.rate=5"], capture_output=True, text=True)
     assert result.returncode == 2

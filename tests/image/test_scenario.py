@@ -277,8 +277,7 @@ def updates(bench: Bench, key: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("updates")
     release.build_release(folder / "works", Target("cp311"), ROOT / "models/build/base", without_coral=True)
     shutil.copytree(folder / "works", folder / "fails")
-    with (folder / "works/bundle/NOTICE").open("a") as notice:
-        notice.write("An update.\n")
+    (folder / "works/site/update.txt").write_text("An update.\n")
     (folder / "fails/site/device/run.py").write_text("raise SystemExit('this release does not work')\n")
     made = {}
     for name in ("works", "fails"):
