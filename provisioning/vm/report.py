@@ -47,7 +47,7 @@ class Steps:
 
     def note(self, seen: str) -> None:
         """Say what was seen in the present step."""
-        self._seen.append(seen)
+        self._seen.append(" ".join(seen.split()))
 
     def table(self) -> str:
         """All steps, as a Markdown table."""

@@ -119,7 +119,7 @@ def test_steps_are_told_and_timed() -> None:
     times = iter([0.0, 1.25, 2.0, 4.0])
     steps = Steps(said.append, lambda: next(times))
     with steps.step("boot"):
-        steps.note("lamp on")
+        steps.note("lamp\n on")
     with pytest.raises(ZeroDivisionError), steps.step("press"):
         raise ZeroDivisionError
     assert said == ["   1.2 s  boot: lamp on", "   2.0 s  press  FAILED"]
