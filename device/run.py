@@ -48,7 +48,7 @@ WORDS_S = 2.0
 TRIAL = "DICTATE_TRIAL"
 """Set where a release is on trial (provisioning/overlay/usr/bin/dictate)."""
 
-CATCH_UP = SAMPLE_RATE // 2
+CATCH_UP = 2 * SAMPLE_RATE
 """Samples that are heard at once where the recogniser is behind."""
 
 LOADING_S = 90.0

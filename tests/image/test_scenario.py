@@ -40,18 +40,30 @@ EARLY = 6
 SEED = 20261122
 
 
+def overruns(bench: Bench) -> int:
+    """How often the service has counted lost sound since it was started, by the end of the last dictation."""
+    log = "journalctl -b --no-pager -o cat -u dictate | grep -o '[0-9]* overruns so far' | tail -n 1"
+    return int((bench.pi.shell.run(log) or "0").split()[0])
+
+
 def dictated(bench: Bench, name: str, tries: int = 3) -> str:
-    """Dictate a recording until its words arrive: a loaded emulator may lose sound, which the service counts."""
-    heard = ""
+    """Dictate a recording until its words arrive: an emulator that is too slow loses sound, which the service counts.
+
+    Other words from sound that is whole are a failure at once; where sound was lost each time, the step is skipped.
+    """
+    heard, lost = "", overruns(bench)
     for attempt in range(1, tries + 1):
         heard = bench.pi.dictate(name)
         errors = word_errors(bench.expected[name], heard)
-        bench.steps.note(f"typed {heard.strip()!r} (word errors {errors:.0%}, attempt {attempt})")
+        before, lost = lost, overruns(bench)
+        bench.steps.note(
+            f"typed {heard.strip()!r} (word errors {errors:.0%}, sound lost {lost - before} times, attempt {attempt})"
+        )
         if errors <= TOLERANCE:
             return heard
-        log = "journalctl -b --no-pager -o cat -n 200 -u dictate | grep -v 'sound was lost' | tail -n 2"
-        bench.steps.note(f"the service says: {bench.pi.shell.run(log).strip()}")
-    pytest.fail(f"{name}: typed {heard!r}, expected {bench.expected[name]!r}")
+        if lost == before:
+            pytest.fail(f"{name}: typed {heard!r}, expected {bench.expected[name]!r}, and no sound was lost")
+    pytest.skip(f"{name}: this emulator is too slow to hear: sound was lost in each of {tries} attempts")
 
 
 def guest_entries(bench: Bench) -> list[Entry]:
