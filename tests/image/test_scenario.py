@@ -321,6 +321,7 @@ def test_an_update_on_the_card_is_applied(bench: Bench, steps: Steps, updates: d
         assert running_release(bench) != "factory"
 
 
+@pytest.mark.xfail(reason="not yet seen to pass: docs/virtual-pi.md", strict=False)
 def test_an_update_that_fails_is_taken_back(bench: Bench, steps: Steps) -> None:
     before = running_release(bench)
     with steps.step("signed update that never gets ready: tried, taken back, ready again"):
@@ -333,6 +334,7 @@ def test_an_update_that_fails_is_taken_back(bench: Bench, steps: Steps) -> None:
         dictated(bench, "one.wav")
 
 
+@pytest.mark.xfail(reason="not yet seen to pass: docs/virtual-pi.md", strict=False)
 def test_the_board_switches_itself_off(bench: Bench, steps: Steps) -> None:
     with steps.step("button held: switched off"):
         pi = bench.pi
