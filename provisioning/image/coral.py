@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ from dataclasses import dataclass, fields
 from http.client import HTTPException
 from pathlib import Path
 
+from models.bundle import sha256
 from models.errors import UserError
 from provisioning.image import process
 from provisioning.image.target import REPOSITORY, Target
@@ -130,12 +130,6 @@ def install(root: Path, package: Path) -> None:
         process.run("chroot", root, "dpkg", "--install", "--ignore-depends=libgcc1", f"/tmp/{package.name}")
     finally:
         place.unlink()
-
-
-def sha256(file: Path) -> str:
-    """The SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _download(url: str, target: Path) -> None:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from models.bundle import sha256
+
 
 def walk(root: Path) -> Iterator[Path]:
     """Everything below `root`, folders before what is in them, sorted by name; links are not followed."""
@@ -23,7 +25,7 @@ def walk(root: Path) -> Iterator[Path]:
 def file_hashes(root: Path) -> dict[str, str]:
     """The SHA-256 of each regular file below `root`, by its path relative to it, sorted."""
     files = (path for path in walk(root) if path.is_file() and not path.is_symlink())
-    return {path.relative_to(root).as_posix(): _sha256(path) for path in files}
+    return {path.relative_to(root).as_posix(): sha256(path) for path in files}
 
 
 def digest(root: Path) -> str:
@@ -37,7 +39,7 @@ def digest(root: Path) -> str:
         if stat.S_ISLNK(status.st_mode):
             content = str(path.readlink())
         elif stat.S_ISREG(status.st_mode):
-            content = _sha256(path)
+            content = sha256(path)
         elif stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
             content = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
         else:
@@ -83,11 +85,6 @@ def lay_over(source: Path, root: Path) -> list[Path]:
         beside.replace(target)
         made.append(relative)
     return made
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 if __name__ == "__main__":
