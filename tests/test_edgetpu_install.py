@@ -9,16 +9,15 @@ import signal
 import subprocess
 import sys
 import tarfile
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from loopback import Served, serving
 
 from convert.edgetpu import compiler, install
 from convert.edgetpu.errors import InstallError
@@ -53,41 +52,8 @@ def archive(version: str = VERSION, extra: Mapping[str, bytes] = MappingProxyTyp
     return packed.getvalue()
 
 
-@dataclass
-class Served:
-    """What the server does: status, bytes, and how many of them it sends before it hangs up or stalls."""
-
-    content: bytes
-    status: int = 200
-    sends: int | None = None
-    stalls: bool = False
-    requests: int = 0
-
-
-@contextmanager
-def server(served: Served) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            served.requests += 1
-            self.send_response(served.status)
-            self.send_header("Content-Length", str(len(served.content)))
-            self.end_headers()
-            self.wfile.write(served.content[: served.sends])
-            self.wfile.flush()
-            if served.stalls:
-                time.sleep(60)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{http.server_port}/compiler.tar.gz"
-    finally:
-        http.shutdown()
-        http.server_close()
+def server(served: Served) -> AbstractContextManager[str]:
+    return serving(served, "compiler.tar.gz")
 
 
 def lock_for(content: bytes, url: str) -> Lock:

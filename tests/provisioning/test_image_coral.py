@@ -6,17 +6,16 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import Served, serving
 
 from models.errors import UserError
 from provisioning.image import coral
@@ -28,36 +27,11 @@ CONTENT = bytes(range(256)) * 512
 NAME = "libedgetpu1-std_1.bookworm_arm64.deb"
 
 
-@dataclass
-class Served:
-    """What the server answers: status, bytes, and how many of them it sends before it hangs up."""
-
-    content: bytes = CONTENT
-    status: int = 200
-    sends: int | None = None
-    requests: int = 0
-
-
 @contextmanager
-def serving(served: Served) -> Iterator[Pin]:
+def pinned(served: Served) -> Iterator[Pin]:
     """A pin whose file the server has."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            served.requests += 1
-            self.send_response(served.status)
-            self.send_header("Content-Length", str(len(served.content)))
-            self.end_headers()
-            self.wfile.write(served.content[: served.sends])
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/{NAME}"
+    with serving(served, NAME) as url:
         yield Pin("libedgetpu1-std", "1", url, hashlib.sha256(CONTENT).hexdigest(), "cp311", "ai-edge-litert==2.2.0")
-        server.shutdown()
 
 
 def left(cache: Path) -> list[str]:
@@ -65,8 +39,8 @@ def left(cache: Path) -> list[str]:
 
 
 def test_a_verified_file_is_fetched_once(tmp_path: Path) -> None:
-    served = Served()
-    with serving(served) as pin:
+    served = Served(CONTENT)
+    with pinned(served) as pin:
         first = coral.fetch(pin, tmp_path / "cache")
         assert first.read_bytes() == CONTENT
         assert coral.fetch(pin, tmp_path / "cache") == first
@@ -77,20 +51,20 @@ def test_a_verified_file_is_fetched_once(tmp_path: Path) -> None:
     ("served", "message"),
     [
         (Served(content=CONTENT[::-1]), "not the pinned file"),
-        (Served(status=404), "answers 404"),
-        (Served(sends=1000), "ended after 1000 of 131072 bytes|cannot be downloaded"),
-        (Served(sends=0), "ended after 0 of|cannot be downloaded"),
+        (Served(CONTENT, status=404), "answers 404"),
+        (Served(CONTENT, sends=1000), "ended after 1000 of 131072 bytes|cannot be downloaded"),
+        (Served(CONTENT, sends=0), "ended after 0 of|cannot be downloaded"),
     ],
 )
 def test_nothing_is_kept_of_what_is_not_the_file(tmp_path: Path, served: Served, message: str) -> None:
-    with serving(served) as pin, pytest.raises(CoralUnavailable, match=message) as error:
+    with pinned(served) as pin, pytest.raises(CoralUnavailable, match=message) as error:
         coral.fetch(pin, tmp_path / "cache")
     assert "--without-coral" in str(error.value) and "\n" not in str(error.value)
     assert left(tmp_path / "cache") == []
 
 
 def test_no_network(tmp_path: Path) -> None:
-    with serving(Served()) as pin:
+    with pinned(Served(CONTENT)) as pin:
         pass
     with pytest.raises(CoralUnavailable, match=r"cannot be downloaded .*Connection refused"):
         coral.fetch(pin, tmp_path / "cache")
@@ -99,14 +73,14 @@ def test_no_network(tmp_path: Path) -> None:
 
 def test_a_damaged_copy_in_the_cache_is_fetched_again(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"cut off")
-    with serving(Served()) as pin:
+    with pinned(Served(CONTENT)) as pin:
         assert coral.fetch(pin, tmp_path).read_bytes() == CONTENT
 
 
 def test_a_file_given_by_hand_is_verified_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "good").write_bytes(CONTENT)
     (tmp_path / "bad").write_bytes(CONTENT[1:])
-    with serving(Served()) as pin:
+    with pinned(Served(CONTENT)) as pin:
         pass
     assert coral.fetch(pin, tmp_path / "cache", tmp_path / "good").read_bytes() == CONTENT
     (tmp_path / "cache" / NAME).unlink()
@@ -116,8 +90,8 @@ def test_a_file_given_by_hand_is_verified_all_the_same(tmp_path: Path) -> None:
 
 
 def test_what_has_no_hash_is_never_fetched(tmp_path: Path) -> None:
-    served = Served()
-    with serving(served) as pin, pytest.raises(CoralUnavailable, match="coral-lock record"):
+    served = Served(CONTENT)
+    with pinned(served) as pin, pytest.raises(CoralUnavailable, match="coral-lock record"):
         coral.fetch(replace(pin, sha256=""), tmp_path)
     assert served.requests == 0
 
