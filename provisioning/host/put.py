@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from models.errors import UserError
 from provisioning.host import boot, manifest
 from provisioning.host.manifest import PLACE, SAVED, Manifest
-from provisioning.image import layer, tree
+from provisioning.image import layer, process, tree
 
 USER = "dictate"
 STATE = (Path("var/lib/dictate"), Path("var/lib/dictate-releases"), Path("etc/dictate"))
 """What a user's work is in: journal, updates, configuration. Only a purge removes it."""
-
-PACKAGES = {"userdel": "passwd", "groupdel": "passwd", "systemctl": "systemd"}
 
 Say = Callable[[str], None]
 
@@ -76,7 +72,7 @@ def take_away(root: Path, there: Manifest, purge: bool = False, say: Say = lambd
     """
     layer_units = [unit for unit in there.units if (root / "usr/lib/systemd/system" / unit).exists()]
     if layer_units:
-        _run("systemctl", f"--root={root}", "disable", *layer_units)
+        process.run("systemctl", f"--root={root}", "disable", *layer_units)
     for name in there.trees:
         shutil.rmtree(root / name, ignore_errors=True)
     for name, known in there.files.items():
@@ -181,9 +177,9 @@ def _names(root: Path, database: str) -> set[str]:
 
 def _remove_users(root: Path, there: Manifest) -> None:
     for user in set(there.users) & _names(root, "etc/passwd"):
-        _run("userdel", *_prefix(root), user)
+        process.run("userdel", *_prefix(root), user)
     for group in set(there.groups) & _names(root, "etc/group"):
-        _run("groupdel", *_prefix(root), group)
+        process.run("groupdel", *_prefix(root), group)
 
 
 def _prefix(root: Path) -> list[str]:
@@ -196,12 +192,3 @@ def _print(path: Path) -> str:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _run(*command: str) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise UserError(f"{command[0]} is missing; install the package {PACKAGES[command[0]]}") from None
-    if done.returncode:
-        raise UserError(f"{' '.join(command[:2])} failed: {(done.stderr.strip() or 'no words').splitlines()[-1]}")
