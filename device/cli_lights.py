@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
+from device import picture_file
 from device.lights import PATTERNS
 from device.lights_picture import svg
 
@@ -25,9 +25,4 @@ def _run(args: argparse.Namespace) -> int:
             rhythm = "steady" if len(pattern.rhythm) == 1 else "-".join(map(str, pattern.rhythm)) + " ms"
             print(f"{state.value:32} {lamp:10} {pattern.colour.name.lower():8} {rhythm:34} {pattern.meaning}")
         return 0
-    try:
-        args.svg.write_text(svg(PATTERNS), encoding="utf-8")
-    except OSError as error:
-        print(f"{args.svg}: cannot be written: {error.strerror}", file=sys.stderr)
-        return 2
-    return 0
+    return picture_file.write(args.svg, svg(PATTERNS))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from device import cli_config
+from device import cli_config, picture_file
 from device.wiring import clashes, wires
 from device.wiring_picture import svg
 
@@ -27,9 +27,4 @@ def _run(args: argparse.Namespace) -> int:
     if args.svg is None:
         print("\n".join(map(str, wires(panel))))
         return 0
-    try:
-        args.svg.write_text(svg(panel), encoding="utf-8")
-    except OSError as error:
-        print(f"{args.svg}: cannot be written: {error.strerror}", file=sys.stderr)
-        return 2
-    return 0
+    return picture_file.write(args.svg, svg(panel))
