@@ -36,10 +36,18 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--compiler", default="auto", help="auto, none, or the path of edgetpu_compiler")
     described.add_argument("--require-coral", action="store_true", help="fail where the encoder cannot be compiled")
     described.add_argument("--calibration", type=Path, metavar="DIR", help="recordings to calibrate with")
-    described.add_argument("--speech", type=Path, metavar="DIR",
-                           help="recordings and transcripts.tsv to check with (default: those that are installed)")
-    described.add_argument("--comparison", type=Path, metavar="DIR",
-                           help="also write the source's float32 bundle, and its ONNX forms, for `dictate bench`")
+    described.add_argument(
+        "--speech",
+        type=Path,
+        metavar="DIR",
+        help="recordings and transcripts.tsv to check with (default: those that are installed)",
+    )
+    described.add_argument(
+        "--comparison",
+        type=Path,
+        metavar="DIR",
+        help="also write the source's float32 bundle, and its ONNX forms, for `dictate bench`",
+    )
     described.add_argument("--cache", type=Path, default=ROOT / ".cache" / "convert", help="where stages are kept")
     return described
 
@@ -53,10 +61,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     errors = Console(stderr=True)
     try:
-        pipeline.build(pipeline.Options(
-            model=given.model, onnx=given.onnx, manifest=given.manifest, out=given.out, compiler=given.compiler,
-            require_coral=given.require_coral, calibration=given.calibration, speech=given.speech,
-            comparison=given.comparison, cache=given.cache), Display(Console()))
+        pipeline.build(
+            pipeline.Options(
+                model=given.model,
+                onnx=given.onnx,
+                manifest=given.manifest,
+                out=given.out,
+                compiler=given.compiler,
+                require_coral=given.require_coral,
+                calibration=given.calibration,
+                speech=given.speech,
+                comparison=given.comparison,
+                cache=given.cache,
+            ),
+            Display(Console()),
+        )
     except KeyboardInterrupt:
         errors.print("build: interrupted; the last bundle is as it was, finished stages are kept", highlight=False)
         return 130

@@ -9,8 +9,10 @@ from convert.edgetpu.compiler import Compiler
 from convert.edgetpu.errors import CompilerError
 from convert.errors import ConvertError, QualityError
 
-HOW = ("no Edge TPU compiler here: `python -m convert.edgetpu install-compiler` gets it (x86-64 Linux), then build "
-       "again; until then the bundle runs on the CPU")
+HOW = (
+    "no Edge TPU compiler here: `python -m convert.edgetpu install-compiler` gets it (x86-64 Linux), then build "
+    "again; until then the bundle runs on the CPU"
+)
 
 
 def find(spec: str, required: bool) -> Compiler | None:

@@ -32,8 +32,10 @@ def tokens(manifest: Manifest, assets: Mapping[str, Path]) -> list[str]:
     found = [str(token) for token in (*listed, *spec.append)]
     for key, token in (("blank", spec.blank), ("boundary", spec.boundary)):
         if token and found.count(token) != 1:
-            raise SourceError(f"{manifest.path}: tokens.{key} = {token!r}: occurs {found.count(token)} times among the "
-                              f"{len(found)} tokens, once is needed")
+            raise SourceError(
+                f"{manifest.path}: tokens.{key} = {token!r}: occurs {found.count(token)} times among the "
+                f"{len(found)} tokens, once is needed"
+            )
     if any("\n" in token for token in found):
         raise SourceError(f"{manifest.path}: a token holds a line break; tokens are stored one a line")
     return found
@@ -43,14 +45,27 @@ def description(manifest: Manifest, encoder: Path, head: Path, names: list[str],
     """The bundle's description of these files; GraphError when the head gives another number of tokens."""
     (source, hidden), (head_input, output) = tensors(encoder), tensors(head)
     if output.shape[-1] != len(names):
-        raise GraphError(f"the head gives {output.shape[-1]} posteriors a frame, but there are {len(names)} tokens; "
-                         f"check the tokens in {manifest.path}")
+        raise GraphError(
+            f"the head gives {output.shape[-1]} posteriors a frame, but there are {len(names)} tokens; "
+            f"check the tokens in {manifest.path}"
+        )
     spec = manifest.tokens
     return Description(
-        name=manifest.name, source=manifest.source.package or manifest.path.name, licence=manifest.source.licence,
-        blank=names.index(spec.blank), boundary=names.index(spec.boundary) if spec.boundary else None, unit=spec.unit,
-        front_end=manifest.front_end, window=manifest.window, encoder_input=source, encoder_output=hidden,
-        head_input=head_input, head_output=output, search=manifest.search, edge_tpu=edge_tpu)
+        name=manifest.name,
+        source=manifest.source.package or manifest.path.name,
+        licence=manifest.source.licence,
+        blank=names.index(spec.blank),
+        boundary=names.index(spec.boundary) if spec.boundary else None,
+        unit=spec.unit,
+        front_end=manifest.front_end,
+        window=manifest.window,
+        encoder_input=source,
+        encoder_output=hidden,
+        head_input=head_input,
+        head_output=output,
+        search=manifest.search,
+        edge_tpu=edge_tpu,
+    )
 
 
 def tensors(model: Path) -> tuple[Tensor, Tensor]:

@@ -25,13 +25,19 @@ def arrays(manifest: Manifest, tensors: Mapping[str, NDArray[np.generic]]) -> tu
         dft = np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts])
     else:
         dft = windowed_dft(frame_window(filters, front_end, str(manifest.path)))
-    mel = (_tensor(tensors, filters.mel_tensor, "filters.mel_tensor") if filters.mel_tensor
-           else mel_filters(filters, front_end, str(manifest.path)))
-    for what, array, shape in (("windowed DFT", dft, (2 * (front_end.fft // 2 + 1), front_end.fft)),
-                               ("mel filters", mel, (front_end.fft // 2 + 1, front_end.mels))):
+    mel = (
+        _tensor(tensors, filters.mel_tensor, "filters.mel_tensor")
+        if filters.mel_tensor
+        else mel_filters(filters, front_end, str(manifest.path))
+    )
+    for what, array, shape in (
+        ("windowed DFT", dft, (2 * (front_end.fft // 2 + 1), front_end.fft)),
+        ("mel filters", mel, (front_end.fft // 2 + 1, front_end.mels)),
+    ):
         if array.shape != shape:
-            raise GraphError(f"the {what} have shape {list(array.shape)}, but the manifest's front_end "
-                             f"needs {list(shape)}")
+            raise GraphError(
+                f"the {what} have shape {list(array.shape)}, but the manifest's front_end needs {list(shape)}"
+            )
     return dft.astype(np.float32), mel.astype(np.float32)
 
 

@@ -58,8 +58,10 @@ def require(model: ModelProto, name: str, what: str) -> None:
     known = names(model)
     if name not in known:
         near = difflib.get_close_matches(name, known, 3, 0.3)
-        raise GraphError(f"the model has no tensor {name!r}, which the manifest's {what} names"
-                         + (f"; near: {', '.join(near)}" if near else ""))
+        raise GraphError(
+            f"the model has no tensor {name!r}, which the manifest's {what} names"
+            + (f"; near: {', '.join(near)}" if near else "")
+        )
 
 
 def shapes(model: ModelProto) -> dict[str, tuple[int | None, ...]]:
@@ -94,8 +96,12 @@ def float32(model: ModelProto) -> ModelProto:
     return model
 
 
-def extract(model: ModelProto, inputs: Mapping[str, Sequence[int]], output: str,
-            constants: Mapping[str, NDArray[np.generic]] | None = None) -> ModelProto:
+def extract(
+    model: ModelProto,
+    inputs: Mapping[str, Sequence[int]],
+    output: str,
+    constants: Mapping[str, NDArray[np.generic]] | None = None,
+) -> ModelProto:
     """The part of the graph that computes `output` from `inputs` (name -> static float32 shape) and `constants`.
 
     GraphError when it needs anything else.
@@ -117,16 +123,22 @@ def extract(model: ModelProto, inputs: Mapping[str, Sequence[int]], output: str,
             order.append(node)
             wanted += node.input
         else:
-            raise GraphError(f"{output!r} does not depend on {', '.join(map(repr, inputs))} alone, but also on "
-                             f"{name!r}; move the cut in the manifest")
+            raise GraphError(
+                f"{output!r} does not depend on {', '.join(map(repr, inputs))} alone, but also on "
+                f"{name!r}; move the cut in the manifest"
+            )
     ids = {id(n) for n in order}
     nodes = [n for n in model.graph.node if id(n) in ids]
     if not any(name in node.input for node in nodes for name in inputs):
         raise GraphError(f"{output!r} does not depend on {', '.join(map(repr, inputs))}; move the cut in the manifest")
     kept += [numpy_helper.from_array(np.asarray(value), name) for name, value in given.items()]
     graph = helper.make_graph(
-        nodes, "part", [helper.make_tensor_value_info(n, TensorProto.FLOAT, list(s)) for n, s in inputs.items()],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)], kept)
+        nodes,
+        "part",
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, list(s)) for n, s in inputs.items()],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        kept,
+    )
     part = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
     return onnx.shape_inference.infer_shapes(part, data_prop=True)
 
@@ -138,14 +150,18 @@ def simplify(model: ModelProto) -> ModelProto:
     try:
         simple, _ = onnxsim.simplify(model)
     except Exception as error:  # onnxsim and the runtime inside raise what they like
-        raise GraphError(f"the graph cannot be given static shapes ({line(error)}); "
-                         "export it with a fixed or a plain [1, mels, T] input") from None
+        raise GraphError(
+            f"the graph cannot be given static shapes ({line(error)}); "
+            "export it with a fixed or a plain [1, mels, T] input"
+        ) from None
     known = shapes(simple)
     for node in simple.graph.node:
         for name in node.output:
             if name and (name not in known or None in known[name]):
-                raise GraphError(f"{node.op_type} {node.name or name!r}: the shape of {name!r} depends on the data "
-                                 "and cannot be fixed; the Edge TPU needs static shapes")
+                raise GraphError(
+                    f"{node.op_type} {node.name or name!r}: the shape of {name!r} depends on the data "
+                    "and cannot be fixed; the Edge TPU needs static shapes"
+                )
     for value in simple.graph.output:
         value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, known[value.name]))
     fixed: ModelProto = simple

@@ -31,8 +31,13 @@ def run(function: str, *arguments: str | Path, log: Path) -> None:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
     with log.open("w+", errors="replace") as file:
-        child = subprocess.Popen([sys.executable, "-m", "convert.isolated", function, *map(str, arguments)],
-                                 stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment)
+        child = subprocess.Popen(
+            [sys.executable, "-m", "convert.isolated", function, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
         try:
             code = child.wait()
         finally:

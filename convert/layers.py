@@ -46,9 +46,15 @@ def errors(quantized: Path, windows: Float) -> list[Layer]:
     kinds = {o: _kind(n.op_type, n.name) for n in model.graph.node for o in n.output}
     order = [model.graph.input[0].name, *(o for n in model.graph.node for o in n.output)]
     grouped = {n.output[0] for n in model.graph.node for a in n.attribute if a.name == "group" and a.i > 1}
-    return [Layer(name, "depthwise Conv" if name in grouped else kinds.get(name, "input"),
-                  round(10 * float(np.log10((signal[name] + 1e-12) / (noise[name] + 1e-12))), 2))
-            for name in order if name in details]
+    return [
+        Layer(
+            name,
+            "depthwise Conv" if name in grouped else kinds.get(name, "input"),
+            round(10 * float(np.log10((signal[name] + 1e-12) / (noise[name] + 1e-12))), 2),
+        )
+        for name in order
+        if name in details
+    ]
 
 
 def _kind(op: str, name: str) -> str:

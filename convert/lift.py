@@ -32,11 +32,14 @@ def lift(model: ModelProto) -> ModelProto:
         node.name = node.name or node.output[0]
         where = f"{node.op_type} {node.name!r}"
         if node.op_type not in _LIFTABLE:
-            raise GraphError(f"{where}: this operator cannot be part of an encoder for the Edge TPU; "
-                             "cut the model before it, or export it as Conv, BatchNorm, ReLU, Sigmoid, Mul, Add, mean")
+            raise GraphError(
+                f"{where}: this operator cannot be part of an encoder for the Edge TPU; "
+                "cut the model before it, or export it as Conv, BatchNorm, ReLU, Sigmoid, Mul, Add, mean"
+            )
         if any(rank.get(name) != 3 for name in node.output):
-            raise GraphError(f"{where}: its output has shape rank {rank.get(node.output[0])}, not [1, C, T]; "
-                             "cut the model elsewhere")
+            raise GraphError(
+                f"{where}: its output has shape rank {rank.get(node.output[0])}, not [1, C, T]; cut the model elsewhere"
+            )
         for index, name in enumerate(node.input):
             constant = constants.get(name)
             if constant is None or name in lifted or not _raised(node.op_type, index):
@@ -118,14 +121,40 @@ def require_int8(model: ModelProto) -> None:
     """GraphError names the first operator that TFLite or the Edge TPU cannot compute in int8."""
     for node in model.graph.node:
         if node.op_type not in INT8:
-            advice = ("replace GELU by x * sigmoid(1.702 x) and train the encoder on" if node.op_type in ("Erf", "Gelu")
-                      else "replace it by Conv, ReLU, Sigmoid, Tanh, Mul, Add or a mean")
-            raise GraphError(f"{node.op_type} {node.name or node.output[0]!r}: the Edge TPU has no int8 form of this "
-                             f"operator; {advice}")
+            advice = (
+                "replace GELU by x * sigmoid(1.702 x) and train the encoder on"
+                if node.op_type in ("Erf", "Gelu")
+                else "replace it by Conv, ReLU, Sigmoid, Tanh, Mul, Add or a mean"
+            )
+            raise GraphError(
+                f"{node.op_type} {node.name or node.output[0]!r}: the Edge TPU has no int8 form of this "
+                f"operator; {advice}"
+            )
 
 
-INT8 = frozenset(("Conv", "AveragePool", "MaxPool", "GlobalAveragePool", "ReduceMean", "Add", "Sub", "Mul", "Div",
-                  "Max", "Min", "PRelu", "Relu", "Sigmoid", "Tanh", "Clip", "Concat", "BatchNormalization", "Identity"))
+INT8 = frozenset(
+    (
+        "Conv",
+        "AveragePool",
+        "MaxPool",
+        "GlobalAveragePool",
+        "ReduceMean",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Max",
+        "Min",
+        "PRelu",
+        "Relu",
+        "Sigmoid",
+        "Tanh",
+        "Clip",
+        "Concat",
+        "BatchNormalization",
+        "Identity",
+    )
+)
 
 
 def _raised(op: str, index: int) -> bool:
@@ -173,9 +202,38 @@ def _same(node: NodeProto, constants: Constants) -> None:
 
 _LIFTABLE: Mapping[str, Callable[[NodeProto, Constants], None]] = {
     **dict.fromkeys(("Conv", "AveragePool", "MaxPool"), _lift_window),
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu", "Relu", "Sigmoid", "Tanh", "Clip",
-                     "GlobalAveragePool", "BatchNormalization", "HardSwish", "Identity", "Dropout", "Erf", "Exp", "Log",
-                     "LeakyRelu", "Elu", "Softplus", "Sqrt", "Pow", "Gelu", "Mish", "HardSigmoid"), _same),
+    **dict.fromkeys(
+        (
+            "Add",
+            "Sub",
+            "Mul",
+            "Div",
+            "Max",
+            "Min",
+            "PRelu",
+            "Relu",
+            "Sigmoid",
+            "Tanh",
+            "Clip",
+            "GlobalAveragePool",
+            "BatchNormalization",
+            "HardSwish",
+            "Identity",
+            "Dropout",
+            "Erf",
+            "Exp",
+            "Log",
+            "LeakyRelu",
+            "Elu",
+            "Softplus",
+            "Sqrt",
+            "Pow",
+            "Gelu",
+            "Mish",
+            "HardSigmoid",
+        ),
+        _same,
+    ),
     "ReduceMean": _lift_mean,
     "Concat": _lift_concat,
 }

@@ -24,7 +24,8 @@ class _Windows(quantization.CalibrationDataReader):  # type: ignore[misc]
 
     def __init__(self, name: str, windows: NDArray[np.float32]) -> None:
         self._feeds: Iterator[dict[str, NDArray[np.float32]]] = (
-            {name: np.ascontiguousarray(window.T[None])} for window in windows)
+            {name: np.ascontiguousarray(window.T[None])} for window in windows
+        )
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         return next(self._feeds, None)
@@ -39,6 +40,12 @@ def quantize(encoder: str, calibration: str, out: str) -> None:
     _, mels, frames = (d.dim_value for d in value.type.tensor_type.shape.dim)
     windows = speech.calibration_windows(Path(calibration), frames, mels)[:WINDOWS]
     quantization.quantize_static(
-        encoder, Path(out, "encoder_int8.onnx"), _Windows(value.name, windows), per_channel=True,
-        quant_format=quantization.QuantFormat.QDQ, activation_type=quantization.QuantType.QInt8,
-        weight_type=quantization.QuantType.QInt8, calibrate_method=quantization.CalibrationMethod.Percentile)
+        encoder,
+        Path(out, "encoder_int8.onnx"),
+        _Windows(value.name, windows),
+        per_channel=True,
+        quant_format=quantization.QuantFormat.QDQ,
+        activation_type=quantization.QuantType.QInt8,
+        weight_type=quantization.QuantType.QInt8,
+        calibrate_method=quantization.CalibrationMethod.Percentile,
+    )

@@ -47,8 +47,9 @@ class Stages:
     cache: Cache
     display: Display
 
-    def run(self, name: str, modules: tuple[str, ...], inputs: Mapping[str, object],
-            make: Callable[[Path], object]) -> Path:
+    def run(
+        self, name: str, modules: tuple[str, ...], inputs: Mapping[str, object], make: Callable[[Path], object]
+    ) -> Path:
         """The directory that `make` filled, now or earlier, from these inputs and the code of these modules."""
         code = [ROOT / "convert" / f"{module}.py" for module in modules]
         keyed = {**inputs, "code": code, "libraries": _versions()}
@@ -79,20 +80,37 @@ def build(options: Options, display: Display) -> Bundle:
     with display.stage("mapping") as note:
         mapping = verify.mapping(quantized / "encoder.tflite")
         note(f"{mapping.mapped} of {len(mapping.ops)} operators on the Edge TPU")
-    head = stages.run("head", ("tensorflow", "tflite", "graph"), {"head": parts / "head.onnx"},
-                      lambda out: stages.isolated("head", "convert.tensorflow:head", parts / "head.onnx", out))
-    files = {"encoder": quantized / "encoder.tflite", "head": head / "head.tflite",
-             "front_end": parts / "front_end.npz", "notice": ROOT / "NOTICE", **words}
+    head = stages.run(
+        "head",
+        ("tensorflow", "tflite", "graph"),
+        {"head": parts / "head.onnx"},
+        lambda out: stages.isolated("head", "convert.tensorflow:head", parts / "head.onnx", out),
+    )
+    files = {
+        "encoder": quantized / "encoder.tflite",
+        "head": head / "head.tflite",
+        "front_end": parts / "front_end.npz",
+        "notice": ROOT / "NOTICE",
+        **words,
+    }
     edge_tpu = EdgeTpu(False, f"not compiled: {compile.HOW}")
     if compiler is not None:
         version, found = compile.version(compiler), compiler
-        compiled = stages.run("compile", ("compile",), {"encoder": files["encoder"], "version": version},
-                              lambda out: compile.compile_encoder(found, files["encoder"], out))
+        compiled = stages.run(
+            "compile",
+            ("compile",),
+            {"encoder": files["encoder"], "version": version},
+            lambda out: compile.compile_encoder(found, files["encoder"], out),
+        )
         files["encoder_edgetpu"] = compiled / "encoder_edgetpu.tflite"
         edge_tpu = EdgeTpu(True, f"edgetpu_compiler {version}")
     description = describe.description(chosen, files["encoder"], files["head"], names, edge_tpu)
-    tokens = stages.run("tokens", (), {"tokens": names},
-                        lambda out: (out / "tokens.txt").write_text("".join(f"{t}\n" for t in names), encoding="utf-8"))
+    tokens = stages.run(
+        "tokens",
+        (),
+        {"tokens": names},
+        lambda out: (out / "tokens.txt").write_text("".join(f"{t}\n" for t in names), encoding="utf-8"),
+    )
     files["tokens"] = tokens / "tokens.txt"
     quality = _verify(stages, chosen, options.speech, model, parts, quantized, calibration, description, files)
     files |= {"quality": quality / "quality.json", "quality_plot": quality / "quality.png"}
@@ -111,8 +129,15 @@ def build(options: Options, display: Display) -> Bundle:
 def _split(stages: Stages, chosen: Manifest, model: Path) -> Path:
     own = chosen.trained
     trained = [chosen.file(name) for name in (own.encoder, own.head)] if own else []
-    inputs = {"model": model, "trained": [p for p in trained if p.is_file()], "pinned": asdict(own) if own else None,
-              "cut": chosen.cut, "front_end": chosen.front_end, "filters": chosen.filters, "window": chosen.window}
+    inputs = {
+        "model": model,
+        "trained": [p for p in trained if p.is_file()],
+        "pinned": asdict(own) if own else None,
+        "cut": chosen.cut,
+        "front_end": chosen.front_end,
+        "filters": chosen.filters,
+        "window": chosen.window,
+    }
     return stages.run("split", ("split", "graph", "filters"), inputs, lambda out: split.split(model, chosen, out))
 
 
@@ -129,21 +154,29 @@ def _calibration(stages: Stages, chosen: Manifest, folder: Path | None, parts: P
     def make(out: Path) -> None:
         with np.load(parts / "front_end.npz") as arrays:
             dft, mel = arrays["dft"], arrays["mel"]
-        np.savez(out / "calibration.npz",
-                 log_mel=speech.calibration(given, chosen.front_end, chosen.window.frames, (dft, mel)))
+        np.savez(
+            out / "calibration.npz",
+            log_mel=speech.calibration(given, chosen.front_end, chosen.window.frames, (dft, mel)),
+        )
 
-    inputs = {"recordings": speech.recordings(given), "front_end": parts / "front_end.npz",
-              "settings": [chosen.front_end, chosen.window.frames]}
+    inputs = {
+        "recordings": speech.recordings(given),
+        "front_end": parts / "front_end.npz",
+        "settings": [chosen.front_end, chosen.window.frames],
+    }
     return stages.run("calibrate", ("speech",), inputs, make) / "calibration.npz"
 
 
 def _quantize(stages: Stages, chosen: Manifest, parts: Path, calibration: Path) -> Path:
     quantile = str((chosen.calibration or Calibration()).quantile)
     return stages.run(
-        "quantize", ("quantize", "ranges", "tensorflow", "tflite", "lift", "graph", "speech"),
+        "quantize",
+        ("quantize", "ranges", "tensorflow", "tflite", "lift", "graph", "speech"),
         {"encoder": parts / "encoder.onnx", "calibration": calibration, "quantile": quantile},
-        lambda out: stages.isolated("quantize", "convert.quantize:quantize", parts / "encoder.onnx", calibration,
-                                    quantile, out))
+        lambda out: stages.isolated(
+            "quantize", "convert.quantize:quantize", parts / "encoder.onnx", calibration, quantile, out
+        ),
+    )
 
 
 def _words(stages: Stages, chosen: Manifest, assets: Mapping[str, Path], names: list[str]) -> dict[str, Path]:
@@ -155,16 +188,39 @@ def _words(stages: Stages, chosen: Manifest, assets: Mapping[str, Path], names: 
         if not path.is_file():
             raise SourceError(f"{path}: no such file, but {chosen.path} names it")
     spell = chosen.tokens.unit != "phone"
-    words = stages.run("lexicon", ("lexicon",), {"table": table, "tokens": names, "spell": spell},
-                       lambda out: lexicon.build(table, names, out / "lexicon.npz", spell=spell)) / "lexicon.npz"
-    heard = stages.run("language", ("language",), {"model": model, "lexicon": words},
-                       lambda out: language.build(model, out / "language.bin", Lexicon.load(words).words))
-    return {"lexicon": words, "language": heard / "language.bin",
-            **{role: path for role, path in assets.items() if role in bundle.FILES}}
+    words = (
+        stages.run(
+            "lexicon",
+            ("lexicon",),
+            {"table": table, "tokens": names, "spell": spell},
+            lambda out: lexicon.build(table, names, out / "lexicon.npz", spell=spell),
+        )
+        / "lexicon.npz"
+    )
+    heard = stages.run(
+        "language",
+        ("language",),
+        {"model": model, "lexicon": words},
+        lambda out: language.build(model, out / "language.bin", Lexicon.load(words).words),
+    )
+    return {
+        "lexicon": words,
+        "language": heard / "language.bin",
+        **{role: path for role, path in assets.items() if role in bundle.FILES},
+    }
 
 
-def _verify(stages: Stages, chosen: Manifest, folder: Path | None, model: Path, parts: Path, quantized: Path,
-            calibration: Path, description: Description, files: Mapping[str, Path]) -> Path:
+def _verify(
+    stages: Stages,
+    chosen: Manifest,
+    folder: Path | None,
+    model: Path,
+    parts: Path,
+    quantized: Path,
+    calibration: Path,
+    description: Description,
+    files: Mapping[str, Path],
+) -> Path:
     """The directory of the quality report; QualityError names the first gate that is not passed."""
     reference = _reference(stages, _source_parts(chosen, parts))
     silent = tuple(i for i in (description.blank, description.boundary) if i is not None)
@@ -186,10 +242,19 @@ def _verify(stages: Stages, chosen: Manifest, folder: Path | None, model: Path, 
 
     listed = folder or (speech.TESTDATA if speech.TESTDATA.is_dir() else None)
     device = sorted((ROOT / "device").glob("*.py"))
-    quality = stages.run("verify", ("verify", "agreement", "layers", "quality_plot", "speech", "tflite"), {
-        "files": [files[role] for role in sorted(files)], "reference": [reference[role] for role in sorted(reference)],
-        "description": description, "speech": listed, "model": model, "device": device,
-    }, make)
+    quality = stages.run(
+        "verify",
+        ("verify", "agreement", "layers", "quality_plot", "speech", "tflite"),
+        {
+            "files": [files[role] for role in sorted(files)],
+            "reference": [reference[role] for role in sorted(reference)],
+            "description": description,
+            "speech": listed,
+            "model": model,
+            "device": device,
+        },
+        make,
+    )
     for sentence in verify.failures(json.loads((quality / "quality.json").read_text())):
         raise QualityError(f"{sentence}; see {quality / 'quality.png'}")
     return quality
@@ -204,28 +269,54 @@ def _source_parts(chosen: Manifest, parts: Path) -> dict[str, Path]:
 def _reference(stages: Stages, floats: Mapping[str, Path]) -> dict[str, Path]:
     """The same in TensorFlow Lite."""
     parts = [floats["encoder"], floats["head"]]
-    own = stages.run("reference", ("tensorflow", "tflite", "lift", "graph"), {"parts": parts},
-                     lambda out: stages.isolated("reference", "convert.tensorflow:reference", *parts, out))
+    own = stages.run(
+        "reference",
+        ("tensorflow", "tflite", "lift", "graph"),
+        {"parts": parts},
+        lambda out: stages.isolated("reference", "convert.tensorflow:reference", *parts, out),
+    )
     return {role: own / f"{role}.tflite" for role in ("encoder", "head")}
 
 
 def _float32(description: Description, reference: Mapping[str, Path]) -> Description:
     (hears, hidden), (_, output) = describe.tensors(reference["encoder"]), describe.tensors(reference["head"])
-    return replace(description, encoder_input=hears, encoder_output=hidden, head_output=output,
-                   edge_tpu=EdgeTpu(False, "not compiled: float32"))
+    return replace(
+        description,
+        encoder_input=hears,
+        encoder_output=hidden,
+        head_output=output,
+        edge_tpu=EdgeTpu(False, "not compiled: float32"),
+    )
 
 
-def _compare(stages: Stages, target: Path, floats: Mapping[str, Path], calibration: Path, description: Description,
-             files: Mapping[str, Path]) -> None:
+def _compare(
+    stages: Stages,
+    target: Path,
+    floats: Mapping[str, Path],
+    calibration: Path,
+    description: Description,
+    files: Mapping[str, Path],
+) -> None:
     """Writes the bundle that `dictate bench` compares with: the source's weights in TensorFlow Lite and in ONNX."""
     reference = _reference(stages, floats)
-    int8 = stages.run("comparison", ("onnx_int8", "speech"), {"encoder": floats["encoder"], "windows": calibration},
-                      lambda out: stages.isolated("comparison", "convert.onnx_int8:quantize", floats["encoder"],
-                                                  calibration, out))
+    int8 = stages.run(
+        "comparison",
+        ("onnx_int8", "speech"),
+        {"encoder": floats["encoder"], "windows": calibration},
+        lambda out: stages.isolated("comparison", "convert.onnx_int8:quantize", floats["encoder"], calibration, out),
+    )
     shared = {role: file for role, file in files.items() if role != "encoder_edgetpu"}
-    bundle.write(target, _float32(description, reference), {
-        **shared, **reference, "onnx_encoder": floats["encoder"], "onnx_encoder_int8": int8 / "encoder_int8.onnx",
-        "onnx_head": floats["head"]})
+    bundle.write(
+        target,
+        _float32(description, reference),
+        {
+            **shared,
+            **reference,
+            "onnx_encoder": floats["encoder"],
+            "onnx_encoder_int8": int8 / "encoder_int8.onnx",
+            "onnx_head": floats["head"],
+        },
+    )
     stages.display.lines(f"to compare with: {target}")
 
 

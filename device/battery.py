@@ -43,9 +43,11 @@ class Life:
     """Time over which the watts were measured."""
 
     def __str__(self) -> str:
-        return (f"{self.hours:.1f} h from {self.battery_wh:g} Wh, dictating {100 * self.duty:.0f} % of the time: "
-                f"computed from {self.dictating_watts:.2f} W dictating and {self.idle_watts:.2f} W waiting, "
-                f"measured over {self.measured_s / 60:.0f} min")
+        return (
+            f"{self.hours:.1f} h from {self.battery_wh:g} Wh, dictating {100 * self.duty:.0f} % of the time: "
+            f"computed from {self.dictating_watts:.2f} W dictating and {self.idle_watts:.2f} W waiting, "
+            f"measured over {self.measured_s / 60:.0f} min"
+        )
 
 
 def hours(report: Report, battery_wh: float, duty: float) -> Life:

@@ -26,6 +26,7 @@ COMMANDS = {
     "update": "device.cli_update",
 }
 
+
 def parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
     """The parser with every subcommand, or with only the one that is asked for, which starts faster."""
     top = argparse.ArgumentParser(prog="dictate", description="Offline dictation: speak, and the words are typed.")

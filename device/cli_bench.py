@@ -32,27 +32,53 @@ class BenchError(UserError):
 
 def add_parser(subparsers: Any) -> None:
     """Add `dictate bench` and `dictate bench compare`."""
-    parser = subparsers.add_parser("bench", help="latency, CPU, memory, energy and errors by configuration",
-                                   epilog="docs/benchmark.md says what each number means")
+    parser = subparsers.add_parser(
+        "bench",
+        help="latency, CPU, memory, energy and errors by configuration",
+        epilog="docs/benchmark.md says what each number means",
+    )
     cli_config.add_options(parser)
-    parser.add_argument("files", nargs="*", type=Path, metavar="SPEECH",
-                        help="recordings, or folders of them (with transcripts.tsv: errors too); default: Debian's "
-                             "pocketsphinx-testdata. Or: compare A.json B.json")
-    parser.add_argument("--speech", action="append", default=[], type=Path, metavar="DIR",
-                        help="the same, as an option")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="SPEECH",
+        help="recordings, or folders of them (with transcripts.tsv: errors too); default: Debian's "
+        "pocketsphinx-testdata. Or: compare A.json B.json",
+    )
+    parser.add_argument(
+        "--speech", action="append", default=[], type=Path, metavar="DIR", help="the same, as an option"
+    )
     parser.add_argument("--configs", default=",".join(CONFIGURATIONS), metavar="LIST", help="default: %(default)s")
-    parser.add_argument("--sweeps", default="windows,capture", metavar="LIST",
-                        help=f"of {', '.join(cases.SWEEPS)}, or none (default: %(default)s)")
+    parser.add_argument(
+        "--sweeps",
+        default="windows,capture",
+        metavar="LIST",
+        help=f"of {', '.join(cases.SWEEPS)}, or none (default: %(default)s)",
+    )
     parser.add_argument("--realtime", action="store_true", help="add the sweep of cores, priority and clock's governor")
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="N",
-                        help="speech heard at a microphone's pace in each repetition (default 10)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=10.0,
+        metavar="N",
+        help="speech heard at a microphone's pace in each repetition (default 10)",
+    )
     parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="default 3")
-    parser.add_argument("--baseline", default="onnx-fp32", metavar="NAME",
-                        help="what ratios are to (default %(default)s; the first measured where that is not)")
+    parser.add_argument(
+        "--baseline",
+        default="onnx-fp32",
+        metavar="NAME",
+        help="what ratios are to (default %(default)s; the first measured where that is not)",
+    )
     parser.add_argument("--report", type=Path, metavar="DIR", help="write bench.html, .json, .md and summary.svg there")
     parser.add_argument("--bundle", type=Path, help="bundle directory (default: $DICTATE_BUNDLE, models/build/base)")
-    parser.add_argument("--comparison", type=Path, metavar="DIR",
-                        help="what `convert/build.py --comparison` wrote (default: BUNDLE-comparison)")
+    parser.add_argument(
+        "--comparison",
+        type=Path,
+        metavar="DIR",
+        help="what `convert/build.py --comparison` wrote (default: BUNDLE-comparison)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="cores that a configuration may use (default 1)")
     parser.add_argument("--peers", type=Path, metavar="PYTHON", help="the Python that has the peers installed")
     parser.add_argument("--power-log", type=Path, metavar="DIR", help="watts for the battery (default: power.dir)")
@@ -76,12 +102,23 @@ def _run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="dictate-bench-") as scratch:
         heard = speech.gather([*args.files, *args.speech], Path(scratch))
         setting = runner.Setting(
-            bundle.root, args.comparison or bundle.root.with_name(f"{bundle.root.name}-comparison"), heard,
-            args.seconds, args.threads, args.peers or (PEERS if PEERS.exists() else Path(sys.executable)),
-            settings.realtime, Counters.found(), Energy.found(), Path(scratch))
+            bundle.root,
+            args.comparison or bundle.root.with_name(f"{bundle.root.name}-comparison"),
+            heard,
+            args.seconds,
+            args.threads,
+            args.peers or (PEERS if PEERS.exists() else Path(sys.executable)),
+            settings.realtime,
+            Counters.found(),
+            Energy.found(),
+            Path(scratch),
+        )
         report = _begun(args, settings, setting)
-        print(f"{len(wanted)} cases, {args.repetitions} repetitions of {args.seconds:g} s and once through "
-              f"{heard.seconds:.0f} s: about {_minutes(wanted, args, heard.seconds):.0f} min or more", file=sys.stderr)
+        print(
+            f"{len(wanted)} cases, {args.repetitions} repetitions of {args.seconds:g} s and once through "
+            f"{heard.seconds:.0f} s: about {_minutes(wanted, args, heard.seconds):.0f} min or more",
+            file=sys.stderr,
+        )
 
         def keep(measured: Sequence[Measurement], missing: Mapping[str, str]) -> None:
             nonlocal report
@@ -105,28 +142,46 @@ def _cases(args: argparse.Namespace, settings: config.Realtime, bundle: Bundle) 
     names = [name for name in args.configs.split(",") if name]
     sweeps = [name for name in args.sweeps.split(",") if name and name != "none"]
     sweeps += ["realtime"] if args.realtime and "realtime" not in sweeps else []
-    return [*cases.configurations(names, args.threads),
-            *(case for name in sweeps for case in cases.sweep(name, settings, bundle.window, args.threads))]
+    return [
+        *cases.configurations(names, args.threads),
+        *(case for name in sweeps for case in cases.sweep(name, settings, bundle.window, args.threads)),
+    ]
 
 
 def _begun(args: argparse.Namespace, settings: config.Config, setting: runner.Setting) -> Report:
     """The report before anything is measured."""
-    unmeasured = {name: why for name, why in (("instructions, cache misses", setting.counters.missing),
-                                              ("joules", setting.energy.missing)) if why}
+    unmeasured = {
+        name: why
+        for name, why in (("instructions, cache misses", setting.counters.missing), ("joules", setting.energy.missing))
+        if why
+    }
     life = None
     folder = args.power_log or settings.power.dir
     try:
         found = battery.hours(battery.summarise(samples_in(folder)), settings.power.battery_wh, args.duty)
-        life = record.BatteryLife(found.battery_wh, found.duty, found.idle_watts, found.dictating_watts, found.hours,
-                                  found.measured_s, f"dictate power's log in {folder}")
+        life = record.BatteryLife(
+            found.battery_wh,
+            found.duty,
+            found.idle_watts,
+            found.dictating_watts,
+            found.hours,
+            found.measured_s,
+            f"dictate power's log in {folder}",
+        )
     except (battery.NotMeasured, OSError) as error:
         unmeasured["battery"] = f"{folder}: {error}"
     heard = setting.speech
     return Report(
-        made=datetime.now(UTC).isoformat(timespec="seconds"), machine=machine.describe(),
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine.describe(),
         speech=record.Spoken(heard.source, len(heard.files), heard.seconds, args.seconds, heard.texts is not None),
-        threads=args.threads, repetitions=args.repetitions, baseline=args.baseline, meter=setting.energy.name,
-        unmeasured=unmeasured, battery=life)
+        threads=args.threads,
+        repetitions=args.repetitions,
+        baseline=args.baseline,
+        meter=setting.energy.name,
+        unmeasured=unmeasured,
+        battery=life,
+    )
 
 
 def _scored(report: Report, wanted: Sequence[cases.Case], missing: Mapping[str, str], heard: speech.Speech) -> Report:

@@ -79,8 +79,9 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def evaluate(folder: Path, bundle_dir: Path | None, backend: Backend, threads: int, live: bool,
-             progress: bool) -> dict[str, Any]:
+def evaluate(
+    folder: Path, bundle_dir: Path | None, backend: Backend, threads: int, live: bool, progress: bool
+) -> dict[str, Any]:
     """Transcribes every recording of `folder` and returns the report that --json prints."""
     from device import assemble, scoring
     from device.audio import WaveFile
@@ -132,16 +133,24 @@ def evaluate(folder: Path, bundle_dir: Path | None, backend: Backend, threads: i
 def table(report: dict[str, Any]) -> Iterator[str]:
     """The report for people."""
     yield f"{report['utterances']} recordings, {report['seconds'] / 60:.1f} min, backend {report['backend']}"
-    yield (f"WER {100 * report['wer']:.2f} %  ({report['substitutions']} substitutions, "
-           f"{report['deletions']} deletions, {report['insertions']} insertions in {report['words']} words)")
+    yield (
+        f"WER {100 * report['wer']:.2f} %  ({report['substitutions']} substitutions, "
+        f"{report['deletions']} deletions, {report['insertions']} insertions in {report['words']} words)"
+    )
     stages = ", ".join(f"{name} {rtf:.4f}" for name, rtf in report["rtf_by_stage"].items())
     yield f"RTF {report['rtf']:.4f} (CPU seconds for each second of speech: {stages})"
     yield f"peak memory {report['peak_rss_mb']:.0f} MB, loaded in {report['start_seconds']:.2f} s"
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    report = evaluate(arguments.directory, arguments.bundle, arguments.backend, arguments.threads, arguments.live,
-                      progress=sys.stderr.isatty() and not arguments.json)
+    report = evaluate(
+        arguments.directory,
+        arguments.bundle,
+        arguments.backend,
+        arguments.threads,
+        arguments.live,
+        progress=sys.stderr.isatty() and not arguments.json,
+    )
     if arguments.json:
         print(json.dumps(report))
         return 0

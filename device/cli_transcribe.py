@@ -76,7 +76,17 @@ def _run(arguments: argparse.Namespace) -> int:
                 print(event.text, flush=True)
         if arguments.json:
             segments = [asdict(e) for e in events if isinstance(e, Segment)]
-            print(json.dumps({"file": str(file), "text": joined(events), "segments": segments,
-                              "seconds": events[-1].end, "backend": ears.accelerator.name,
-                              "elapsed": round(time.monotonic() - began, 3)}), flush=True)
+            print(
+                json.dumps(
+                    {
+                        "file": str(file),
+                        "text": joined(events),
+                        "segments": segments,
+                        "seconds": events[-1].end,
+                        "backend": ears.accelerator.name,
+                        "elapsed": round(time.monotonic() - began, 3),
+                    }
+                ),
+                flush=True,
+            )
     return 0

@@ -42,8 +42,16 @@ class Decoder:
         self._lexicon, self._search = lexicon, search
 
     @classmethod
-    def build(cls, lexicon: Lexicon, language: str, tokens: int, blank: int, boundary: int | None, search: Search,
-              extra: Iterable[tuple[str, Sequence[int]]] = ()) -> Decoder:
+    def build(
+        cls,
+        lexicon: Lexicon,
+        language: str,
+        tokens: int,
+        blank: int,
+        boundary: int | None,
+        search: Search,
+        extra: Iterable[tuple[str, Sequence[int]]] = (),
+    ) -> Decoder:
         """Builds the search graph; 0.1 s for 80,000 words.
 
         `language` is the path of a KenLM trie, `tokens` how many tokens a frame has, `extra` the user's own words with
@@ -55,16 +63,32 @@ class Decoder:
         model = native.Language(language)
         words = native.Words(model, lexicon.text, lexicon.ends, lexicon.tokens, lexicon.scores, tokens, HOMOPHONES)
         options = native.Options(
-            search.beam, search.beam_tokens, blank, native.NONE if boundary is None else boundary,
-            search.beam_threshold, search.lm_weight, search.word_score, np.log(search.blank_skip), IMPOSSIBLE)
+            search.beam,
+            search.beam_tokens,
+            blank,
+            native.NONE if boundary is None else boundary,
+            search.beam_threshold,
+            search.lm_weight,
+            search.word_score,
+            np.log(search.blank_skip),
+            IMPOSSIBLE,
+        )
         return cls(lexicon, native.Search.of(words, tokens, options))
 
     @classmethod
-    def of(cls, bundle: Bundle, extra: Iterable[tuple[str, Sequence[int]]] = (),
-           search: Search | None = None) -> Decoder:
+    def of(
+        cls, bundle: Bundle, extra: Iterable[tuple[str, Sequence[int]]] = (), search: Search | None = None
+    ) -> Decoder:
         d = bundle.description
-        return cls.build(Lexicon.load(bundle.path("lexicon")), str(bundle.path("language")), len(bundle.tokens()),
-                         d.blank, d.boundary, search or d.search, extra)
+        return cls.build(
+            Lexicon.load(bundle.path("lexicon")),
+            str(bundle.path("language")),
+            len(bundle.tokens()),
+            d.blank,
+            d.boundary,
+            search or d.search,
+            extra,
+        )
 
     def fork(self, beam: int | None = None) -> Decoder:
         """A second decoder that goes on from here, to hear what may turn out otherwise; it keeps `beam` hypotheses."""

@@ -33,8 +33,10 @@ def load_interpreter_module(packages: Sequence[str] = PACKAGES) -> ModuleType:
             return importlib.import_module(f"{package}.interpreter")
         except ImportError as error:
             failures.append(f"{package}: {error}")
-    raise InterpreterError(f"no TensorFlow Lite interpreter ({'; '.join(failures)}); "
-                           "install one with `pip install coral-dictation[device]`")
+    raise InterpreterError(
+        f"no TensorFlow Lite interpreter ({'; '.join(failures)}); "
+        "install one with `pip install coral-dictation[device]`"
+    )
 
 
 class Model:
@@ -45,8 +47,9 @@ class Model:
     (1, 240, 191)
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, packages: Sequence[str] = PACKAGES,
-                 reference: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, threads: int = 1, packages: Sequence[str] = PACKAGES, reference: bool = False
+    ) -> None:
         """Loads the file, mapped from disk where the runtime can; InterpreterError if it is missing or no model.
 
         `reference` selects the slow kernels that define what every other must compute.
@@ -55,7 +58,8 @@ class Model:
         kernels = module.OpResolverType.BUILTIN_REF if reference else module.OpResolverType.AUTO
         try:
             self._interpreter: Any = module.Interpreter(
-                str(path), num_threads=threads, experimental_op_resolver_type=kernels)
+                str(path), num_threads=threads, experimental_op_resolver_type=kernels
+            )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]

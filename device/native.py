@@ -35,9 +35,17 @@ class SearchError(UserError):
 class Options(ctypes.Structure):
     """The C library's `options`; device/csrc/search.h says what each is."""
 
-    _fields_ = (("beam", c_uint32), ("beam_tokens", c_uint32), ("blank", c_uint32), ("boundary", c_uint32),
-                ("threshold", c_float), ("language_weight", c_float), ("word_score", c_float), ("blank_skip", c_float),
-                ("floor", c_float))
+    _fields_ = (
+        ("beam", c_uint32),
+        ("beam_tokens", c_uint32),
+        ("blank", c_uint32),
+        ("boundary", c_uint32),
+        ("threshold", c_float),
+        ("language_weight", c_float),
+        ("word_score", c_float),
+        ("blank_skip", c_float),
+        ("floor", c_float),
+    )
 
 
 def _address(array: NDArray[Any]) -> c_void_p:
@@ -50,8 +58,10 @@ def load(path: Path | None = None) -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(str(path or LIBRARY))
     except OSError as error:
-        raise SearchError(f"{path or LIBRARY}: the search's library is missing or not for this machine ({error}); "
-                          "run `pip install .` in the source tree, or the command in device/native.py") from None
+        raise SearchError(
+            f"{path or LIBRARY}: the search's library is missing or not for this machine ({error}); "
+            "run `pip install .` in the source tree, or the command in device/native.py"
+        ) from None
     size, text, pointer = c_size_t, c_char_p, c_void_p
     types: dict[str, tuple[Any, ...]] = {  # result, arguments
         "language_open": (pointer, text, text, size),
@@ -97,8 +107,16 @@ class Language:
 class Words:
     """Spellings of words as a trie."""
 
-    def __init__(self, language: Language, text: bytes, ends: NDArray[np.int32], tokens: NDArray[np.uint16],
-                 scores: NDArray[np.float32], vocabulary: int, homophones: int) -> None:
+    def __init__(
+        self,
+        language: Language,
+        text: bytes,
+        ends: NDArray[np.int32],
+        tokens: NDArray[np.uint16],
+        scores: NDArray[np.float32],
+        vocabulary: int,
+        homophones: int,
+    ) -> None:
         """`text` is the words, a byte apart; row i is spelled by `tokens` up to `ends[i]`, all below `vocabulary`.
 
         Of words that are spelled alike, the first `homophones` are kept.
@@ -107,12 +125,18 @@ class Words:
         written = np.frombuffer(text, np.uint8)
         text_ends = np.append(np.flatnonzero(written == ord("\n")), len(text)).astype(np.uint32)
         if not len(text_ends) == len(ends) == len(scores) or not np.isfinite(scores).all():
-            raise SearchError(f"{len(text_ends)} words, {len(ends)} spellings and {len(scores)} finite scores; "
-                              "build the bundle again")
+            raise SearchError(
+                f"{len(text_ends)} words, {len(ends)} spellings and {len(scores)} finite scores; build the bundle again"
+            )
         if len(ends) and (np.any(np.diff(ends, prepend=0) < 0) or ends[-1] > len(tokens)):
             raise SearchError("the lexicon's spellings overlap; build the bundle again")
-        arrays = (np.ascontiguousarray(ends, np.uint32), np.ascontiguousarray(tokens, np.uint16),
-                  np.ascontiguousarray(scores, np.float32), written, text_ends)
+        arrays = (
+            np.ascontiguousarray(ends, np.uint32),
+            np.ascontiguousarray(tokens, np.uint16),
+            np.ascontiguousarray(scores, np.float32),
+            written,
+            text_ends,
+        )
         pointers = [_address(array) for array in arrays]
         self.handle = library.lexicon_build(language.handle, len(ends), *pointers, vocabulary, homophones, error, LINE)
         if not self.handle:

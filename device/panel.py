@@ -47,9 +47,7 @@ def pin_factory(panel: config.Panel) -> Factory:
 
 def gestures_from(panel: config.Panel) -> Gestures:
     """The gestures of the button that `panel` configures."""
-    return Gestures(
-        panel.mode, panel.debounce_ms / 1_000, panel.double_tap_ms / 1_000, panel.shutdown_press_s
-    )
+    return Gestures(panel.mode, panel.debounce_ms / 1_000, panel.double_tap_ms / 1_000, panel.shutdown_press_s)
 
 
 class Panel:
@@ -73,9 +71,7 @@ class Panel:
                 settings.button_pin, pull_up=settings.pull_up, bounce_time=None, pin_factory=factory
             )
             self._lamps = (
-                gpiozero.LEDBoard(
-                    *settings.leds.pins, active_high=settings.leds.active_high, pin_factory=factory
-                )
+                gpiozero.LEDBoard(*settings.leds.pins, active_high=settings.leds.active_high, pin_factory=factory)
                 if self._kind
                 else None
             )

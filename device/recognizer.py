@@ -48,8 +48,15 @@ class Recognizer:
     [Segment(text='hello world', start=0.3, end=1.1), Final(end=1.4)]
     """
 
-    def __init__(self, bundle: Bundle, encoder: Acoustic, decoder: Decoder, live: bool = False,
-                 endpointing: Endpointing | None = None, stage: Stage = lambda name: nullcontext()) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        encoder: Acoustic,
+        decoder: Decoder,
+        live: bool = False,
+        endpointing: Endpointing | None = None,
+        stage: Stage = lambda name: nullcontext(),
+    ) -> None:
         """`live` also shows what the newest sound may be, before enough has been heard after it to be sure."""
         d = bundle.description
         self._features, self._encoder, self._decoder = LogMel.of(bundle), encoder, decoder

@@ -46,8 +46,14 @@ FILES = {
     "notice": "NOTICE",
 }
 OPTIONAL = {
-    "encoder_edgetpu", "g2p_encoder", "g2p_decoder", "g2p_vocab", "quality_plot",
-    "onnx_encoder", "onnx_encoder_int8", "onnx_head",  # only in a bundle to compare with
+    "encoder_edgetpu",
+    "g2p_encoder",
+    "g2p_decoder",
+    "g2p_vocab",
+    "quality_plot",
+    "onnx_encoder",
+    "onnx_encoder_int8",
+    "onnx_head",  # only in a bundle to compare with
 }
 
 
@@ -161,8 +167,9 @@ class Bundle:
         try:
             raw = json.loads((root / DESCRIPTION).read_text())
         except FileNotFoundError:
-            raise BundleError(f"{root}: no bundle here ({DESCRIPTION} is missing); build one with "
-                              "`python convert/build.py`") from None
+            raise BundleError(
+                f"{root}: no bundle here ({DESCRIPTION} is missing); build one with `python convert/build.py`"
+            ) from None
         except (OSError, ValueError) as error:
             raise BundleError(f"{root / DESCRIPTION}: cannot be read ({error}); build the bundle again") from None
         if not isinstance(raw, dict) or raw.get("description", {}).get("format") != FORMAT:

@@ -42,8 +42,12 @@ class Lexicon:
 
     def __add__(self, other: Lexicon) -> Lexicon:
         """The rows of both; neither may be empty."""
-        return Lexicon(self.text + b"\n" + other.text, np.append(self.ends, other.ends + self.ends[-1]),
-                       np.append(self.tokens, other.tokens), np.append(self.scores, other.scores))
+        return Lexicon(
+            self.text + b"\n" + other.text,
+            np.append(self.ends, other.ends + self.ends[-1]),
+            np.append(self.tokens, other.tokens),
+            np.append(self.scores, other.scores),
+        )
 
     def __iter__(self) -> Iterator[tuple[str, tuple[int, ...], float]]:
         tokens, begin = self.tokens.tolist(), 0
@@ -68,8 +72,9 @@ class Lexicon:
     def save(self, path: Path) -> None:
         """Writes the arrays as one .npz file, made in memory so that a full disk is a plain OSError."""
         content = io.BytesIO()
-        np.savez(content, words=np.frombuffer(self.text, np.uint8), ends=self.ends,
-                 tokens=self.tokens, scores=self.scores)
+        np.savez(
+            content, words=np.frombuffer(self.text, np.uint8), ends=self.ends, tokens=self.tokens, scores=self.scores
+        )
         path.write_bytes(content.getvalue())
 
     @classmethod

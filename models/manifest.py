@@ -138,8 +138,9 @@ def load(name: str) -> Manifest:
     path = ROOT / name / NAME
     if not path.is_file():
         known = ", ".join(sorted(p.parent.name for p in ROOT.glob(f"*/{NAME}")))
-        raise ManifestError(f"no model is called {name!r} (there is: {known}); for a file of your own use "
-                            "--onnx and --manifest")
+        raise ManifestError(
+            f"no model is called {name!r} (there is: {known}); for a file of your own use --onnx and --manifest"
+        )
     return read(path)
 
 
@@ -225,5 +226,11 @@ def _table(kind: type[Any], raw: Any, where: str, key: str) -> Any:
     return kind(**{name: _value(hints[name], value, where, prefix + name) for name, value in raw.items()})
 
 
-_ENGLISH = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", tuple: "a list",
-            Mapping: "a table"}
+_ENGLISH = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    tuple: "a list",
+    Mapping: "a table",
+}

@@ -24,7 +24,12 @@ settings.load_profile("any machine")
 def bundle() -> Path:
     """The base model's bundle, built by the real command; seconds where nothing has changed since the last build."""
     built = ROOT / "models" / "build" / "base"
-    answer = subprocess.run([sys.executable, "convert/build.py", "--out", str(built)], cwd=ROOT, capture_output=True,
-                            text=True, stdin=subprocess.DEVNULL)
+    answer = subprocess.run(
+        [sys.executable, "convert/build.py", "--out", str(built)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
     assert answer.returncode == 0, answer.stderr
     return built

@@ -77,9 +77,7 @@ def main() -> int:
         print(done.stderr, end="", file=sys.stderr)
         return done.returncode
     show(json.loads(done.stdout))
-    console.print(
-        f"\n  Done in {time.monotonic() - began:.0f} s. Next: [bold].venv/bin/dictate transcribe FILE[/bold]"
-    )
+    console.print(f"\n  Done in {time.monotonic() - began:.0f} s. Next: [bold].venv/bin/dictate transcribe FILE[/bold]")
     return 0
 
 

@@ -42,8 +42,10 @@ def senseless(rng: np.random.Generator, frames: int, tokens: int) -> np.ndarray:
 def searched(rng: np.random.Generator, language: native.Language) -> None:
     """A random lexicon searched in pieces and on copies."""
     tokens = int(rng.integers(1, 9))
-    rows = [(str(rng.choice(["a", "b", "c", "x", "<s>", ""])), tuple(map(int, rng.integers(0, tokens, spelled))))
-            for spelled in rng.integers(0, 5, int(rng.integers(1, 40)))]
+    rows = [
+        (str(rng.choice(["a", "b", "c", "x", "<s>", ""])), tuple(map(int, rng.integers(0, tokens, spelled))))
+        for spelled in rng.integers(0, 5, int(rng.integers(1, 40)))
+    ]
     lexicon = Lexicon.of(rows, rng.normal(-3, 2, len(rows)).tolist())
     words = native.Words(language, lexicon.text, lexicon.ends, lexicon.tokens, lexicon.scores, tokens,
                          int(rng.integers(1, 7)))  # fmt: skip

@@ -22,8 +22,9 @@ def test_edits_is_the_levenshtein_distance(first: list[int], second: list[int]) 
     def distance(i: int, j: int) -> int:
         if not i or not j:
             return i + j
-        return min(distance(i - 1, j) + 1, distance(i, j - 1) + 1,
-                   distance(i - 1, j - 1) + (first[i - 1] != second[j - 1]))
+        return min(
+            distance(i - 1, j) + 1, distance(i, j - 1) + 1, distance(i - 1, j - 1) + (first[i - 1] != second[j - 1])
+        )
 
     assert agreement.edits(first, second) == distance(len(first), len(second))
 

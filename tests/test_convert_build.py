@@ -27,14 +27,20 @@ QUARTZNET = Path(__file__).parent / "data" / "quartznet"
 def build(*arguments: str | Path, cache: Path, **options: object) -> subprocess.CompletedProcess[str]:
     """Runs the build; `options` go to subprocess.run."""
     command = [sys.executable, "convert/build.py", "--cache", str(cache), *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                          **options)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, **options)  # type: ignore[call-overload, no-any-return]
 
 
-def quartznet(onnx_file: Path, out: Path, cache: Path, *more: str | Path, manifest: Path = QUARTZNET / "model.toml",
-              **options: object) -> subprocess.CompletedProcess[str]:
-    return build("--onnx", onnx_file, "--manifest", manifest, "--out", out, "--compiler", "none", *more, cache=cache,
-                 **options)
+def quartznet(
+    onnx_file: Path,
+    out: Path,
+    cache: Path,
+    *more: str | Path,
+    manifest: Path = QUARTZNET / "model.toml",
+    **options: object,
+) -> subprocess.CompletedProcess[str]:
+    return build(
+        "--onnx", onnx_file, "--manifest", manifest, "--out", out, "--compiler", "none", *more, cache=cache, **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +116,18 @@ def test_without_a_compiler_the_build_says_how_to_get_one(brought: tuple[Path, P
 
 def test_require_coral_without_a_compiler_is_an_error(brought: tuple[Path, Path, str]) -> None:
     bundle, cache, _ = brought
-    assert_refused(quartznet(QUARTZNET / "quartznet.onnx", bundle, cache, "--require-coral"), "--require-coral",
-                   "install-compiler")
+    assert_refused(
+        quartznet(QUARTZNET / "quartznet.onnx", bundle, cache, "--require-coral"), "--require-coral", "install-compiler"
+    )
 
 
-@pytest.mark.parametrize(("scenario", "said"), [("internal", "the compiler refused encoder.tflite"),
-                                                ("gibberish", "something nobody has seen before")])
-def test_a_compiler_that_refuses_fails_the_build(scenario: str, said: str, brought: tuple[Path, Path, str],
-                                                 tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("scenario", "said"),
+    [("internal", "the compiler refused encoder.tflite"), ("gibberish", "something nobody has seen before")],
+)
+def test_a_compiler_that_refuses_fails_the_build(
+    scenario: str, said: str, brought: tuple[Path, Path, str], tmp_path: Path
+) -> None:
     bundle, cache, _ = brought
     compiler = tmp_path / "edgetpu_compiler"
     stand_in = Path(__file__).parent / "edgetpu_fake_compiler.py"
@@ -129,8 +139,11 @@ def test_a_compiler_that_refuses_fails_the_build(scenario: str, said: str, broug
 
 def test_a_compiler_that_is_not_there_is_named(brought: tuple[Path, Path, str], tmp_path: Path) -> None:
     bundle, cache, _ = brought
-    assert_refused(quartznet(QUARTZNET / "quartznet.onnx", bundle, cache, "--compiler", tmp_path / "none"),
-                   str(tmp_path / "none"), "is no executable file")
+    assert_refused(
+        quartznet(QUARTZNET / "quartznet.onnx", bundle, cache, "--compiler", tmp_path / "none"),
+        str(tmp_path / "none"),
+        "is no executable file",
+    )
 
 
 def altered(change: Callable[[onnx.ModelProto], None], path: Path) -> Path:
@@ -154,10 +167,14 @@ def with_dynamic_shape(model: onnx.ModelProto) -> None:
         node.input[:] = ["gone" if name == "/encoder/encoder.3/Relu_output_0" else name for name in node.input]
     place = next(i for i, n in enumerate(model.graph.node) if n.name == "/encoder/encoder.3/Relu")
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(2, np.int64), "axis"))
-    for offset, node in enumerate([
-        helper.make_node("ReduceMax", ["/encoder/encoder.3/Relu_output_0"], ["loud"], axes=[0, 1], keepdims=0),
-        helper.make_node("NonZero", ["loud"], ["where"]), helper.make_node("Squeeze", ["where"], ["index"]),
-        helper.make_node("Gather", ["/encoder/encoder.3/Relu_output_0", "index"], ["gone"], axis=2, name="pick")]):
+    for offset, node in enumerate(
+        [
+            helper.make_node("ReduceMax", ["/encoder/encoder.3/Relu_output_0"], ["loud"], axes=[0, 1], keepdims=0),
+            helper.make_node("NonZero", ["loud"], ["where"]),
+            helper.make_node("Squeeze", ["where"], ["index"]),
+            helper.make_node("Gather", ["/encoder/encoder.3/Relu_output_0", "index"], ["gone"], axis=2, name="pick"),
+        ]
+    ):
         model.graph.node.insert(place + 1 + offset, node)
 
 
@@ -176,8 +193,9 @@ def _write(folder: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("fault", BAD_MODELS)
-def test_bad_models_are_one_line_and_keep_the_last_bundle(fault: str, brought: tuple[Path, Path, str],
-                                                          tmp_path: Path) -> None:
+def test_bad_models_are_one_line_and_keep_the_last_bundle(
+    fault: str, brought: tuple[Path, Path, str], tmp_path: Path
+) -> None:
     bundle, cache, _ = brought
     before = {p.name: p.stat().st_mtime_ns for p in bundle.iterdir()}
     make, said = BAD_MODELS[fault]
@@ -188,15 +206,21 @@ def test_bad_models_are_one_line_and_keep_the_last_bundle(fault: str, brought: t
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
-    [('hidden = "/encoder/encoder.5/Relu_output_0"', 'hidden = "/encoder/encoder.5/Relu_output_1"',
-      ("cut.hidden", "near: /encoder/encoder.5/Relu_output_0")),
-     ('"z", "\'"]', '"z"]', ("29 posteriors", "28 tokens")),
-     ("stride = 2", "stride = 4", ("cut.hidden", "window.stride")),
-     ('sha256 = "', 'sha256 = "0', ("SHA-256", "calibration.npz"))],
+    [
+        (
+            'hidden = "/encoder/encoder.5/Relu_output_0"',
+            'hidden = "/encoder/encoder.5/Relu_output_1"',
+            ("cut.hidden", "near: /encoder/encoder.5/Relu_output_0"),
+        ),
+        ('"z", "\'"]', '"z"]', ("29 posteriors", "28 tokens")),
+        ("stride = 2", "stride = 4", ("cut.hidden", "window.stride")),
+        ('sha256 = "', 'sha256 = "0', ("SHA-256", "calibration.npz")),
+    ],
     ids=["missing tensor", "tokens", "stride", "wrong hash"],
 )
-def test_manifests_that_do_not_fit_the_model_are_one_line(old: str, new: str, said: tuple[str, ...],
-                                                          brought: tuple[Path, Path, str], tmp_path: Path) -> None:
+def test_manifests_that_do_not_fit_the_model_are_one_line(
+    old: str, new: str, said: tuple[str, ...], brought: tuple[Path, Path, str], tmp_path: Path
+) -> None:
     text = (QUARTZNET / "model.toml").read_text()
     text = text.replace("../../../models", str(ROOT / "models"))
     assert old in text
@@ -220,14 +244,32 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_bundle(brought: tuple[Path, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
-def test_an_interrupted_build_loses_nothing(number: signal.Signals, brought: tuple[Path, Path, str],
-                                            tmp_path: Path) -> None:
+def test_an_interrupted_build_loses_nothing(
+    number: signal.Signals, brought: tuple[Path, Path, str], tmp_path: Path
+) -> None:
     bundle, _, _ = brought
     cache = tmp_path / "cache"
     process = subprocess.Popen(
-        [sys.executable, "convert/build.py", "--cache", str(cache), "--onnx", str(QUARTZNET / "quartznet.onnx"),
-         "--manifest", str(QUARTZNET / "model.toml"), "--out", str(bundle), "--compiler", "none"],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        [
+            sys.executable,
+            "convert/build.py",
+            "--cache",
+            str(cache),
+            "--onnx",
+            str(QUARTZNET / "quartznet.onnx"),
+            "--manifest",
+            str(QUARTZNET / "model.toml"),
+            "--out",
+            str(bundle),
+            "--compiler",
+            "none",
+        ],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     while process.poll() is None and not list(cache.glob(".part-*-quantize")):
         time.sleep(0.02)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")

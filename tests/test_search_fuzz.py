@@ -35,8 +35,13 @@ def test_damaged_files_and_senseless_numbers_do_no_harm(tmp_path: Path) -> None:
     if not Path(found.strip()).is_absolute():
         pytest.skip("the compiler has no address sanitizer")
     compile_to(tmp_path / "search.so", *SANITIZERS)
-    environment = {**os.environ, "LD_PRELOAD": found.strip(), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
-                   "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1", "OPENBLAS_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": found.strip(),
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     run = subprocess.run([sys.executable, "tests/search_fuzz.py", str(tmp_path / "search.so")], cwd=ROOT, text=True,
                          capture_output=True, env=environment)  # fmt: skip
     assert run.returncode == 0, run.stderr[-3000:]

@@ -28,8 +28,12 @@ def models(draw: st.DrawFn) -> Model:
     orders: list[NGrams] = [{(word,): values() for word in (*MARKERS, *words)}]
     for _ in range(draw(st.integers(1, 3))):
         shorter = orders[-1]
-        longer = [(*a, b[-1]) for a in shorter for b in shorter
-                  if a[1:] == b[:-1] and "</s>" not in a and b[-1] != "<s>" and "<unk>" not in (*a, *b)]
+        longer = [
+            (*a, b[-1])
+            for a in shorter
+            for b in shorter
+            if a[1:] == b[:-1] and "</s>" not in a and b[-1] != "<s>" and "<unk>" not in (*a, *b)
+        ]
         orders.append({gram: values() for gram in longer if rng.random() < 0.5})
     return Model(tuple(orders))
 

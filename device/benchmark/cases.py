@@ -58,16 +58,28 @@ def sweep(name: str, settings: config.Realtime, window: Window, threads: int) ->
     if name == "windows":
         return list(_windows(window, cores))
     if name == "capture":
-        return [Case(f"capture {rate // 1000} kHz", name, title, OURS, rate=rate, cpus=cores, paced=False)
-                for rate, title in ((RATE, "16 kHz, native"), (48_000, "48 kHz, resampled"))]
+        return [
+            Case(f"capture {rate // 1000} kHz", name, title, OURS, rate=rate, cpus=cores, paced=False)
+            for rate, title in ((RATE, "16 kHz, native"), (48_000, "48 kHz, resampled"))
+        ]
     return list(_scheduling(settings))
 
 
 def _windows(own: Window, cores: tuple[int, ...]) -> Iterator[Case]:
     """Ours; ours looking ahead by the article's batches and steps; and the text itself made of those."""
+
     def case(title: str, look: int = 0, hop: int = 0, right: int = 0) -> Case:
-        return Case(f"window {look}/{hop}/{right}", "windows", title, OURS, look=look, hop=hop, right=right, cpus=cores,
-                    paced=False)
+        return Case(
+            f"window {look}/{hop}/{right}",
+            "windows",
+            title,
+            OURS,
+            look=look,
+            hop=hop,
+            right=right,
+            cpus=cores,
+            paced=False,
+        )
 
     yield case(f"ours: a look every {own.live_hop} frames")
     yield case("a look every 32 frames", look=32)

@@ -33,9 +33,11 @@ def lines(first: Report, second: Report) -> Iterator[str]:
     """What `dictate bench compare` prints."""
     yield f"{first.made or 'first'} -> {second.made or 'second'}"
     told = list(differences(first.machine, second.machine))
-    for what, before, after in (("speech", first.speech.source, second.speech.source),
-                                ("seconds of speech", first.speech.seconds, second.speech.seconds),
-                                ("cores used", first.threads, second.threads)):
+    for what, before, after in (
+        ("speech", first.speech.source, second.speech.source),
+        ("seconds of speech", first.speech.seconds, second.speech.seconds),
+        ("cores used", first.threads, second.threads),
+    ):
         if before != after:
             told.append(f"{what}: {before} -> {after}: the numbers below are not of the same work")
     yield from (f"  {line}" for line in told or ["machine and versions are the same"])

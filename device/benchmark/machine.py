@@ -43,8 +43,12 @@ def _model(cpuinfo: str, sys: Path) -> str:
 
 def _scheduling() -> str:
     """As chrt(1) and nice(1) name it."""
-    policies = {os.SCHED_FIFO: "SCHED_FIFO", os.SCHED_RR: "SCHED_RR", os.SCHED_BATCH: "SCHED_BATCH",
-                os.SCHED_IDLE: "SCHED_IDLE"}
+    policies = {
+        os.SCHED_FIFO: "SCHED_FIFO",
+        os.SCHED_RR: "SCHED_RR",
+        os.SCHED_BATCH: "SCHED_BATCH",
+        os.SCHED_IDLE: "SCHED_IDLE",
+    }
     policy = os.sched_getscheduler(0)
     priority = os.sched_getparam(0).sched_priority
     return f"{policies[policy]} {priority}" if policy in policies else f"nice {os.nice(0)}"

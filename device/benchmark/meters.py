@@ -84,8 +84,21 @@ class Counters:
             control, answer, out = (Path(folder, name) for name in ("control", "answer", "out"))
             os.mkfifo(control)
             os.mkfifo(answer)
-            command = ["perf", "stat", "-x,", "-e", ",".join(self.events), "-p", str(process), "-o", str(out),
-                       "-D", "-1", "--control", f"fifo:{control},{answer}"]
+            command = [
+                "perf",
+                "stat",
+                "-x,",
+                "-e",
+                ",".join(self.events),
+                "-p",
+                str(process),
+                "-o",
+                str(out),
+                "-D",
+                "-1",
+                "--control",
+                f"fifo:{control},{answer}",
+            ]
             child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 with os.fdopen(os.open(control, os.O_RDWR), "w") as ask, os.fdopen(os.open(answer, os.O_RDWR)) as hear:
@@ -125,8 +138,9 @@ class Energy:
     _meter: power.Meter | None = None
 
     @classmethod
-    def found(cls, rapl: Path = RAPL,
-              find: Callable[[], power.Meter | None] = lambda: power.find_meter("auto")) -> Energy:
+    def found(
+        cls, rapl: Path = RAPL, find: Callable[[], power.Meter | None] = lambda: power.find_meter("auto")
+    ) -> Energy:
         """A power meter of the appliance (device/power.py), else RAPL (Documentation/power/powercap/powercap.rst)."""
         meter = find()
         if meter is not None:

@@ -9,8 +9,10 @@ from device.benchmark import plots
 from device.benchmark.record import Report
 from device.benchmark.table import NONE, Table, tables
 
-ARTICLE = ("The article that this benchmark follows claims 5.7 h instead of 3.2 h on one battery for a Raspberry Pi 4 "
-           "with a Coral. That is the article's; no Coral and no Pi were measured by it here.")
+ARTICLE = (
+    "The article that this benchmark follows claims 5.7 h instead of 3.2 h on one battery for a Raspberry Pi 4 "
+    "with a Coral. That is the article's; no Coral and no Pi were measured by it here."
+)
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6675;--line:#e3e7ec;--paper:#fff;--back:#f5f7f9}
@@ -31,12 +33,27 @@ dt{color:var(--soft)} dd{margin:0}
 def html(report: Report) -> str:
     """The page."""
     made = report.made.replace("T", " ").partition("+")[0]
-    return "\n".join([
-        '<!DOCTYPE html>', '<html lang="en">', "<head>", '<meta charset="utf-8"/>',
-        '<meta name="viewport" content="width=device-width, initial-scale=1"/>', "<title>dictate bench</title>",
-        f"<style>{STYLE}</style>", "</head>", "<body>", "<main>", "<h1>dictate bench</h1>",
-        f'<p class="soft">{escape(made)} UTC, {escape(report.machine.model)}</p>', *_sections(report), "</main>",
-        "</body>", "</html>", ""])
+    return "\n".join(
+        [
+            "<!DOCTYPE html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8"/>',
+            '<meta name="viewport" content="width=device-width, initial-scale=1"/>',
+            "<title>dictate bench</title>",
+            f"<style>{STYLE}</style>",
+            "</head>",
+            "<body>",
+            "<main>",
+            "<h1>dictate bench</h1>",
+            f'<p class="soft">{escape(made)} UTC, {escape(report.machine.model)}</p>',
+            *_sections(report),
+            "</main>",
+            "</body>",
+            "</html>",
+            "",
+        ]
+    )
 
 
 def _sections(report: Report) -> Iterator[str]:
@@ -45,8 +62,11 @@ def _sections(report: Report) -> Iterator[str]:
     yield _section("", plots.errors(report), _shown(found, "Cost and errors"), _shown(found, "Ratios"))
     if chart := plots.energy(report):
         yield _section("", chart, f'<p class="soft">{escape(report.meter)}</p>')
-    for title, picture in (("Windows", plots.windows(report)), ("Capture", ""),
-                           ("Cores, priority and clock", plots.latency(report, "realtime"))):
+    for title, picture in (
+        ("Windows", plots.windows(report)),
+        ("Capture", ""),
+        ("Cores, priority and clock", plots.latency(report, "realtime")),
+    ):
         if title in found:
             yield _section("", picture, _table(found[title]))
     yield _section("Battery", *_battery(report))
@@ -70,8 +90,10 @@ def _table(table: Table) -> str:
     heads = "".join(f"<th>{escape(head)}</th>" for head in table.heads)
     rows = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
     note = f'<p class="soft">{escape(table.note)}</p>' if table.note else ""
-    return (f'<h2>{escape(table.title)}</h2><div class="scroll"><table class="{kind}"><thead><tr>{heads}</tr></thead>'
-            f"<tbody>{rows}</tbody></table></div>{note}")
+    return (
+        f'<h2>{escape(table.title)}</h2><div class="scroll"><table class="{kind}"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>{note}"
+    )
 
 
 def _cell(text: str) -> str:
@@ -84,9 +106,11 @@ def _battery(report: Report) -> Iterator[str]:
     if life is None:
         yield f"<p>{escape(report.unmeasured.get('battery', 'not measured'))}</p>"
     else:
-        yield (f"<p><b>{life.hours:.1f} h</b> from {life.battery_wh:g} Wh, dictating {100 * life.duty:.0f} % of the "
-               f"time: computed from {life.dictating_watts:.2f} W dictating and {life.idle_watts:.2f} W waiting, "
-               f"measured over {life.measured_s / 60:.0f} min ({escape(life.source)}).</p>")
+        yield (
+            f"<p><b>{life.hours:.1f} h</b> from {life.battery_wh:g} Wh, dictating {100 * life.duty:.0f} % of the "
+            f"time: computed from {life.dictating_watts:.2f} W dictating and {life.idle_watts:.2f} W waiting, "
+            f"measured over {life.measured_s / 60:.0f} min ({escape(life.source)}).</p>"
+        )
     yield f'<p class="soft">{escape(ARTICLE)}</p>'
 
 
@@ -97,13 +121,16 @@ def _where(report: Report) -> str:
         versions |= measurement.versions
     facts = {
         "machine": f"{m.model}, {m.architecture}, {m.cores} cores, {m.usable_cores} usable, {m.memory_mb} MB"
-                   + (", virtual" if m.virtual else ""),
-        "governor": m.governor, "scheduling": m.scheduling, "kernel": m.kernel,
+        + (", virtual" if m.virtual else ""),
+        "governor": m.governor,
+        "scheduling": m.scheduling,
+        "kernel": m.kernel,
         "load before": " ".join(f"{load:.2f}" for load in m.load) or NONE,
-        "Python": m.python, "libraries": ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
+        "Python": m.python,
+        "libraries": ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
         "speech": f"{s.source}: {s.recordings} recordings, {s.seconds:.1f} s; {s.paced_seconds:g} s of it at a "
-                  "microphone's pace in each repetition, all of it at full speed",
+        "microphone's pace in each repetition, all of it at full speed",
         "repetitions": f"{report.repetitions}, interleaved, each in a process of its own that may use {report.threads} "
-                       "of the cores",
+        "of the cores",
     }
     return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items()) + "</dl>"

@@ -37,10 +37,15 @@ def latency(report: Report, sweep: str = "configurations") -> str:
         return ""
     title = "Latency of a 100 ms chunk at a microphone's pace"
     height = 78 + ROW * len(rows)
-    return chart.picture(WIDTH, height, title, [
-        chart.text(16, 24, title, style="b", size=14),
-        *_strips(report, rows, WIDTH, 40),
-    ])
+    return chart.picture(
+        WIDTH,
+        height,
+        title,
+        [
+            chart.text(16, 24, title, style="b", size=14),
+            *_strips(report, rows, WIDTH, 40),
+        ],
+    )
 
 
 def _strips(report: Report, rows: Sequence[Row], width: float, top: float) -> Iterator[str]:
@@ -80,15 +85,26 @@ def _error_points(report: Report) -> list[Point]:
 
 
 def _scatter(title: str, points: Sequence[Point], width: int, height: int) -> str:
-    return chart.picture(width, height, title, [
-        chart.text(16, 24, title, style="b", size=14),
-        *_dots(points, "CPU seconds for each second of speech, logarithmic", "word error rate, %", True,
-               (64, 56, width - 40, height - 48)),
-    ])
+    return chart.picture(
+        width,
+        height,
+        title,
+        [
+            chart.text(16, 24, title, style="b", size=14),
+            *_dots(
+                points,
+                "CPU seconds for each second of speech, logarithmic",
+                "word error rate, %",
+                True,
+                (64, 56, width - 40, height - 48),
+            ),
+        ],
+    )
 
 
-def _dots(points: Sequence[Point], x_title: str, y_title: str, logarithmic: bool,
-          place: tuple[float, float, float, float]) -> Iterator[str]:
+def _dots(
+    points: Sequence[Point], x_title: str, y_title: str, logarithmic: bool, place: tuple[float, float, float, float]
+) -> Iterator[str]:
     left, top, right, bottom = place
     x = chart.spanning([p.x for p in points], left, right - 130, logarithmic)
     y = chart.spanning([p.y for p in points], bottom, top)
@@ -112,11 +128,21 @@ def windows(report: Report) -> str:
     if not points:
         return ""
     title = "Windows: word errors against delay"
-    return chart.picture(960, 340, title, [
-        chart.text(16, 24, title, style="b", size=14),
-        *_dots(points, "seconds that a partial text is behind the speech, p50", "word error rate, %", False,
-               (64, 56, 880, 292)),
-    ])
+    return chart.picture(
+        960,
+        340,
+        title,
+        [
+            chart.text(16, 24, title, style="b", size=14),
+            *_dots(
+                points,
+                "seconds that a partial text is behind the speech, p50",
+                "word error rate, %",
+                False,
+                (64, 56, 880, 292),
+            ),
+        ],
+    )
 
 
 def energy(report: Report) -> str:
@@ -130,9 +156,11 @@ def energy(report: Report) -> str:
     shapes = [chart.text(16, 24, title, style="b", size=14), *chart.across(axis, bottom, 40, "W")]
     for index, (row, watts) in enumerate(bars):
         y = 40 + ROW * index
-        shapes += [chart.text(LABELS - 14, y + ROW / 2 + 4, row.title, "end"),
-                   chart.box(LABELS, y + 8, axis(watts) - LABELS, ROW - 16, colours(report)[row.case]),
-                   chart.text(axis(watts) + 8, y + ROW / 2 + 4, f"{watts:.2f} W", style="soft")]
+        shapes += [
+            chart.text(LABELS - 14, y + ROW / 2 + 4, row.title, "end"),
+            chart.box(LABELS, y + 8, axis(watts) - LABELS, ROW - 16, colours(report)[row.case]),
+            chart.text(axis(watts) + 8, y + ROW / 2 + 4, f"{watts:.2f} W", style="soft"),
+        ]
     return chart.picture(WIDTH, bottom + 44, title, shapes)
 
 
@@ -142,16 +170,27 @@ def summary(report: Report) -> str:
     points, y = _error_points(report), 16.0
     shapes: list[str] = []
     if rows:
-        shapes += [chart.text(16, y + 12, "Latency of a 100 ms chunk at a microphone's pace", style="b", size=14),
-                   *_strips(report, rows, WIDTH, y + 30)]
+        shapes += [
+            chart.text(16, y + 12, "Latency of a 100 ms chunk at a microphone's pace", style="b", size=14),
+            *_strips(report, rows, WIDTH, y + 30),
+        ]
         y += 30 + ROW * len(rows) + 56
     if points:
-        shapes += [chart.text(16, y + 12, "Word errors against computing", style="b", size=14),
-                   *_dots(points, "CPU seconds for each second of speech, logarithmic", "word error rate, %", True,
-                          (64, y + 48, WIDTH - 16, y + 300))]
+        shapes += [
+            chart.text(16, y + 12, "Word errors against computing", style="b", size=14),
+            *_dots(
+                points,
+                "CPU seconds for each second of speech, logarithmic",
+                "word error rate, %",
+                True,
+                (64, y + 48, WIDTH - 16, y + 300),
+            ),
+        ]
         y += 350
     machine = report.machine
-    where = (f"{report.made[:10]}, {machine.model}, {report.threads} of {machine.cores} cores, "
-             f"load {machine.load[0]:.1f} before the run; {report.speech.source}")
+    where = (
+        f"{report.made[:10]}, {machine.model}, {report.threads} of {machine.cores} cores, "
+        f"load {machine.load[0]:.1f} before the run; {report.speech.source}"
+    )
     shapes.append(chart.text(16, y + 10, where, style="soft"))
     return chart.picture(WIDTH, round(y + 26), "dictate bench", shapes)

@@ -54,8 +54,13 @@ class Setting:
     scratch: Path
 
 
-def run(cases: Sequence[Case], setting: Setting, repetitions: int, tell: Callable[[str], None],
-        keep: Callable[[Sequence[Measurement], Mapping[str, str]], None]) -> None:
+def run(
+    cases: Sequence[Case],
+    setting: Setting,
+    repetitions: int,
+    tell: Callable[[str], None],
+    keep: Callable[[Sequence[Measurement], Mapping[str, str]], None],
+) -> None:
     """Measure every case `repetitions` times; `keep` gets all measurements so far and, by case, why others are missing,
     after each repetition.
     """
@@ -83,8 +88,9 @@ def run(cases: Sequence[Case], setting: Setting, repetitions: int, tell: Callabl
 
 def measure(case: Case, repetition: int, setting: Setting) -> Measurement:
     """One case in a process of its own. Raises Missing."""
-    wanted = replace(setting.realtime, enabled=True, governor=case.governor,
-                     governor_state=setting.scratch / "governor.json")
+    wanted = replace(
+        setting.realtime, enabled=True, governor=case.governor, governor_state=setting.scratch / "governor.json"
+    )
     try:
         with governor_from(wanted).raised() if case.governor else nullcontext():
             return _measured(case, repetition, setting)
@@ -94,9 +100,21 @@ def measure(case: Case, repetition: int, setting: Setting) -> Measurement:
 
 def _measured(case: Case, repetition: int, setting: Setting) -> Measurement:
     speech = setting.speech.at(case.rate, setting.scratch / str(case.rate))
-    job = Job(case.configuration, [str(file) for file in speech.files], str(setting.bundle), str(setting.comparison),
-              setting.seconds if case.paced else 0.0, setting.threads, case.rate, case.look, case.hop, case.right,
-              case.cpus, case.live, case.priority)
+    job = Job(
+        case.configuration,
+        [str(file) for file in speech.files],
+        str(setting.bundle),
+        str(setting.comparison),
+        setting.seconds if case.paced else 0.0,
+        setting.threads,
+        case.rate,
+        case.look,
+        case.hop,
+        case.right,
+        case.cpus,
+        case.live,
+        case.priority,
+    )
     phases: dict[str, Any] = {}
     with ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
@@ -131,10 +149,13 @@ def _measured(case: Case, repetition: int, setting: Setting) -> Measurement:
     return _typed(case, repetition, phases, outside, phases["ready"] - began)
 
 
-def _typed(case: Case, repetition: int, phases: Mapping[str, Any], outside: Mapping[str, Any],
-           cold_start_s: float) -> Measurement:
+def _typed(
+    case: Case, repetition: int, phases: Mapping[str, Any], outside: Mapping[str, Any], cold_start_s: float
+) -> Measurement:
     raw = {
-        "case": case.name, "repetition": repetition, "cold_start_s": cold_start_s,
+        "case": case.name,
+        "repetition": repetition,
+        "cold_start_s": cold_start_s,
         **{key: phases[key] for key in ("model_bytes", "peak_bytes", "versions")},
         **{phase: {**phases[phase], **outside[phase]} if phase in phases else None for phase in ("paced", "fast")},
     }
@@ -143,12 +164,17 @@ def _typed(case: Case, repetition: int, phases: Mapping[str, Any], outside: Mapp
 
 def _started(job: Job, setting: Setting, errors: Any) -> subprocess.Popen[str]:
     ours = CONFIGURATIONS[job.configuration].ours
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_path(ours)), "OMP_NUM_THREADS": str(job.threads),
-                   "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(_path(ours)),
+        "OMP_NUM_THREADS": str(job.threads),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     command = [sys.executable if ours else str(setting.peers), "-m", "device.benchmark.worker", json.dumps(asdict(job))]
     try:
-        return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                                text=True, bufsize=1)
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, bufsize=1
+        )
     except OSError as error:
         raise Missing(f"{command[0]}: {error.strerror}; name another Python with --peers") from None
 

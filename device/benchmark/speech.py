@@ -79,8 +79,9 @@ def _debian(testdata: Path) -> list[tuple[Path, str | None]]:
     try:
         lines = (testdata / "transcription").read_text(encoding="utf-8").splitlines()
     except OSError:
-        raise SpeechError("no recordings; name some with --speech, or run: sudo apt-get install pocketsphinx-testdata"
-                          ) from None
+        raise SpeechError(
+            "no recordings; name some with --speech, or run: sudo apt-get install pocketsphinx-testdata"
+        ) from None
     pairs: list[tuple[Path, str | None]] = []
     for line in lines:
         text, _, name = line.rpartition(" ")

@@ -24,8 +24,15 @@ class Table:
 
 def tables(report: Report) -> Iterator[Table]:
     """Every table that has rows."""
-    for table in (latency(report), cost(report), ratios(report), windows(report), capture(report), realtime(report),
-                  missing(report)):
+    for table in (
+        latency(report),
+        cost(report),
+        ratios(report),
+        windows(report),
+        capture(report),
+        realtime(report),
+        missing(report),
+    ):
         if table.rows:
             yield table
 
@@ -37,12 +44,33 @@ def latency(report: Report, sweep: str = "configurations", title: str = "Latency
         chunks = percentiles(pooled(report, row.case, late))
         four = [f"{1e3 * v:.1f}" for v in (chunks.p50, chunks.p95, chunks.p99, chunks.max)] if chunks else [NONE] * 4
         fast = percentiles(pooled(report, row.case, late, fast=True))
-        rows.append([row.title, *four, _ms(fast.p50 if fast else None), _seconds(report, row, _first_partials),
-                     _seconds(report, row, _behind), _seconds(report, row, _finals)])
-    return Table(title, ["", "p50 ms", "p95 ms", "p99 ms", "max ms", "full speed p50 ms", "first partial s", "behind s",
-                         "end of speech to text s"], rows,
-                 "A 100 ms chunk at a microphone's pace, from when its last sample was due until it was dealt with; "
-                 f"{NONE} where an engine begins only when the utterance is over.")
+        rows.append(
+            [
+                row.title,
+                *four,
+                _ms(fast.p50 if fast else None),
+                _seconds(report, row, _first_partials),
+                _seconds(report, row, _behind),
+                _seconds(report, row, _finals),
+            ]
+        )
+    return Table(
+        title,
+        [
+            "",
+            "p50 ms",
+            "p95 ms",
+            "p99 ms",
+            "max ms",
+            "full speed p50 ms",
+            "first partial s",
+            "behind s",
+            "end of speech to text s",
+        ],
+        rows,
+        "A 100 ms chunk at a microphone's pace, from when its last sample was due until it was dealt with; "
+        f"{NONE} where an engine begins only when the utterance is over.",
+    )
 
 
 def cost(report: Report, sweep: str = "configurations", title: str = "Cost and errors") -> Table:
@@ -51,20 +79,45 @@ def cost(report: Report, sweep: str = "configurations", title: str = "Cost and e
     rows = []
     for row in report.measured(sweep):
         extra = [_counter(report, row, "instructions"), _counter(report, row, "cache-misses")] if counted else []
-        rows.append([
-            row.title, _number(report, row, "CPU, paced", ".1f"), _cores(report, row),
-            _number(report, row, "CPU s per s of speech", ".4f"),
-            _number(report, row, "peak memory", ".0f"), f"{max(m.model_bytes for m in report.of(row.case)) / 1e6:.1f}",
-            _number(report, row, "cold start", ".2f"), _switches(report, row, lambda p: p.voluntary),
-            _switches(report, row, lambda p: p.involuntary), *extra, _number(report, row, "energy, paced", ".2f"),
-            f"{100 * row.words.wer:.1f}" if row.words else NONE])
+        rows.append(
+            [
+                row.title,
+                _number(report, row, "CPU, paced", ".1f"),
+                _cores(report, row),
+                _number(report, row, "CPU s per s of speech", ".4f"),
+                _number(report, row, "peak memory", ".0f"),
+                f"{max(m.model_bytes for m in report.of(row.case)) / 1e6:.1f}",
+                _number(report, row, "cold start", ".2f"),
+                _switches(report, row, lambda p: p.voluntary),
+                _switches(report, row, lambda p: p.involuntary),
+                *extra,
+                _number(report, row, "energy, paced", ".2f"),
+                f"{100 * row.words.wer:.1f}" if row.words else NONE,
+            ]
+        )
     extra = ["instructions /s", "cache misses /s"] if counted else []
-    heads = ["", "CPU % of a core", "each core busy %", "CPU s per s", "peak MB", "model MB", "cold start s",
-             "waits /s", "pre-empted /s", *extra, "W", "WER %"]
-    return Table(title, heads, rows,
-                 "Medians over the repetitions. At a microphone's pace: CPU % of the process, how busy each core was, "
-                 "whoever kept it so, context switches and watts. At full speed, over all the speech: CPU seconds for "
-                 "each second of speech, hardware counts, word errors.")
+    heads = [
+        "",
+        "CPU % of a core",
+        "each core busy %",
+        "CPU s per s",
+        "peak MB",
+        "model MB",
+        "cold start s",
+        "waits /s",
+        "pre-empted /s",
+        *extra,
+        "W",
+        "WER %",
+    ]
+    return Table(
+        title,
+        heads,
+        rows,
+        "Medians over the repetitions. At a microphone's pace: CPU % of the process, how busy each core was, "
+        "whoever kept it so, context switches and watts. At full speed, over all the speech: CPU seconds for "
+        "each second of speech, hardware counts, word errors.",
+    )
 
 
 def ratios(report: Report) -> Table:
@@ -74,21 +127,35 @@ def ratios(report: Report) -> Table:
     for row in report.measured("configurations"):
         found = [ratio(by_repetition(report, row.case, m), by_repetition(report, base, m)) for m in shown]
         rows.append([row.title, *(str(r) if r else NONE for r in found)])
-    return Table(f"Ratios to {base}", ["", *(metric.name for metric in shown)], rows,
-                 "Median of the ratios within each repetition, and [least, greatest]: below 1 is better.")
+    return Table(
+        f"Ratios to {base}",
+        ["", *(metric.name for metric in shown)],
+        rows,
+        "Median of the ratios within each repetition, and [least, greatest]: below 1 is better.",
+    )
 
 
 def windows(report: Report) -> Table:
     """The window sweep."""
     rows = []
     for row in report.measured("windows"):
-        rows.append([row.title, _seconds(report, row, _behind, fast=True),
-                     _seconds(report, row, _finals, fast=True), _number(report, row, "CPU s per s of speech", ".4f"),
-                     f"{100 * row.words.wer:.1f}" if row.words else NONE])
-    return Table("Windows", ["", "behind s", "end of speech to text s", "CPU s per s", "WER %"], rows,
-                 "The bundle on the CPU at full speed, on a computed clock; a frame is 10 ms. Ours shows what a look "
-                 "at the newest frames finds, and takes it back where hearing on finds otherwise. Below that the "
-                 "article's batches and steps, which stand as they are, with so many frames heard after them.")
+        rows.append(
+            [
+                row.title,
+                _seconds(report, row, _behind, fast=True),
+                _seconds(report, row, _finals, fast=True),
+                _number(report, row, "CPU s per s of speech", ".4f"),
+                f"{100 * row.words.wer:.1f}" if row.words else NONE,
+            ]
+        )
+    return Table(
+        "Windows",
+        ["", "behind s", "end of speech to text s", "CPU s per s", "WER %"],
+        rows,
+        "The bundle on the CPU at full speed, on a computed clock; a frame is 10 ms. Ours shows what a look "
+        "at the newest frames finds, and takes it back where hearing on finds otherwise. Below that the "
+        "article's batches and steps, which stand as they are, with so many frames heard after them.",
+    )
 
 
 def capture(report: Report) -> Table:
@@ -98,13 +165,23 @@ def capture(report: Report) -> Table:
         converting = percentiles(pooled(report, row.case, lambda h: h.converting, fast=True))
         four = [_ms(v, 2) for v in (converting.p50, converting.p99)] if converting else ["0", "0"]
         chunks = percentiles(pooled(report, row.case, late, fast=True))
-        rows.append([row.title, *four, _ms(chunks.p50 if chunks else None, 2),
-                     _number(report, row, "CPU s per s of speech", ".4f"),
-                     f"{100 * row.words.wer:.1f}" if row.words else NONE])
+        rows.append(
+            [
+                row.title,
+                *four,
+                _ms(chunks.p50 if chunks else None, 2),
+                _number(report, row, "CPU s per s of speech", ".4f"),
+                f"{100 * row.words.wer:.1f}" if row.words else NONE,
+            ]
+        )
     heads = ["", "resampling p50 ms", "resampling p99 ms", "chunk p50 ms", "CPU s per s", "WER %"]
-    return Table("Capture", heads, rows,
-                 "A 100 ms chunk, at full speed; 48 kHz is the same speech resampled beforehand, and back by the "
-                 "appliance's own converter (libsoxr) while it is measured.")
+    return Table(
+        "Capture",
+        heads,
+        rows,
+        "A 100 ms chunk, at full speed; 48 kHz is the same speech resampled beforehand, and back by the "
+        "appliance's own converter (libsoxr) while it is measured.",
+    )
 
 
 def realtime(report: Report) -> Table:
@@ -126,8 +203,13 @@ def plain(report: Report) -> str:
         lines = [table.heads, *table.rows] if len(table.heads) > 2 else table.rows
         widths = [max(len(line[i]) for line in lines) for i in range(len(table.heads))]
         texts = [i == 0 or not any(c.isdigit() for r in table.rows for c in r[i][:1]) for i in range(len(widths))]
-        shown = ["  ".join(cell.ljust(width) if left else cell.rjust(width)
-                           for cell, width, left in zip(line, widths, texts, strict=True)).rstrip() for line in lines]
+        shown = [
+            "  ".join(
+                cell.ljust(width) if left else cell.rjust(width)
+                for cell, width, left in zip(line, widths, texts, strict=True)
+            ).rstrip()
+            for line in lines
+        ]
         parts.append("\n".join([table.title, *(f"  {line}" for line in shown)]))
     return "\n\n".join(parts)
 

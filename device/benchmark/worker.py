@@ -54,8 +54,10 @@ def main() -> int:
     listen(hears, speech[0][: round(WARM_UP_S * job.rate)], job.rate, Computed())
     if resampled:
         resampled.took.clear()
-    for phase, clock, heard in (("paced", RealTime(), list(_first(speech, job.seconds * job.rate))),
-                                ("fast", Computed(), speech)):
+    for phase, clock, heard in (
+        ("paced", RealTime(), list(_first(speech, job.seconds * job.rate))),
+        ("fast", Computed(), speech),
+    ):
         if not heard:
             continue
         say(phase=phase)

@@ -30,8 +30,10 @@ def main() -> None:
     chosen = manifest.load(arguments.model)
     arrays = filters.arrays(chosen, graph.tensors(graph.load(source.fetch(chosen))))
     share = WINDOWS // len(arguments.speech)
-    drawn = [speech.calibration(folder, chosen.front_end, max(FRAMES, chosen.window.frames), arrays, share)
-             for folder in arguments.speech]
+    drawn = [
+        speech.calibration(folder, chosen.front_end, max(FRAMES, chosen.window.frames), arrays, share)
+        for folder in arguments.speech
+    ]
     target = chosen.file("calibration.npz")
     np.savez_compressed(target, log_mel=np.concatenate(drawn))
     print(f"{target}: {share * len(drawn)} windows, SHA-256 {sha256(target)}")

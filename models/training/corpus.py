@@ -88,8 +88,11 @@ def read_files(source: Source, mirror: Path) -> Iterator[tuple[str, bytes]]:
         if not path or not any(fnmatch.fnmatchcase(path, p) for p in source.paths):
             continue
         _, kind, blob, size = head.split()
-        if kind == "blob" and size.isdigit() and int(size) <= LARGEST_FILE and not any(
-            fnmatch.fnmatchcase(path, p) for p in source.exclude
+        if (
+            kind == "blob"
+            and size.isdigit()
+            and int(size) <= LARGEST_FILE
+            and not any(fnmatch.fnmatchcase(path, p) for p in source.exclude)
         ):
             wanted.append((path, blob))
     if not wanted:

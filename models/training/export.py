@@ -44,15 +44,27 @@ class Graph:
     def convolution(self, name: str, x: str, module: network.Convolution) -> str:
         g = module.geometry
         weight, bias = self.constant(f"{name}.weight", module.weight), self.constant(f"{name}.bias", module.bias)
-        return self.op("Conv", name, x, weight, bias, kernel_shape=[module.weight.shape[2]], strides=[g["stride"]],
-                       pads=[g["padding"]] * 2, dilations=[g["dilation"]], group=g["groups"])
+        return self.op(
+            "Conv",
+            name,
+            x,
+            weight,
+            bias,
+            kernel_shape=[module.weight.shape[2]],
+            strides=[g["stride"]],
+            pads=[g["padding"]] * 2,
+            dilations=[g["dilation"]],
+            group=g["groups"],
+        )
 
     def save(self, inputs: dict[str, list[int]], outputs: dict[str, list[int]], path: Path) -> None:
-        values = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in d.items()]
-                  for d in (inputs, outputs)]
+        values = [
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in d.items()] for d in (inputs, outputs)
+        ]
         graph = helper.make_graph(self.nodes, path.stem, values[0], values[1], self.constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8,
-                                  producer_name="coral-dictation")
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="coral-dictation"
+        )
         if self.ranges:
             helper.set_model_props(model, {RANGES: json.dumps(self.ranges)})
         onnx.checker.check_model(model, full_check=True)
@@ -99,11 +111,19 @@ def head(module: network.Head, frames: int, path: Path) -> None:
         return g.op("Add", name, product, g.constant(f"{name}.bias", bias))
 
     def norm(name: str, x: str, weight: Tensor, bias: Tensor) -> str:
-        return g.op("LayerNormalization", name, x, g.constant(f"{name}.weight", weight),
-                    g.constant(f"{name}.bias", bias), axis=-1, epsilon=1e-5)
+        return g.op(
+            "LayerNormalization",
+            name,
+            x,
+            g.constant(f"{name}.weight", weight),
+            g.constant(f"{name}.bias", bias),
+            axis=-1,
+            epsilon=1e-5,
+        )
 
-    root2, one, half = (g.constant(n, np.array(v, np.float32)) for n, v in
-                        (("sqrt2", np.sqrt(2.0)), ("one", 1.0), ("half", 0.5)))
+    root2, one, half = (
+        g.constant(n, np.array(v, np.float32)) for n, v in (("sqrt2", np.sqrt(2.0)), ("one", 1.0), ("half", 0.5))
+    )
     scale = g.constant("attention_scale", np.array(each**-0.5, np.float32))
     split, join = shape("split_heads", 1, frames, network.HEADS, each), shape("join_heads", 1, frames, width)
     x = g.op("Transpose", "frames", "hidden", perm=[0, 2, 1])
@@ -137,8 +157,12 @@ def plot(steps: list[int], losses: list[float], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
     axes.plot(steps, losses)
-    axes.set(xlabel="step", ylabel="divergence (nats a frame)", yscale="log",
-             title="Fine-tuning the int8 encoder: divergence from the float teacher")
+    axes.set(
+        xlabel="step",
+        ylabel="divergence (nats a frame)",
+        yscale="log",
+        title="Fine-tuning the int8 encoder: divergence from the float teacher",
+    )
     axes.grid(alpha=0.3, which="both")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

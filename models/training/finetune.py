@@ -95,8 +95,11 @@ def draw(corpus: speech.Corpus, recipe: Recipe, random: np.random.Generator) -> 
         mels.append(np.maximum(window, FLOOR))
         targets.append(target)
         weights.append(weight * frame_weights(recipe.window // 2, opens, recipe.edge))
-    return (torch.from_numpy(np.stack(mels)), torch.from_numpy(np.stack(targets)),
-            torch.from_numpy(np.stack(weights).astype(np.float32)))
+    return (
+        torch.from_numpy(np.stack(mels)),
+        torch.from_numpy(np.stack(targets)),
+        torch.from_numpy(np.stack(weights).astype(np.float32)),
+    )
 
 
 def divergence(target: Tensor, guess: Tensor, weight: Tensor) -> Tensor:
@@ -141,8 +144,11 @@ def train(encoder: network.Encoder, head: network.Head, corpus: speech.Corpus, r
             curve.loss.append(sum(recent) / len(recent))
             recent.clear()
             passed = time.monotonic() - began
-            print(f"step {step + 1}/{recipe.steps}  divergence {curve.loss[-1]:.4f}  "
-                  f"{passed:.0f} s of about {passed / (step + 1) * recipe.steps:.0f} s", flush=True)
+            print(
+                f"step {step + 1}/{recipe.steps}  divergence {curve.loss[-1]:.4f}  "
+                f"{passed:.0f} s of about {passed / (step + 1) * recipe.steps:.0f} s",
+                flush=True,
+            )
     return curve
 
 

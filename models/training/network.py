@@ -151,8 +151,14 @@ class Head(nn.Module):
             layer, prefix = Attention(), f"attn_layers.{index}."
             for role, name in zip(("qkv", "out", "up", "down"), matrices[4 * index : 4 * index + 4], strict=True):
                 layer.register_parameter(f"{role}_weight", nn.Parameter(tensors[name].clone()))
-            for role, suffix in (("qkv", "attn.in_proj_bias"), ("out", "attn.out_proj.bias"), ("up", "ff.0.bias"),
-                                 ("down", "ff.3.bias"), ("norm1", "norm1.bias"), ("norm2", "norm2.bias")):
+            for role, suffix in (
+                ("qkv", "attn.in_proj_bias"),
+                ("out", "attn.out_proj.bias"),
+                ("up", "ff.0.bias"),
+                ("down", "ff.3.bias"),
+                ("norm1", "norm1.bias"),
+                ("norm2", "norm2.bias"),
+            ):
                 layer.register_parameter(f"{role}_bias", named(prefix + suffix))
             for role in ("norm1", "norm2"):
                 layer.register_parameter(f"{role}_weight", named(f"{prefix}{role}.weight"))

@@ -70,8 +70,9 @@ class Corpus:
             np.save(kept / "posteriors.npy", np.concatenate(posteriors))
             np.save(kept / "lengths.npy", np.array([len(m) for m in mels]))
             np.save(kept / "weights.npy", np.array(weights))
-        mel, given, lengths, weights_ = (np.load(kept / f"{name}.npy", mmap_mode="r")
-                                         for name in ("mel", "posteriors", "lengths", "weights"))
+        mel, given, lengths, weights_ = (
+            np.load(kept / f"{name}.npy", mmap_mode="r") for name in ("mel", "posteriors", "lengths", "weights")
+        )
         chances = np.cumsum(lengths * weights_)
         return cls(mel, given, np.cumsum(lengths), chances / chances[-1])
 

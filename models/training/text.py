@@ -33,7 +33,7 @@ PUNCTUATION = {
 
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "`": "'", "ʼ": "'", "´": "'"})
 _PLAIN = str.maketrans(
-    dict.fromkeys("“”\"«»„*_~|^\xa0", " ")
+    dict.fromkeys('“”"«»„*_~|^\xa0', " ")
     | dict.fromkeys("—–―‒−", " - ")
     | {"…": ". ", "\u00ad": "", "æ": "ae", "œ": "oe"}
 )

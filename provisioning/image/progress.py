@@ -9,6 +9,7 @@ from typing import TextIO
 
 CLEAR = "\r\x1b[K"
 
+
 class Progress:
     """Prints a line for each step once it has ended, and on a terminal what is done within it.
 

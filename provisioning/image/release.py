@@ -1,8 +1,8 @@
 """Builds a release: the application, the Python packages that it needs, and a model bundle, in one folder.
 
-    release.json    what it is, and the SHA-256 of every file
-    site/           packages for one CPython and one machine
-    bundle/         the model
+release.json    what it is, and the SHA-256 of every file
+site/           packages for one CPython and one machine
+bundle/         the model
 """
 
 from __future__ import annotations

@@ -107,8 +107,10 @@ def main() -> None:
     pairs = read_transcripts(arguments.folder)
     sounds = [np.concatenate([chunk.samples for chunk in WaveFile(file)]) for file, _ in pairs]
     truths = [spoken(opened, encoder, decoder, samples) for samples in sounds]
-    print("| hop | right | sound shown after ms p50 p95 p99 | word shown after ms p50 p95 p99 | within 500 ms % "
-          "| shown words that change % | work for 100 ms, ms mean p50 p99 | after the end ms p50 p99 | final WER % |")
+    print(
+        "| hop | right | sound shown after ms p50 p95 p99 | word shown after ms p50 p95 p99 | within 500 ms % "
+        "| shown words that change % | work for 100 ms, ms mean p50 p99 | after the end ms p50 p99 | final WER % |"
+    )
     print("|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     for look in arguments.look:
         hop, right = map(int, look.split(":"))
@@ -124,9 +126,12 @@ def main() -> None:
 
         soon = 100 * np.mean([late <= 0.5 for late in found.words])
         wer = 100 * score([text for _, text in pairs], found.texts).wer
-        print(f"| {hop} | {right} | {ms(found.covered, 0, 1, 2)} | {ms(found.words, 0, 1, 2)} | {soon:.1f} "
-              f"| {100 * found.changed / found.shown:.1f} | {1e3 * np.mean(found.blocks):.1f} {ms(found.blocks, 0, 2)} "
-              f"| {ms(found.after, 0, 2)} | {wer:.1f} |", flush=True)
+        print(
+            f"| {hop} | {right} | {ms(found.covered, 0, 1, 2)} | {ms(found.words, 0, 1, 2)} | {soon:.1f} "
+            f"| {100 * found.changed / found.shown:.1f} | {1e3 * np.mean(found.blocks):.1f} {ms(found.blocks, 0, 2)} "
+            f"| {ms(found.after, 0, 2)} | {wer:.1f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

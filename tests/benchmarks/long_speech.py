@@ -43,8 +43,11 @@ def measure(folder: Path, minutes: int, bundle: Path, live: bool) -> list[tuple[
                 if isinstance(event, Segment):
                     longest = max(longest, event.end - event.start)
         rows.append(((time.process_time() - began) / 60, resident_mb(), longest))
-        print(f"minute {minute + 1:2}  RTF {rows[-1][0]:.4f}  resident {rows[-1][1]:.0f} MB  "
-              f"longest segment {longest:.1f} s", flush=True)
+        print(
+            f"minute {minute + 1:2}  RTF {rows[-1][0]:.4f}  resident {rows[-1][1]:.0f} MB  "
+            f"longest segment {longest:.1f} s",
+            flush=True,
+        )
     return rows
 
 
@@ -73,8 +76,10 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = measure(arguments.folder, arguments.minutes, arguments.bundle, arguments.live)
     tail = rows[len(rows) // 2 :]
-    print(f"first minute RTF {rows[0][0]:.4f}, second half {np.mean([r for r, _, _ in tail]):.4f}; "
-          f"memory {rows[0][1]:.0f} MB after the first minute, {rows[-1][1]:.0f} MB at the end")
+    print(
+        f"first minute RTF {rows[0][0]:.4f}, second half {np.mean([r for r, _, _ in tail]):.4f}; "
+        f"memory {rows[0][1]:.0f} MB after the first minute, {rows[-1][1]:.0f} MB at the end"
+    )
     if arguments.out:
         plot(rows, arguments.out)
 

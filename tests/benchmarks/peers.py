@@ -80,9 +80,18 @@ def measure(system: str, name: str, setting: runner.Setting) -> Result:
     texts, fast = tuple(utterance.text for utterance in measured.fast.utterances), measured.fast
     assert setting.speech.texts is not None
     return Result(
-        system, name, len(texts), round(fast.seconds, 1), round(score(setting.speech.texts, texts).wer, 4),
-        round(fast.cpu_s / fast.seconds, 4), round(fast.wall_s / fast.seconds, 4), round(measured.cold_start_s, 2),
-        round(measured.peak_bytes / 1e6, 1), round(measured.model_bytes / 1e6, 1), texts)
+        system,
+        name,
+        len(texts),
+        round(fast.seconds, 1),
+        round(score(setting.speech.texts, texts).wer, 4),
+        round(fast.cpu_s / fast.seconds, 4),
+        round(fast.wall_s / fast.seconds, 4),
+        round(measured.cold_start_s, 2),
+        round(measured.peak_bytes / 1e6, 1),
+        round(measured.model_bytes / 1e6, 1),
+        texts,
+    )
 
 
 def table(results: Sequence[Result]) -> Iterator[str]:
@@ -125,8 +134,18 @@ def main() -> int:
             out.mkdir()
             heard = speech.gather([folder] if folder else [], out)
             name = folder.resolve().name if folder else "librivox"
-            settings[name] = runner.Setting(bundle, bundle, heard, 0.0, arguments.cores, python, config.Realtime(),
-                                            Counters("not asked for"), Energy(missing="not asked for"), out)
+            settings[name] = runner.Setting(
+                bundle,
+                bundle,
+                heard,
+                0.0,
+                arguments.cores,
+                python,
+                config.Realtime(),
+                Counters("not asked for"),
+                Energy(missing="not asked for"),
+                out,
+            )
         for system in arguments.only:
             for name, setting in settings.items():
                 print(f"peers: {SYSTEMS[system]} on {name}", file=sys.stderr, flush=True)

@@ -77,8 +77,10 @@ def main() -> None:
     print("|---|--:|--:|--:|--:|--:|")
     for name, (_, building) in searches.items():
         wer = 100 * score(references, texts[name]).wer
-        print(f"| {name} | {wer:.1f} | {1e6 * spent[name] / frames:.0f} | {spent[name] / spent[first]:.2f} "
-              f"| {1e3 * building:.0f} | {building / searches[first][1]:.2f} |")
+        print(
+            f"| {name} | {wer:.1f} | {1e6 * spent[name] / frames:.0f} | {spent[name] / spent[first]:.2f} "
+            f"| {1e3 * building:.0f} | {building / searches[first][1]:.2f} |"
+        )
 
 
 if __name__ == "__main__":

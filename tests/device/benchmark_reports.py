@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from device.benchmark.record import BatteryLife, Listening, Machine, Measurement, Report, Row, Spoken, Utterance, Words
 
-MACHINE = Machine("Test <board> & co", "aarch64", 4, 4, "ondemand", "nice 0", "6.1.0", False, 2_000, "3.11.2",
-                  {"numpy": "1.26.4"}, (0.5, 0.4, 0.3))
+MACHINE = Machine(
+    "Test <board> & co",
+    "aarch64",
+    4,
+    4,
+    "ondemand",
+    "nice 0",
+    "6.1.0",
+    False,
+    2_000,
+    "3.11.2",
+    {"numpy": "1.26.4"},
+    (0.5, 0.4, 0.3),
+)
 
 
 def listening(cost: float, streams: bool = True, joules: float | None = None) -> Listening:
@@ -16,23 +28,35 @@ def listening(cost: float, streams: bool = True, joules: float | None = None) ->
     return Listening((utterance, utterance), 2.0, 20 * cost, 30, 3, (), (0.5, 0.25), joules, counters)
 
 
-def measurement(case: str, repetition: int, cost: float, streams: bool = True,
-                joules: float | None = None) -> Measurement:
+def measurement(
+    case: str, repetition: int, cost: float, streams: bool = True, joules: float | None = None
+) -> Measurement:
     heard = listening(cost, streams, joules)
     return Measurement(case, repetition, 1.0 + cost, 30_000_000, 100_000_000, {"engine": "1.0"}, heard, heard)
 
 
-def report(costs: dict[str, float], drift: tuple[float, ...] = (1.0, 1.5, 0.8), joules: float | None = None,
-           **changes: object) -> Report:
+def report(
+    costs: dict[str, float], drift: tuple[float, ...] = (1.0, 1.5, 0.8), joules: float | None = None, **changes: object
+) -> Report:
     """Configurations by name with the seconds that a chunk takes; `drift` slows each repetition down."""
     rows = [Row(name, "configurations", f"Engine <{name}>", name, "", Words(0.1, 100, 10, 0, 0)) for name in costs]
     rows.append(Row("coral", "configurations", "the Edge TPU", "coral", "no Edge TPU: none found"))
-    measured = [measurement(name, number, cost * factor, not name.startswith("whole"), joules)
-                for number, factor in enumerate(drift, 1) for name, cost in costs.items()]
+    measured = [
+        measurement(name, number, cost * factor, not name.startswith("whole"), joules)
+        for number, factor in enumerate(drift, 1)
+        for name, cost in costs.items()
+    ]
     known: dict[str, object] = {
-        "made": "2026-11-22T12:00:00+00:00", "machine": MACHINE, "speech": Spoken("two clips", 2, 2.0, 1.0, True),
-        "threads": 1, "repetitions": len(drift), "baseline": next(iter(costs), ""), "rows": tuple(rows),
-        "measurements": tuple(measured), "unmeasured": {"battery": "no watts were measured"}}
+        "made": "2026-11-22T12:00:00+00:00",
+        "machine": MACHINE,
+        "speech": Spoken("two clips", 2, 2.0, 1.0, True),
+        "threads": 1,
+        "repetitions": len(drift),
+        "baseline": next(iter(costs), ""),
+        "rows": tuple(rows),
+        "measurements": tuple(measured),
+        "unmeasured": {"battery": "no watts were measured"},
+    }
     return Report(**{**known, **changes})  # type: ignore[arg-type]
 
 

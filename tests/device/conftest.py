@@ -41,9 +41,7 @@ def alsa_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sound_card(
-    alsa_plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., SoundCard]:
+def sound_card(alsa_plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SoundCard]:
     """Make a sound card hear `samples` at `rate`, its clock running `speed` times faster than time."""
 
     def make(

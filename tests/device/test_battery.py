@@ -18,8 +18,12 @@ DICTATE = Path(sys.executable).with_name("dictate")
 
 
 def log(idle: float | None, dictating: float | None, seconds: float = 100.0) -> list[Sample]:
-    return [Sample(0.0, seconds, "ready", watts=idle), Sample(1.0, seconds, "listening", watts=dictating),
-            Sample(2.0, seconds, "thinking", watts=dictating), Sample(3.0, 1_000.0, "starting", watts=99.0)]
+    return [
+        Sample(0.0, seconds, "ready", watts=idle),
+        Sample(1.0, seconds, "listening", watts=dictating),
+        Sample(2.0, seconds, "thinking", watts=dictating),
+        Sample(3.0, 1_000.0, "starting", watts=99.0),
+    ]
 
 
 @given(idle=watts, dictating=watts, duty=st.floats(0, 1), battery=st.floats(1, 200))
@@ -31,8 +35,9 @@ def test_hours_are_those_of_the_mean_power(idle: float, dictating: float, duty: 
 
 
 @given(idle=st.none() | watts, dictating=st.none() | watts, duty=st.floats(0, 1))
-def test_a_state_that_counts_and_was_not_measured_is_refused(idle: float | None, dictating: float | None,
-                                                             duty: float) -> None:
+def test_a_state_that_counts_and_was_not_measured_is_refused(
+    idle: float | None, dictating: float | None, duty: float
+) -> None:
     needed = (duty > 0 and dictating is None) or (duty < 1 and idle is None)
     if needed:
         with pytest.raises(NotMeasured, match="no watts were measured while"):

@@ -21,8 +21,13 @@ needs_speech = pytest.mark.skipif(not TESTDATA.is_dir(), reason="pocketsphinx-te
 
 
 def dictate(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([DICTATE, *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                          env={**os.environ, **environment})
+    return subprocess.run(
+        [DICTATE, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +42,25 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(bundle: Path, speech: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a report, and what the command printed."""
     out = tmp_path_factory.mktemp("report") / "deep" / "down"
-    answer = dictate("bench", "--speech", speech, "--bundle", bundle, "--configs", "tflite-int8,onnx-fp32,coral,trt",
-                     "--comparison", out / "none", "--sweeps", "capture", "--seconds", "1", "--repetitions", "2",
-                     "--report", out)
+    answer = dictate(
+        "bench",
+        "--speech",
+        speech,
+        "--bundle",
+        bundle,
+        "--configs",
+        "tflite-int8,onnx-fp32,coral,trt",
+        "--comparison",
+        out / "none",
+        "--sweeps",
+        "capture",
+        "--seconds",
+        "1",
+        "--repetitions",
+        "2",
+        "--report",
+        out,
+    )
     assert answer.returncode == 0, answer.stderr
     return out, answer.stdout
 
@@ -50,7 +71,8 @@ def test_a_run_measures_and_reports(made: tuple[Path, str]) -> None:
     report = record.load(out / "bench.json")
     assert sorted(path.name for path in out.iterdir()) == ["bench.html", "bench.json", "bench.md", "summary.svg"]
     assert sorted((m.case, m.repetition) for m in report.measurements) == sorted(
-        (case, repetition) for case in ("tflite-int8", "capture 16 kHz", "capture 48 kHz") for repetition in (1, 2))
+        (case, repetition) for case in ("tflite-int8", "capture 16 kHz", "capture 48 kHz") for repetition in (1, 2)
+    )
     ours = report.of("tflite-int8")[0]
     assert ours.paced and len(ours.paced.utterances[0].late) == 10  # a second of speech, 100 ms at a time
     assert ours.paced.wall_s >= 1.0 and ours.paced.cpu_s > 0
@@ -110,23 +132,42 @@ def test_a_configuration_that_fails_leaves_the_others(bundle: Path, speech: Path
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho 'no such luck' >&2\nexit 3\n")
     broken.chmod(0o755)
-    answer = dictate("bench", speech, "--bundle", bundle, "--configs", "whisper,tflite-int8", "--sweeps", "none",
-                     "--seconds", "0.2", "--repetitions", "1", "--peers", broken, "--report", tmp_path / "out")
+    answer = dictate(
+        "bench",
+        speech,
+        "--bundle",
+        bundle,
+        "--configs",
+        "whisper,tflite-int8",
+        "--sweeps",
+        "none",
+        "--seconds",
+        "0.2",
+        "--repetitions",
+        "1",
+        "--peers",
+        broken,
+        "--report",
+        tmp_path / "out",
+    )
     assert answer.returncode == 0, answer.stderr
     report = record.load(tmp_path / "out" / "bench.json")
     assert [row.missing for row in report.rows] == ["failed: no such luck", ""]
     assert report.of("tflite-int8") and not report.of("whisper")
 
 
-@pytest.mark.parametrize(("arguments", "said"), [
-    (["--configs", "tflite-int9"], "--configs tflite-int9: no such configuration; there are onnx-fp32"),
-    (["--sweeps", "tide"], "--sweeps tide: no such sweep; there are windows"),
-    (["--seconds", "0"], "must be more than 0"),
-    (["--speech", "/nonexistent.wav"], "/nonexistent.wav: no such file"),
-    (["compare", "/nonexistent.json"], "name two reports"),
-    (["compare", "/nonexistent.json", "/etc/hostname"], "/nonexistent.json: No such file"),
-    (["--report", "/proc/nowhere"], "name another folder with --report"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--configs", "tflite-int9"], "--configs tflite-int9: no such configuration; there are onnx-fp32"),
+        (["--sweeps", "tide"], "--sweeps tide: no such sweep; there are windows"),
+        (["--seconds", "0"], "must be more than 0"),
+        (["--speech", "/nonexistent.wav"], "/nonexistent.wav: no such file"),
+        (["compare", "/nonexistent.json"], "name two reports"),
+        (["compare", "/nonexistent.json", "/etc/hostname"], "/nonexistent.json: No such file"),
+        (["--report", "/proc/nowhere"], "name another folder with --report"),
+    ],
+)
 def test_what_it_refuses_it_says_in_one_line(arguments: list[str], said: str, bundle: Path) -> None:
     answer = dictate("bench", *arguments, DICTATE_BUNDLE=str(bundle))
     assert answer.returncode == 1

@@ -55,7 +55,8 @@ def test_a_machine_without_perf_says_so(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_events_that_perf_did_not_count_are_left_out() -> None:
     assert parsed("# started\n\n5,,cache-misses,1,100,,\n<not counted>,,cycles,0,0,,\n1.5,msec,task-clock,1,1,,") == {
-        "cache-misses": 5.0}
+        "cache-misses": 5.0
+    }
 
 
 def rapl(folder: Path, microjoules: int) -> Path:

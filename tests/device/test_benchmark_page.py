@@ -15,9 +15,15 @@ from device.benchmark.record import Report, Row, Words
 FULL = report({"onnx": 0.02, "own": 0.01, "whole": 0.1}, joules=5.0)
 SWEPT = dataclasses.replace(
     FULL,
-    rows=(*FULL.rows, *(Row(name, sweep, f"{sweep} case", "own", "", Words(0.2, 100, 20, 0, 0))
-                        for name, sweep in (("w1", "windows"), ("c1", "capture"), ("r1", "realtime")))),
-    measurements=(*FULL.measurements, *(measurement(name, 1, 0.01) for name in ("w1", "c1", "r1"))))
+    rows=(
+        *FULL.rows,
+        *(
+            Row(name, sweep, f"{sweep} case", "own", "", Words(0.2, 100, 20, 0, 0))
+            for name, sweep in (("w1", "windows"), ("c1", "capture"), ("r1", "realtime"))
+        ),
+    ),
+    measurements=(*FULL.measurements, *(measurement(name, 1, 0.01) for name in ("w1", "c1", "r1"))),
+)
 NOTHING = Report.empty()
 
 
@@ -37,9 +43,18 @@ def test_the_page_is_well_formed_and_needs_nothing_else(made: Report) -> None:
 
 def test_the_page_says_what_was_and_was_not_measured() -> None:
     said = "".join(parsed(page.html(SWEPT)).itertext())
-    for text in ("Engine <own>", "Test <board> & co", "no Edge TPU: none found", "no watts were measured",
-                 "numpy 1.26.4", "the article's", "windows case", "capture case", "realtime case",
-                 "Power at a microphone's pace"):
+    for text in (
+        "Engine <own>",
+        "Test <board> & co",
+        "no Edge TPU: none found",
+        "no watts were measured",
+        "numpy 1.26.4",
+        "the article's",
+        "windows case",
+        "capture case",
+        "realtime case",
+        "Power at a microphone's pace",
+    ):
         assert text in said, text
 
 

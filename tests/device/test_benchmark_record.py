@@ -18,10 +18,29 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 several = st.lists(numbers, max_size=5).map(tuple)
 named = st.dictionaries(st.text(max_size=5), numbers, max_size=3)
 utterances = st.builds(Utterance, numbers, several, st.none() | numbers, several, numbers, st.text())
-listenings = st.builds(Listening, st.lists(utterances, max_size=3).map(tuple), numbers, numbers, st.integers(),
-                       st.integers(), several, several, st.none() | numbers, named)
-measurements = st.builds(Measurement, st.text(), st.integers(), numbers, st.integers(), st.integers(),
-                         st.dictionaries(st.text(), st.text(), max_size=3), st.none() | listenings, listenings)
+listenings = st.builds(
+    Listening,
+    st.lists(utterances, max_size=3).map(tuple),
+    numbers,
+    numbers,
+    st.integers(),
+    st.integers(),
+    several,
+    several,
+    st.none() | numbers,
+    named,
+)
+measurements = st.builds(
+    Measurement,
+    st.text(),
+    st.integers(),
+    numbers,
+    st.integers(),
+    st.integers(),
+    st.dictionaries(st.text(), st.text(), max_size=3),
+    st.none() | listenings,
+    listenings,
+)
 
 
 @given(measurements)
@@ -77,8 +96,10 @@ def test_a_missing_key_is_named(place: tuple[Any, ...], tmp_path_factory: pytest
         load(file)
 
 
-@pytest.mark.parametrize(("content", "said"), [("", "not JSON"), ("[1]", "must be an object"), ("{}", "format"),
-                                               ('{"format": 99}', "format 1, not 99")])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("", "not JSON"), ("[1]", "must be an object"), ("{}", "format"), ('{"format": 99}', "format 1, not 99")],
+)
 def test_what_is_no_report_is_refused(content: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     file.write_text(content)

@@ -46,6 +46,16 @@ def test_labels_that_would_overlap_keep_their_distance(labels: list[tuple[float,
 @given(words)
 def test_pictures_are_well_formed_whatever_the_words(said: str) -> None:
     axis = Axis(0.0, 1.0, 0.0, 10.0)
-    drawn = picture(10, 10, said, [text(1, 1, said), dot(1, 1, "c0", hint=said), box(0, 0, 1, 1, "c1", hint=said),
-                                   *across(axis, 5, 0, said), *upright(axis, 0, 5, said)])
+    drawn = picture(
+        10,
+        10,
+        said,
+        [
+            text(1, 1, said),
+            dot(1, 1, "c0", hint=said),
+            box(0, 0, 1, 1, "c1", hint=said),
+            *across(axis, 5, 0, said),
+            *upright(axis, 0, 5, said),
+        ],
+    )
     assert ElementTree.fromstring(drawn).attrib["aria-label"].split() == said.split()

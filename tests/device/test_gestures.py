@@ -125,10 +125,7 @@ def test_ticking_more_often_changes_nothing(pattern: list[float]) -> None:
     often = sorted(
         [
             *edges,
-            *(
-                (t / 50, next(level for at, level in reversed(edges) if at <= t / 50))
-                for t in range(51, 2_000)
-            ),
+            *((t / 50, next(level for at, level in reversed(edges) if at <= t / 50)) for t in range(51, 2_000)),
         ]
     )
     assert run("hold", often) == run("hold", edges)

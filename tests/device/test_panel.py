@@ -109,9 +109,7 @@ def wait_for(factory: MockFactory, wanted: tuple[bool, ...]) -> None:
         (Leds(kind="rgb", active_high=False), State.READY, (1, 0, 1)),
     ],
 )
-def test_lamps_follow_the_state(
-    factory: MockFactory, leds: Leds, state: State, expected: tuple[int, ...]
-) -> None:
+def test_lamps_follow_the_state(factory: MockFactory, leds: Leds, state: State, expected: tuple[int, ...]) -> None:
     with Panel(replace(SETTINGS, leds=leds), factory, lambda now, pressed: None) as panel:
         panel.show({state})
         wait_for(factory, tuple(map(bool, expected)))

@@ -53,8 +53,20 @@ def test_what_lsblk_writes_is_read(children: tuple[Disk, ...]) -> None:
     assert disks.parse(json.dumps({"blockdevices": [report(disk)]})) == [disk]
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(
-    st.sampled_from(["blockdevices", "children", "name", "path", "type", "size", "ro", "rm", "mountpoints"]), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda x: (
+            st.lists(x)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["blockdevices", "children", "name", "path", "type", "size", "ro", "rm", "mountpoints"]
+                ),
+                x,
+            )
+        ),
+    )
+)
 def test_any_other_json_is_refused_in_one_line(value: Any) -> None:
     try:
         found = disks.parse(json.dumps({"blockdevices": value}))

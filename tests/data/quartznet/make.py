@@ -21,8 +21,9 @@ class SqueezeExcite(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.pool = nn.AdaptiveAvgPool1d(1)
-        self.layers = nn.Sequential(nn.Linear(channels, channels // 8, bias=False), nn.ReLU(),
-                                    nn.Linear(channels // 8, channels, bias=False))
+        self.layers = nn.Sequential(
+            nn.Linear(channels, channels // 8, bias=False), nn.ReLU(), nn.Linear(channels // 8, channels, bias=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         scale = self.layers(self.pool(x).transpose(1, 2)).transpose(1, 2)
@@ -33,7 +34,9 @@ def separable(inner: int, outer: int, kernel: int, stride: int = 1, dilation: in
     padding = dilation * (kernel - 1) // 2
     return nn.Sequential(
         nn.Conv1d(inner, inner, kernel, stride, padding, dilation, groups=inner, bias=False),
-        nn.Conv1d(inner, outer, 1, bias=False), nn.BatchNorm1d(outer))
+        nn.Conv1d(inner, outer, 1, bias=False),
+        nn.BatchNorm1d(outer),
+    )
 
 
 class Block(nn.Module):
@@ -51,9 +54,14 @@ class Block(nn.Module):
 class QuartzNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(separable(80, CHANNELS, 11, stride=2), nn.ReLU(),
-                                     Block(11, False), Block(13, True),
-                                     separable(CHANNELS, CHANNELS, 15, dilation=2), nn.ReLU())
+        self.encoder = nn.Sequential(
+            separable(80, CHANNELS, 11, stride=2),
+            nn.ReLU(),
+            Block(11, False),
+            Block(13, True),
+            separable(CHANNELS, CHANNELS, 15, dilation=2),
+            nn.ReLU(),
+        )
         self.decoder = nn.Conv1d(CHANNELS, TOKENS, 1)
 
     def forward(self, log_mel: Tensor) -> Tensor:
@@ -69,9 +77,16 @@ def main() -> None:
             model(torch.randn(8, 80, 256) * 3 - 8)
         model.decoder.weight *= 20  # random weights are unsure of every token
     model.eval()
-    torch.onnx.export(model, (torch.zeros(1, 80, 256),), str(Path(__file__).with_name("quartznet.onnx")), dynamo=False,
-                      opset_version=17, input_names=["audio_signal"], output_names=["logprobs"],
-                      dynamic_axes={"audio_signal": {0: "batch", 2: "time"}, "logprobs": {0: "batch", 1: "time"}})
+    torch.onnx.export(
+        model,
+        (torch.zeros(1, 80, 256),),
+        str(Path(__file__).with_name("quartznet.onnx")),
+        dynamo=False,
+        opset_version=17,
+        input_names=["audio_signal"],
+        output_names=["logprobs"],
+        dynamic_axes={"audio_signal": {0: "batch", 2: "time"}, "logprobs": {0: "batch", 1: "time"}},
+    )
 
 
 if __name__ == "__main__":
