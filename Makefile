@@ -31,8 +31,9 @@ test-image: setup  ## Build a card's image, boot it in a virtual Pi and live its
 rootfs: setup  ## Build the bare Debian root file system of an image into the cache; as root
 	@$(BIN)/python -c 'from provisioning.image import rootfs; rootfs.archive(lambda line: print(line, flush=True))'
 
-lint: setup  ## Check style (ruff) and types (mypy --strict)
+lint: setup  ## Check style (ruff check, ruff format) and types (mypy --strict)
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "lint: run $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
 
 lock: setup  ## Resolve pyproject.toml into provisioning/lock, keeping versions where they still fit
