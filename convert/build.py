@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument(
         "--ship", action="store_true", help="also write the int8 encoder to the model's folder, for --prebuilt"
     )
+    described.add_argument("--force", action="store_true", help="keep a bundle that does not pass the quality gates")
     described.add_argument("--cache", type=Path, default=ROOT / ".cache" / "convert", help="where stages are kept")
     return described
 
@@ -84,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 comparison=given.comparison,
                 prebuilt=given.prebuilt,
                 ship=given.ship,
+                force=given.force,
                 cache=given.cache,
             ),
             Display(Console()),

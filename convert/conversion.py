@@ -51,8 +51,10 @@ class Conversion:
         prefix = "source_" if self.chosen.trained else ""
         return {"onnx_encoder": self.parts / f"{prefix}encoder.onnx", "head": self.parts / f"{prefix}head.onnx"}
 
-    def verify(self, folder: Path | None, description: Description, files: Mapping[str, Path]) -> dict[str, Path]:
-        """Role -> file of the quality report; QualityError names the first gate that is not passed."""
+    def verify(
+        self, folder: Path | None, description: Description, files: Mapping[str, Path], *, force: bool = False
+    ) -> dict[str, Path]:
+        """Role -> file of the quality report; QualityError names the first gate not passed, unless by `force`."""
         silent = tuple(i for i in (description.blank, description.boundary) if i is not None)
         reference = self.reference
 
@@ -81,7 +83,9 @@ class Conversion:
         # The words come from `dictate eval` in a child process.
         quality = self.stages.run("verify", ["convert.verify", "device.cli", "device.cli_eval"], inputs, make)
         for sentence in verify.failures(json.loads((quality / "quality.json").read_text())):
-            raise QualityError(f"{sentence}; see {quality / 'quality.png'}")
+            if not force:
+                raise QualityError(f"{sentence}; see {quality / 'quality.png'}, or keep it all the same with --force")
+            self.stages.display.lines(f"[yellow]kept by --force: {sentence}[/]")
         return {"quality": quality / "quality.json", "quality_plot": quality / "quality.png"}
 
     def compare(self, target: Path, description: Description, files: Mapping[str, Path]) -> None:

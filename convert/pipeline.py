@@ -42,6 +42,7 @@ class Options:
     comparison: Path | None = None
     prebuilt: bool = False
     ship: bool = False
+    force: bool = False
 
 
 def build(options: Options, display: Display) -> Bundle:
@@ -73,7 +74,7 @@ def build(options: Options, display: Display) -> Bundle:
     )
     files["tokens"] = tokens / "tokens.txt"
     if conversion:
-        files |= conversion.verify(options.speech, description, files)
+        files |= conversion.verify(options.speech, description, files, force=options.force)
     out = options.out or ROOT / "models" / "build" / chosen.name
     with display.stage("bundle") as note:
         made = bundle.write(out, description, files)

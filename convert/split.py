@@ -77,15 +77,23 @@ def cut(source: ModelProto, manifest: Manifest) -> tuple[ModelProto, ModelProto]
 
 def _check_same(whole: ModelProto, encoder: ModelProto, head: ModelProto) -> None:
     """GraphError unless `head` after `encoder` answers as `whole`, the source's graph from the same input."""
-    source, first, second = (onnx_runtime.session(model.SerializeToString()) for model in (whole, encoder, head))
-    x = np.random.default_rng(0).standard_normal(first.get_inputs()[0].shape).astype(np.float32)
-    (expected,) = onnx_runtime.run(source, x)
-    (answer,) = onnx_runtime.run(second, onnx_runtime.run(first, x)[0])
-    error = float(np.abs(answer - expected).max() / (np.abs(expected).max() + 1e-9))
-    if not error <= SAME:  # nor with NaN
+    _, mels, frames = (d.dim_value for d in encoder.graph.input[0].type.tensor_type.shape.dim)
+    x = np.random.default_rng(0).standard_normal((1, mels, frames)).astype(np.float32)
+    try:
+        source, first, second = (onnx_runtime.session(model.SerializeToString()) for model in (whole, encoder, head))
+        (expected,) = onnx_runtime.run(source, x)
+        (answer,) = onnx_runtime.run(second, onnx_runtime.run(first, x)[0])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
+        raise GraphError(
+            f"the model does not take log-mel [1, {mels}, {frames}] ({onnx_runtime.reason(error)}); check "
+            f"front_end.mels = {mels}, window.frames = {frames} and cut.log_mel in the manifest"
+        ) from None
+    difference = float(np.abs(answer - expected).max() / (np.abs(expected).max() + 1e-9))
+    if not difference <= SAME:  # nor with NaN
         raise GraphError(
             f"encoder and head, cut at {first.get_outputs()[0].name!r}, answer otherwise than the whole model "
-            f"(largest difference {error:.2g} of the largest value); check the manifest's cut, and the model for NaN"
+            f"(largest difference {difference:.2g} of the largest value); check the manifest's cut, and the model "
+            "for NaN"
         )
 
 

@@ -33,6 +33,7 @@ def converter(model: ModelProto, scratch: Path) -> Any:
     one ONNX gives (the "rescue guard" in its ops/Add.py); layouts are lost from there on, and depthwise convolutions
     become grouped ones. Its parameter replacement puts the transpose right after each such Add.
     """
+    model = graph.plain_names(model)
     rank = {name: len(shape) for name, shape in graph.shapes(model).items()}
     rank |= {name: array.ndim for name, array in graph.tensors(model).items()}
     repairs = [

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_WER_COST = 0.010  # WER of int8 less that of float32
 MAX_CHANGED_COST = 0.04  # share of tokens that int8 changes against the source model, less that of float32 in windows
 MAX_CHANGED = 0.25  # share of tokens that int8 changes against float32 in single windows, where no speech is installed
-HEARS = 0.5  # WER above which a model recognises too little for its words to say what int8 costs
+HEARS = 0.5  # WER from which on a model, or its manifest, is of no use
 PLOTTED = 4  # windows that the layers' errors are measured on
 
 
@@ -192,7 +192,12 @@ def failures(report: Mapping[str, Any]) -> Iterator[str]:
     if "skipped" not in words:
         cost = words["int8"] - words["float32"]
         allowed = MAX_WER_COST + chance(words)
-        if words["float32"] < HEARS and cost > allowed:
+        if words["float32"] >= HEARS:
+            yield (
+                f"the model recognises too little: {100 * words['float32']:.1f} % WER in float32 on {words['count']} "
+                "words; check the manifest's front_end, filters, tokens and cut"
+            )
+        elif cost > allowed:
             yield (
                 f"int8 costs {100 * cost:.1f} points of WER ({100 * words['int8']:.1f} % against "
                 f"{100 * words['float32']:.1f} % in {words['count']} words), at most {100 * allowed:.1f} allowed"

@@ -27,7 +27,7 @@ class OnnxModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3  # errors; a sandbox without /sys/devices/system/cpu is worth no warning
+        options.log_severity_level = 4  # errors are raised; a sandbox without /sys/devices/system/cpu is no news
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception

@@ -42,7 +42,18 @@ def quartznet(
     **options: object,
 ) -> subprocess.CompletedProcess[str]:
     return build(
-        "--onnx", onnx_file, "--manifest", manifest, "--out", out, "--compiler", "none", *more, cache=cache, **options
+        "--force",  # its weights are random
+        "--onnx",
+        onnx_file,
+        "--manifest",
+        manifest,
+        "--out",
+        out,
+        "--compiler",
+        "none",
+        *more,
+        cache=cache,
+        **options,
     )
 
 
@@ -189,10 +200,97 @@ def with_dynamic_shape(model: onnx.ModelProto) -> None:
         model.graph.node.insert(place + 1 + offset, node)
 
 
+def after_first_relu(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
+    """`nodes`, from "x" to "y", behind the first ReLU of the encoder."""
+    source = "/encoder/encoder.1/Relu_output_0"
+    place = next(i for i, node in enumerate(model.graph.node) if node.output[0] == source) + 1
+    for node in model.graph.node[place:]:
+        node.input[:] = ["y" if name == source else name for name in node.input]
+    for offset, node in enumerate(nodes):
+        node.input[:] = [source if name == "x" else name for name in node.input]
+        model.graph.node.insert(place + offset, node)
+
+
+def with_group_norm(model: onnx.ModelProto) -> None:
+    for name, value in (("gain", np.ones(48, np.float32)), ("bias", np.zeros(48, np.float32))):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    node = helper.make_node("GroupNormalization", ["x", "gain", "bias"], ["y"], name="/norm", num_groups=4)
+    after_first_relu(model, [node])
+    model.opset_import[0].version, model.ir_version = 21, 10
+
+
+def with_group_norm_in_parts(model: onnx.ModelProto) -> None:
+    """As PyTorch exports it up to opset 17."""
+    groups, gain, bias = np.array([0, 4, -1], np.int64), np.ones(4, np.float32), np.zeros(4, np.float32)
+    for name, value in (("groups", groups), ("gain", gain), ("bias", bias)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    after_first_relu(
+        model,
+        [
+            helper.make_node("Reshape", ["x", "groups"], ["grouped"], name="/norm/group"),
+            helper.make_node("InstanceNormalization", ["grouped", "gain", "bias"], ["even"], name="/norm/instance"),
+            helper.make_node("Shape", ["x"], ["shape"], name="/norm/shape"),
+            helper.make_node("Reshape", ["even", "shape"], ["y"], name="/norm/ungroup"),
+        ],
+    )
+
+
+def with_colons(model: onnx.ModelProto) -> None:
+    """Tensor names as TensorFlow's exporters write them."""
+    outside = {value.name for value in (*model.graph.input, *model.graph.output)}
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [name if name in outside else f"{name}:0" for name in names]
+    for tensor in model.graph.initializer:
+        tensor.name += ":0"
+    del model.graph.value_info[:]
+
+
+def with_stride_and_dilation(model: onnx.ModelProto) -> None:
+    for attribute in model.graph.node[0].attribute:
+        if attribute.name in ("dilations", "pads"):
+            attribute.ints[:] = [2 * n for n in attribute.ints]
+    del model.graph.value_info[:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [with_colons, with_stride_and_dilation])
+def test_a_good_model_of_another_exporter_builds(
+    change: Callable[[onnx.ModelProto], None], brought: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    model = altered(change, tmp_path / "m.onnx")
+    text = (QUARTZNET / "model.toml").read_text().replace("../../../models", str(ROOT / "models"))
+    if change is with_colons:
+        text = text.replace('Relu_output_0"', 'Relu_output_0:0"')
+    (tmp_path / "model.toml").write_text(text)
+    answer = quartznet(model, tmp_path / "bundle", brought[1], manifest=tmp_path / "model.toml")
+    assert answer.returncode == 0, answer.stderr
+    opened = Bundle.open(tmp_path / "bundle")
+    assert predict(opened.path("encoder").read_bytes()).complete
+    report = json.loads(opened.path("quality").read_text())
+    assert report["int8_against_float32"]["frames"] > 0.85
+
+
+def test_a_model_that_hears_nothing_fails_the_build(brought: tuple[Path, Path, str], tmp_path: Path) -> None:
+    _, cache, printed = brought
+    assert "kept by --force: the model recognises too little" in printed
+    arguments = ("--onnx", QUARTZNET / "quartznet.onnx", "--manifest", QUARTZNET / "model.toml", "--compiler", "none")
+    assert_refused(build(*arguments, "--out", tmp_path / "out", cache=cache), "recognises too little", "front_end")
+    assert not (tmp_path / "out").exists()
+
+
 BAD_MODELS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "no ONNX": (lambda d: _write(d, b"hello " * 50), ("not an ONNX file", "export or fetch it again")),
     "cut short": (lambda d: _write(d, (QUARTZNET / "quartznet.onnx").read_bytes()[:70_000]), ("cut short",)),
     "weight that is no number": (lambda d: altered(with_nan, d / "m.onnx"), ("answer otherwise", "NaN")),
+    "group normalization": (
+        lambda d: altered(with_group_norm, d / "m.onnx"),
+        ("GroupNormalization '/norm'", "BatchNorm"),
+    ),
+    "group normalization in parts": (
+        lambda d: altered(with_group_norm_in_parts, d / "m.onnx"),
+        ("InstanceNormalization '/norm/instance'", "BatchNorm"),
+    ),
     "missing": (lambda d: d / "none.onnx", ("none.onnx", "no such file")),
     "unsupported operator": (lambda d: altered(with_softmax, d / "m.onnx"), ("Softmax", "/encoder/encoder.3/Relu")),
     "dynamic shape": (lambda d: altered(with_dynamic_shape, d / "m.onnx"), ("static shapes",)),
@@ -226,9 +324,11 @@ def test_bad_models_are_one_line_and_keep_the_last_bundle(
         ),
         ('"z", "\'"]', '"z"]', ("29 posteriors", "28 tokens")),
         ("stride = 2", "stride = 4", ("cut.hidden", "window.stride")),
+        ("mels = 80", "mels = 64", ("front_end.mels = 64", "C: 64")),
+        ("fft = 400", "fft = 400\nsample_rate = 8000", ("filters.high_hz", "8000", "half of front_end.sample_rate")),
         ('sha256 = "', 'sha256 = "0', ("SHA-256", "calibration.npz")),
     ],
-    ids=["missing tensor", "tokens", "stride", "wrong hash"],
+    ids=["missing tensor", "tokens", "stride", "mels", "sample rate", "wrong hash"],
 )
 def test_manifests_that_do_not_fit_the_model_are_one_line(
     old: str, new: str, said: tuple[str, ...], brought: tuple[Path, Path, str], tmp_path: Path
