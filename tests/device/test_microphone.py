@@ -15,8 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("pyaudio", reason="needs PyAudio")
-
 from device.audio import AudioError
 from device.config import Audio
 from device.microphone import GapDetector, Microphone, Status, choose, level

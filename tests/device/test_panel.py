@@ -8,9 +8,6 @@ from dataclasses import replace
 from queue import Queue
 
 import pytest
-
-pytest.importorskip("gpiozero", reason="needs gpiozero")
-
 from gpiozero.pins.mock import MockFactory, MockPin
 
 from device.config import Leds
@@ -165,6 +162,5 @@ def test_a_pin_in_use_is_named(factory: MockFactory) -> None:
 
 
 def test_a_machine_without_gpio_is_named() -> None:
-    pytest.importorskip("lgpio", reason="needs lgpio")
     with pytest.raises(PanelError, match=r"/dev/gpiochip9: .*group gpio"):
         pin_factory(Settings(chip=9))

@@ -12,10 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("pyaudio", reason="needs PyAudio")
-pytest.importorskip("gpiozero", reason="needs gpiozero")
-
 from appliance_bench import CHILD, Bench
 
 NOISE = np.random.default_rng(3).integers(-9_000, 9_000, 160_000, dtype=np.int16)
