@@ -94,8 +94,11 @@ def test_a_meter_is_preferred_and_sampled(tmp_path: Path) -> None:
     assert "a meter" in energy.name
     began = time.monotonic()
     with energy.counting() as joules:
-        time.sleep(0.7)
-    assert joules.value == pytest.approx(3.0 * (time.monotonic() - began), rel=0.1)
+        while not joules.watts:
+            time.sleep(0.01)
+        inside = time.monotonic() - began
+    assert joules.value is not None
+    assert 3.0 * inside <= joules.value <= 3.0 * (time.monotonic() - began)
 
 
 def test_without_a_meter_nothing_is_made_up(tmp_path: Path) -> None:

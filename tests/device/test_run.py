@@ -45,7 +45,7 @@ def test_what_is_said_is_journalled_typed_and_told(bench: Bench) -> None:
 def test_sigterm_in_the_middle_of_a_sentence_writes_it(bench: Bench) -> None:
     bench.start()
     bench.button(True)
-    time.sleep(0.5)
+    bench.manager.wait(lambda: len(bench.acknowledged()) == 1)
     assert bench.stop(signal.SIGTERM) == 0
     words = bench.acknowledged()
     assert len(words) == 2
@@ -151,7 +151,7 @@ def test_a_long_press_in_silence_asks_to_switch_off(bench: Bench) -> None:
     bench.start()
     (bench.folder / "silent").touch()
     bench.button(True)
-    time.sleep(2.3)
+    time.sleep(4)
     bench.button(False)
     assert bench.child is not None
     assert bench.child.wait(10) == 79
