@@ -140,9 +140,10 @@ class Appliance:
             self._finish()
         if self.phase is Phase.FAULT:
             self._open_ears()
-        if self.phase is not Phase.READY or self._lost or self._ears is None:
+        if self.phase is not Phase.READY or self._lost or self._ears is None or self._asked is not None:
             self._parts.gestures.stopped()
             return
+        self._parts.gestures.started()
         self._parts.microphone(True)
         self._boost()
         self._parts.writer.begin(self._clock() - self.last_end)

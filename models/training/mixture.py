@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from models.archives import unpack
 from models.training import ngram
 from models.training.heldout import GROUPS
 
@@ -37,7 +38,7 @@ def kenlm_tools(work: Path) -> Path:
         pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "-d", str(source), KENLM]
         subprocess.run(pip, check=True)
         with tarfile.open(next(source.glob("kenlm-*.tar.gz"))) as archive:
-            archive.extractall(source, filter="data")
+            unpack(archive, source)
         unpacked = next(p for p in source.glob("kenlm-*") if p.is_dir())
         cmake = ["cmake", "-S", str(unpacked), "-B", str(source / "build"), "-DCMAKE_BUILD_TYPE=Release"]
         subprocess.run([*cmake, "-DBUILD_PYTHON=OFF", "-DCMAKE_POLICY_VERSION_MINIMUM=3.5"], check=True)

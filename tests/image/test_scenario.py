@@ -17,6 +17,7 @@ from pathlib import Path
 import journal_writer
 import pytest
 from bench import JOURNAL, ROOT, TOLERANCE, Bench, word_errors
+from needs import Need, skip
 
 from device.journal import Entry, entries_in, text_of
 from device.linefiles import decode, files
@@ -63,7 +64,7 @@ def dictated(bench: Bench, name: str, tries: int = 3) -> str:
             return heard
         if lost == before:
             pytest.fail(f"{name}: typed {heard!r}, expected {bench.expected[name]!r}, and no sound was lost")
-    pytest.skip(f"{name}: this emulator is too slow to hear: sound was lost in each of {tries} attempts")
+    skip(Need.HARDWARE, f"{name}: this emulator is too slow to hear: sound was lost in each of {tries} attempts")
 
 
 def guest_entries(bench: Bench) -> list[Entry]:
@@ -94,6 +95,15 @@ def test_nothing_listens(bench: Bench, steps: Steps) -> None:
         sockets = bench.pi.shell.run("ss -H -tulpn")
         steps.note("ss -tulpn: nothing" if not sockets.strip() else sockets)
         assert sockets.strip() == ""
+
+
+def test_ssh_takes_keys_only(bench: Bench) -> None:
+    """As sshd understands its configuration; the host key is one of this test."""
+    key = "/run/sshd-test-key"
+    bench.pi.shell.run(f"mkdir -p /run/sshd && ssh-keygen -q -t ed25519 -N '' -f {key}")
+    said = set(bench.pi.shell.run(f"/usr/sbin/sshd -T -f /etc/ssh/dictate_sshd_config -h {key}").splitlines())
+    assert {"passwordauthentication no", "kbdinteractiveauthentication no", "permitrootlogin without-password",
+            "authorizedkeysfile /run/dictate-setup/authorized_keys", "allowusers root"} <= said  # fmt: skip
 
 
 def test_root_is_read_only_and_data_fills_the_card(bench: Bench, steps: Steps) -> None:

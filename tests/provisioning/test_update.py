@@ -20,11 +20,10 @@ from lifecycle import package
 from lifecycle.errors import LifecycleError
 from lifecycle.install import CARD_FILE, Machine, install
 from lifecycle.releases import FACTORY, State, Store
+from needs import Need, skip, unless
 
 ROOT = Path(__file__).parents[2]
 OVERLAY = ROOT / "provisioning" / "overlay"
-
-pytestmark = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs ssh-keygen")
 
 
 @pytest.fixture(scope="module")
@@ -258,13 +257,13 @@ def test_no_room(root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch:
     assert everything(root) == before
 
 
-@pytest.mark.skipif(bool(os.geteuid()), reason="needs root to mount")
+@unless(os.geteuid() == 0, Need.KERNEL, "root, to mount a small file system")
 def test_a_full_disk(root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package.write(made, key, tmp_path / "x.update")
     monkeypatch.setattr("lifecycle.install.SPARE", -1 << 60)
     folder = root / "var/lib/dictate-releases"
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", folder], capture_output=True).returncode:
-        pytest.skip("may not mount")
+        skip(Need.KERNEL, "the right to mount")
     try:
         with pytest.raises(LifecycleError, match="No space left on device"):
             install(tmp_path / "x.update", Store(root), Machine(), print)
