@@ -17,6 +17,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from models import python
+
 LOCK = Path(__file__).resolve().parent
 ROOT = LOCK.parents[1]
 X86 = "x86_64-manylinux_2_36"
@@ -52,7 +54,7 @@ ROOMS = (
 
 def resolve(room: Room, platform: str, upgrade: bool) -> str:
     """The lock file's text for one platform. uv keeps the versions that the room's present file names."""
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "pyproject.toml"]
+    command = python.module("uv", "pip", "compile", "--quiet", "pyproject.toml")
     command += ["--output-file", str(room.path)]
     command += [argument for extra in room.extras for argument in ("--extra", extra)]
     command += ["--python-version", room.python, "--python-platform", platform]
