@@ -11,14 +11,15 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import releases
 from lifecycle import package
-from lifecycle.errors import LifecycleError
-from lifecycle.install import CARD_FILE, Machine, install
+from lifecycle.errors import LifecycleError, Refused
+from lifecycle.install import CARD_FILE, Machine, install, install_card
 from lifecycle.releases import FACTORY, State, Store
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +100,7 @@ def test_the_same_release_and_key_make_the_same_file(made: Path, key: Path, tmp_
 
 def signed(manifest: bytes, key: Path, out: Path, *members: tarfile.TarInfo | tuple[str, bytes]) -> Path:
     """An update file put together by hand."""
-    with tarfile.open(out, "w:gz") as tar:
+    with tarfile.open(out, "w:gz", format=tarfile.USTAR_FORMAT) as tar:
         for member in (("release.json.sig", package.sign(manifest, key)), ("release.json", manifest), *members):
             if isinstance(member, tarfile.TarInfo):
                 tar.addfile(member)
@@ -141,7 +142,7 @@ def test_a_manifest_changed_after_signing(root: Path, made: Path, key: Path, tmp
     manifest = (made / "release.json").read_bytes()
     signature = package.sign(manifest, key)
     changed = manifest.replace(b'"1.1"', b'"9.9"')
-    with tarfile.open(tmp_path / "x.update", "w:gz") as tar:
+    with tarfile.open(tmp_path / "x.update", "w:gz", format=tarfile.USTAR_FORMAT) as tar:
         for name, data in (("release.json.sig", signature), ("release.json", changed), *contents(made)):
             info = tarfile.TarInfo(name)
             info.size = len(data)
@@ -326,6 +327,90 @@ def test_a_bad_one_on_the_card_is_told_and_passed_over(root: Path, key: Path) ->
     assert Store(root).chosen() == FACTORY
     (root / CARD_FILE).unlink()
     assert tool(root, "card").returncode == 0 and complaint(root) == ""
+
+
+def test_a_refused_file_is_not_read_again(
+    root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, store = root / CARD_FILE, Store(root)
+    package.write(made, key, file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(LifecycleError, match="cut short") as first:
+        install_card(store, Machine(), print)
+    with monkeypatch.context() as patch:
+        patch.setattr(package, "opened", lambda path: pytest.fail("it was read as an update again"))
+        with pytest.raises(LifecycleError) as second:
+            install_card(store, Machine(), print)
+    assert str(second.value) == str(first.value)
+    done = tool(root, "card")
+    assert done.returncode == 1 and complaint(root) == f"{first.value}\n", "the lamp and the console still say why"
+    file.write_bytes(whole)
+    assert install_card(store, Machine(), print), "another file is tried"
+
+
+def test_no_room_is_not_remembered(root: Path, made: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package.write(made, key, root / CARD_FILE)
+    with monkeypatch.context() as patch:
+        patch.setattr("lifecycle.install.SPARE", 1 << 60)
+        with pytest.raises(LifecycleError, match="no room"):
+            install_card(Store(root), Machine(), print)
+    assert install_card(Store(root), Machine(), print)
+
+
+# ---- files made to exhaust the device
+
+
+def bomb(kind: bytes) -> bytes:
+    """An archive that begins with an extended header of 512 MiB, packed into half a megabyte."""
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = kind, 512 << 20
+    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    block = b"1" * (1 << 20)
+    return packer.compress(info.tobuf()) + b"".join(packer.compress(block) for _ in range(512)) + packer.flush()
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_an_unsigned_file_costs_little_memory(root: Path, tmp_path: Path, kind: bytes) -> None:
+    (tmp_path / "x.update").write_bytes(bomb(kind))
+    bounded = ("prlimit", f"--as={256 << 20}", sys.executable, "-sP", root / "usr/lib/dictate/release", "--root", root)
+    done = subprocess.run(
+        [*bounded, "update", "--no-restart", tmp_path / "x.update"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1 and "not signed" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_pax_numbers_are_not_read(root: Path, tmp_path: Path) -> None:
+    """tarfile looks for the end of each of them, in time that is quadratic in their number."""
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, 320_000
+    (tmp_path / "x.update").write_bytes(gzip.compress(info.tobuf() + b"1" * 320_000 + bytes(2048)))
+    assert "not signed" in refused(root, tmp_path / "x.update")
+
+
+@pytest.mark.parametrize("limit", ["HEAD_S", "UNPACK_S"])
+def test_an_update_that_takes_too_long_is_refused(
+    root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    package.write(made, key, tmp_path / "x.update")
+    monkeypatch.setattr(package, limit, -1.0)
+    before = everything(root)
+    with pytest.raises(Refused, match="takes too long to unpack"):
+        install(tmp_path / "x.update", Store(root), Machine(), print)
+    assert everything(root) == before
+
+
+def test_an_update_that_unpacks_to_too_much_is_refused(
+    root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package.write(made, key, file := tmp_path / "x.update")
+    monkeypatch.setattr(package, "LARGEST", file.stat().st_size + 4_096)
+    with pytest.raises(Refused, match="larger than an update may be"):
+        install(file, Store(root), Machine(), print)
+    with file.open("ab") as stream:
+        stream.truncate(package.LARGEST + 1)
+    with pytest.raises(Refused, match="larger than an update may be"):
+        install(file, Store(root), Machine(), print)
 
 
 # ---- making one

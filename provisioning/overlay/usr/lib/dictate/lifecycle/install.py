@@ -5,6 +5,8 @@ Whatever fails, or if the power does, the release in force stays as it is.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import platform
 import sys
@@ -13,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lifecycle import package
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import LifecycleError, Refused
 from lifecycle.releases import FACTORY, Release, Store
 
 SIGNERS = Path("etc/dictate-keys/allowed_signers")
@@ -57,6 +59,35 @@ def install(
         raise LifecycleError(f"{error.filename}: permission denied; update as root") from None
     except OSError as error:
         raise LifecycleError(f"{file.name}: {error}; nothing was changed") from None
+
+
+def install_card(store: Store, machine: Machine, say: Callable[[str], None]) -> bool:
+    """Install the update file on the card, if there is one that was not dealt with before.
+
+    A file that was refused for what it is stays refused without being read as an update again. Raises LifecycleError.
+    """
+    file = store.root / CARD_FILE
+    if not file.exists():
+        return False
+    state = store.state()
+    if state.refused and state.refused == _content(file, state.refused):
+        raise LifecycleError(state.reason)
+    try:
+        return install(file, store, machine, say, card=True)
+    except Refused as error:
+        reason = str(error)
+        with contextlib.suppress(OSError):
+            store.change(lambda state: replace(state, refused=_content(file), reason=reason))
+        raise
+
+
+def _content(file: Path, like: str = "") -> str:
+    """A file's size and SHA-256; the size alone where that tells it from `like`, or is beyond what is read."""
+    size = file.stat().st_size
+    if size > package.LARGEST or (like and not like.startswith(f"{size}:")):
+        return f"{size}:"
+    with file.open("rb") as stream:
+        return f"{size}:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
 def _suits(release: Release, store: Store, machine: Machine, downgrade: bool) -> None:

@@ -43,6 +43,10 @@ class State:
     """Starts that a release on trial has left; None if it has been ready."""
     card: str = ""
     """The mark of the update file on the card that was dealt with last."""
+    refused: str = ""
+    """The size and SHA-256 of the file on the card that was refused last."""
+    reason: str = ""
+    """Why it was."""
 
     def installed(self, release: str) -> State:
         """`release` goes on trial; what has been ready stays to go back to."""
