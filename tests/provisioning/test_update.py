@@ -82,14 +82,16 @@ def test_make_update_update_start_confirm(root: Path, made: Path, key: Path, tmp
         assert tool(root, verb).returncode == 0
     launched = subprocess.run([sys.executable, "-sP", root / "usr/bin/dictate"], capture_output=True, text=True)
     assert launched.stdout.startswith("new ")
-    assert Store(root).state() == State(identity, FACTORY, None, Store(root).state().card)
+    serial = json.loads((Store(root).path(identity) / "release.json").read_text())["serial"]
+    assert serial > 1_700_000_000, "seconds since 1970"
+    assert Store(root).state() == State(identity, FACTORY, None, Store(root).state().card, highest=serial)
     assert Store(root).problem(identity) == ""
     assert tool(root, "update", "--no-restart", out).stdout == f"{identity} (1.1) runs already\n"
 
 
 def test_the_same_release_and_key_make_the_same_file(made: Path, key: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        package.write(made, key, tmp_path / name)
+        package.write(made, key, tmp_path / name, 1)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     with tarfile.open(tmp_path / "one") as tar:
         assert tar.getnames()[:2] == ["release.json.sig", "release.json"]
@@ -134,7 +136,7 @@ def test_signed_by_somebody_else_or_for_something_else(
 ) -> None:
     monkeypatch.setattr(package, "NAMESPACE", namespace)
     other = releases.key(tmp_path, "other") if namespace == "dictate-update" else key
-    package.write(made, other, tmp_path / "x.update")
+    package.write(made, other, tmp_path / "x.update", 1)
     assert "not signed by a key that this device trusts" in refused(root, tmp_path / "x.update")
 
 
@@ -152,7 +154,7 @@ def test_a_manifest_changed_after_signing(root: Path, made: Path, key: Path, tmp
 
 def test_a_device_without_a_key_takes_none(root: Path, made: Path, key: Path, tmp_path: Path) -> None:
     (root / "etc/dictate-keys/allowed_signers").unlink()
-    package.write(made, key, tmp_path / "x.update")
+    package.write(made, key, tmp_path / "x.update", 1)
     assert "built without --update-key" in refused(root, tmp_path / "x.update")
 
 
@@ -169,7 +171,7 @@ def test_a_damaged_file_is_refused_or_all_that_it_installs_is_whole(
     root: Path, made: Path, key: Path, tmp_path: Path, seed: int
 ) -> None:
     """A bit of a time stamp, or the end behind the last file, may be lost without harm."""
-    package.write(made, key, file := tmp_path / "x.update")
+    package.write(made, key, file := tmp_path / "x.update", 1)
     file.write_bytes(damaged(file.read_bytes(), random.Random(seed)))
     store = Store(root)
     before = everything(root)
@@ -183,7 +185,7 @@ def test_a_damaged_file_is_refused_or_all_that_it_installs_is_whole(
 
 
 def test_a_file_cut_short_is_refused(root: Path, made: Path, key: Path, tmp_path: Path) -> None:
-    package.write(made, key, file := tmp_path / "x.update")
+    package.write(made, key, file := tmp_path / "x.update", 1)
     data = file.read_bytes()
     for share in (0.0, 0.01, 0.3, 0.6, 0.9):
         file.write_bytes(data[: int(share * len(data))])
@@ -238,20 +240,66 @@ def test_a_file_twice_or_missing_or_changed(root: Path, made: Path, key: Path, t
 @pytest.mark.parametrize(("field", "value"), [("machine", "riscv64"), ("python", "cp399")])
 def test_for_another_machine(root: Path, key: Path, tmp_path: Path, field: str, value: str) -> None:
     releases.make(tmp_path / "other", "x", "2", **{field: value})
-    package.write(tmp_path / "other", key, tmp_path / "x.update")
+    package.write(tmp_path / "other", key, tmp_path / "x.update", 1)
     line = refused(root, tmp_path / "x.update")
     assert value in line and "make it for this one" in line
 
 
 def test_an_older_version_only_when_said(root: Path, key: Path, tmp_path: Path) -> None:
     releases.make(tmp_path / "old", "old", "0.9.10")
-    package.write(tmp_path / "old", key, tmp_path / "x.update")
+    package.write(tmp_path / "old", key, tmp_path / "x.update", 1)
     assert "older than 1.0, which runs" in refused(root, tmp_path / "x.update")
     assert tool(root, "update", "--no-restart", "--downgrade", tmp_path / "x.update").returncode == 0
 
 
+def ready(root: Path, file: Path, *options: str) -> None:
+    """Install an update, and have it become ready."""
+    for argv in (("update", "--no-restart", *options, file), ("begin",), ("confirm",)):
+        assert tool(root, *argv).returncode == 0
+
+
+def test_a_replayed_update_is_refused_also_after_going_back(root: Path, key: Path, tmp_path: Path) -> None:
+    """Two releases of one version, as between two tags; only the serial tells which was first."""
+    for serial, name in ((5, "old"), (7, "new"), (8, "newest")):
+        releases.make(tmp_path / name, name)
+        package.write(tmp_path / name, key, tmp_path / f"{name}.update", serial)
+    ready(root, tmp_path / "new.update")
+    line = refused(root, tmp_path / "old.update")
+    assert "serial 5, not above 7" in line and "make it anew" in line
+    assert tool(root, "rollback", "--no-restart").returncode == 0
+    assert "serial 5, not above 7" in refused(root, tmp_path / "old.update")
+    assert "serial 7, not above 7" in refused(root, tmp_path / "new.update"), "it was gone back from"
+    shutil.copy(tmp_path / "old.update", root / CARD_FILE)
+    assert tool(root, "card").returncode == 1 and "serial 5, not above 7" in complaint(root)
+    ready(root, tmp_path / "old.update", "--downgrade")
+    assert "serial 7, not above 7" in refused(root, tmp_path / "new.update"), "a downgrade does not lower it"
+    ready(root, tmp_path / "newest.update")
+    assert Store(root).state().highest == 8
+
+
+def test_an_update_that_was_never_ready_may_be_tried_again(root: Path, made: Path, key: Path, tmp_path: Path) -> None:
+    package.write(made, key, tmp_path / "x.update", 5)
+    assert tool(root, "update", "--no-restart", tmp_path / "x.update").returncode == 0
+    assert tool(root, "rollback", "--no-restart").returncode == 0
+    ready(root, tmp_path / "x.update")
+
+
+def test_the_serial_is_signed(root: Path, made: Path, key: Path, tmp_path: Path) -> None:
+    package.write(made, key, tmp_path / "x.update", 5)
+    with package.opened(tmp_path / "x.update") as update:
+        manifest, signature = update.manifest, update.signature
+    changed = manifest.replace(b'"serial": 5', b'"serial": 9')
+    assert changed != manifest
+    with tarfile.open(tmp_path / "y.update", "w:gz", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in (("release.json.sig", signature), ("release.json", changed), *contents(made)):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    assert "not signed by a key that this device trusts" in refused(root, tmp_path / "y.update")
+
+
 def test_no_room(root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package.write(made, key, tmp_path / "x.update")
+    package.write(made, key, tmp_path / "x.update", 1)
     monkeypatch.setattr("lifecycle.install.SPARE", 1 << 60)
     before = everything(root)
     with pytest.raises(LifecycleError, match=r"no room for .*: free some of the data partition"):
@@ -261,7 +309,7 @@ def test_no_room(root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch:
 
 @pytest.mark.skipif(bool(os.geteuid()), reason="needs root to mount")
 def test_a_full_disk(root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package.write(made, key, tmp_path / "x.update")
+    package.write(made, key, tmp_path / "x.update", 1)
     monkeypatch.setattr("lifecycle.install.SPARE", -1 << 60)
     folder = root / "var/lib/dictate-releases"
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", folder], capture_output=True).returncode:
@@ -291,7 +339,7 @@ def test_no_update_file(root: Path, tmp_path: Path, spoil: Callable[[Path], obje
 
 
 def test_two_at_once(root: Path, made: Path, key: Path, tmp_path: Path) -> None:
-    package.write(made, key, tmp_path / "x.update")
+    package.write(made, key, tmp_path / "x.update", 1)
     with Store(root).locked("update"):
         assert "another update is being installed" in refused(root, tmp_path / "x.update")
 
@@ -305,7 +353,7 @@ def complaint(root: Path) -> str:
 
 
 def test_an_update_on_the_card_is_installed_once(root: Path, made: Path, key: Path) -> None:
-    package.write(made, key, root / CARD_FILE)
+    package.write(made, key, root / CARD_FILE, 1)
     identity = json.loads((made / "release.json").read_text())["id"]
     assert identity in tool(root, "card").stdout
     assert Store(root).state().starts_left == 3
@@ -333,7 +381,7 @@ def test_a_refused_file_is_not_read_again(
     root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, store = root / CARD_FILE, Store(root)
-    package.write(made, key, file)
+    package.write(made, key, file, 1)
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(LifecycleError, match="cut short") as first:
@@ -350,7 +398,7 @@ def test_a_refused_file_is_not_read_again(
 
 
 def test_no_room_is_not_remembered(root: Path, made: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package.write(made, key, root / CARD_FILE)
+    package.write(made, key, root / CARD_FILE, 1)
     with monkeypatch.context() as patch:
         patch.setattr("lifecycle.install.SPARE", 1 << 60)
         with pytest.raises(LifecycleError, match="no room"):
@@ -392,7 +440,7 @@ def test_pax_numbers_are_not_read(root: Path, tmp_path: Path) -> None:
 def test_an_update_that_takes_too_long_is_refused(
     root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    package.write(made, key, tmp_path / "x.update")
+    package.write(made, key, tmp_path / "x.update", 1)
     monkeypatch.setattr(package, limit, -1.0)
     before = everything(root)
     with pytest.raises(Refused, match="takes too long to unpack"):
@@ -403,7 +451,7 @@ def test_an_update_that_takes_too_long_is_refused(
 def test_an_update_that_unpacks_to_too_much_is_refused(
     root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package.write(made, key, file := tmp_path / "x.update")
+    package.write(made, key, file := tmp_path / "x.update", 1)
     monkeypatch.setattr(package, "LARGEST", file.stat().st_size + 4_096)
     with pytest.raises(Refused, match="larger than an update may be"):
         install(file, Store(root), Machine(), print)

@@ -43,15 +43,18 @@ def install(
 ) -> bool:
     """Put the release of an update file on trial; returns whether there is anything new to start.
 
-    An older version than the one in force is refused unless `downgrade`. With `card` a file that was dealt with
-    before is passed over. Raises LifecycleError, and leaves everything as it was.
+    Unless `downgrade`, an older version than the one in force is refused, and a serial that is not above that of every
+    release that has been ready here. With `card` a file that was dealt with before is passed over. Raises
+    LifecycleError, and leaves everything as it was.
     """
     try:
         with store.locked("update", wait=False), package.opened(file) as update:
             if card and update.mark == store.state().card:
                 return False
             release = update.verified(store.root / SIGNERS)
-            _suits(release, store, machine, downgrade)
+            _suits(release, machine)
+            if not _runs(release, store) and not downgrade:
+                _newer(release, store)
             return _install(update, release, store, say)
     except BlockingIOError:
         raise LifecycleError("another update is being installed; wait for it") from None
@@ -90,23 +93,37 @@ def _content(file: Path, like: str = "") -> str:
         return f"{size}:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
-def _suits(release: Release, store: Store, machine: Machine, downgrade: bool) -> None:
+def _suits(release: Release, machine: Machine) -> None:
     if (release.machine, release.python) != (machine.machine, machine.python):
         raise LifecycleError(
             f"this update is for {release.machine} with {release.python}, this machine is {machine.machine} with "
             f"{machine.python}; make it for this one"
         )
-    current = store.release(store.chosen())
-    if release.order < current.order and not downgrade:
+
+
+def _newer(release: Release, store: Store) -> None:
+    """Refuse what an attacker could replay: anyone can keep a signed update of a version with a known fault."""
+    current, highest = store.release(store.chosen()), store.state().highest
+    if release.order < current.order:
         raise LifecycleError(
             f"this update has version {release.version}, older than {current.version}, which runs; "
             "say --downgrade to install it"
         )
+    if release.serial <= highest:
+        raise LifecycleError(
+            f"this update has serial {release.serial}, not above {highest}, which was ready here: it is an old one; "
+            "make it anew, or say --downgrade to install it"
+        )
+
+
+def _runs(release: Release, store: Store) -> bool:
+    state = store.state()
+    return release.id in (state.current, _factory_id(store) if state.current == FACTORY else "")
 
 
 def _install(update: package.Package, release: Release, store: Store, say: Callable[[str], None]) -> bool:
     state = store.state()
-    if release.id in (state.current, _factory_id(store) if state.current == FACTORY else ""):
+    if _runs(release, store):
         say(f"{release.id} ({release.version}) runs already")
         store.change(lambda state: replace(state, card=update.mark))
         return False
@@ -123,7 +140,7 @@ def _install(update: package.Package, release: Release, store: Store, say: Calla
         store.disk.remove(target)
         store.disk.rename(beside, target)
         store.disk.sync(store.folder)
-    store.change(lambda state: replace(state.installed(release.id), card=update.mark))
+    store.change(lambda state: replace(state.installed(release.id, release.serial), card=update.mark))
     say(f"{release.id} ({release.version}) is installed; it stays if it becomes ready")
     return True
 

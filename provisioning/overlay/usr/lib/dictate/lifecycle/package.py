@@ -14,6 +14,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import os
 import subprocess
 import tarfile
@@ -103,10 +104,13 @@ def opened(path: Path) -> Iterator[Package]:
         yield Package(path.name, head[SIGNATURE], head[MANIFEST], archive)
 
 
-def write(release: Path, key: Path, out: Path) -> Release:
-    """Make the update file `out` of a release's folder, signed with the private key `key` by ssh-keygen."""
+def write(release: Path, key: Path, out: Path, serial: int) -> Release:
+    """Make the update file `out` of a release's folder, signed with the private key `key` by ssh-keygen.
+
+    A device refuses a `serial` that is not above those of the updates that it has had.
+    """
     try:
-        manifest = (release / MANIFEST).read_bytes()
+        manifest = _numbered((release / MANIFEST).read_bytes(), serial)
         found = parse(manifest)
     except (OSError, ValueError) as error:
         raise LifecycleError(f"{release}: no release: {error}") from None
@@ -133,6 +137,13 @@ def write(release: Path, key: Path, out: Path) -> Release:
     finally:
         beside.unlink(missing_ok=True)
     return found
+
+
+def _numbered(manifest: bytes, serial: int) -> bytes:
+    said = json.loads(manifest)
+    if not isinstance(said, dict):
+        raise ValueError("release.json is no table")
+    return json.dumps(said | {"serial": serial}, indent=1).encode() + b"\n"
 
 
 def sign(manifest: bytes, key: Path) -> bytes:
