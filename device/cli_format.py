@@ -43,8 +43,10 @@ def formatted(said: str, rules: Rules) -> str:
 
 def _run(args: argparse.Namespace) -> int:
     config = cli_config.load_from(args).config
-    words = vocabulary.load(config.vocabulary.file)
-    rules = text.rules_from(config.text, vocabulary.spellings(words))
+    parsed = vocabulary.load(config.vocabulary.file)
+    for fault in parsed.faults:
+        print(f"dictate format: {fault}", file=sys.stderr)
+    rules = text.rules_from(config.text, vocabulary.spellings(parsed.words))
     for said in [" ".join(args.words)] if args.words else sys.stdin:
         print(formatted(said, rules), flush=True)
     return 0

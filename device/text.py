@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -106,7 +107,8 @@ def write(state: State, text: str, rules: Rules, pauses: Collection[int] = ()) -
     """
     entries, spot = state.entries, state.spot
     said, before, gone = "", spot, 0
-    for item in _numbered(spoken.parse(text.split(), rules.spellings, rules.punctuation, pauses), rules.style):
+    words = unicodedata.normalize("NFC", text).split()
+    for item in _numbered(spoken.parse(words, rules.spellings, rules.punctuation, pauses), rules.style):
         if not isinstance(item, Scratch):
             piece, spot = _place(item, spot)
             said += piece

@@ -34,5 +34,13 @@ def test_lines_on_standard_input_with_pauses(
 
 
 def test_a_wrong_setting_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["format", "--set", "text.english=fr", "x"]) == 1
-    assert capsys.readouterr().err.startswith("dictate: ")
+    assert cli.main(["format", "--set", "text.english=fr", "x"]) != 0
+    assert capsys.readouterr().err.startswith("dictate")
+
+
+def test_a_bad_line_among_the_words_costs_only_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "words.tsv"
+    file.write_text("!!\nNew York\n")
+    assert cli.main(["format", "--set", f"vocabulary.file={file}", "new york"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "New York\n" and "words.tsv:1: '!!'" in said.err

@@ -132,6 +132,11 @@ def test_what_one_segment_leaves_the_next_takes_up(segments: list[str], expected
     assert written(*segments) == expected
 
 
+def test_letters_and_their_accents_are_composed() -> None:
+    rules = Rules(spellings={("zoë",): "Zoë"})
+    assert written("zoe\u0308 at the cafe\u0301", rules=rules) == "Zoë at the café"
+
+
 def test_switched_off_rules_leave_words() -> None:
     rules = Rules(punctuation=False, style=None)
     assert written("twenty comma scratch that", rules=rules) == "Twenty comma scratch that"
