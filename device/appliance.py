@@ -215,9 +215,9 @@ class Appliance:
 
     def _take(self, event: Event) -> None:
         match event:
-            case Segment(text):
+            case Segment(text=text, pauses=pauses):
                 self._words += len(text.split())
-                self._parts.put(self._parts.writer.segment(text))
+                self._parts.put(self._parts.writer.segment(text, pauses))
                 self._gestures(self._parts.gestures.heard())
             case Partial(stable, tail) if stable or tail:
                 self._gestures(self._parts.gestures.heard())

@@ -453,3 +453,15 @@ class AnyOrder(RuleBasedStateMachine):
 
 AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
+
+
+@pytest.mark.parametrize(
+    ("pauses", "screen"), [((1, 3), "Hello\nYou"), ((1,), "Hello new line you"), ((), "Hello new line you")]
+)
+def test_a_command_that_moves_text_is_obeyed_between_pauses(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, pauses: tuple[int, ...], screen: str
+) -> None:
+    said = [Segment("hello new line you", 0.0, 1.0, pauses), Final(1.0)]
+    monkeypatch.setattr(bench.script, "finish", lambda: said)
+    bench.dictate()
+    assert bench.screen == screen

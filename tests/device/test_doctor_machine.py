@@ -129,7 +129,8 @@ def test_the_keyboard(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "hidg0")
     assert keyboard_check(config.Keyboard(path=tmp_path / "hidg0")).state is State.GOOD
     (tmp_path / "file").write_text("")
-    assert "no device" in keyboard_check(config.Keyboard(path=tmp_path / "file")).detail
+    for path in (tmp_path / "file", tmp_path, Path("/dev/null")):
+        assert "no USB keyboard" in keyboard_check(config.Keyboard(path=path)).detail
 
 
 def test_disk_and_clock(tmp_path: Path) -> None:
