@@ -208,7 +208,8 @@ def meters(sys: Path = SYS, run: Run | None = None, reverse: bool = False) -> It
 
 
 def find_meter(wanted: str, sys: Path = SYS, run: Run | None = None, reverse: bool = False) -> Meter | None:
-    """The meter that `power.meter` names: ``auto`` (None if there is none), ``none``, or a folder in sysfs.
+    """The meter that `power.meter` names: ``auto`` (None if there is none), ``none``, or a folder in sysfs:
+    the meter's, or its device's (/sys/bus/i2c/devices/1-0040), which keeps its name.
 
     `reverse` is `power.reverse_current`: the chip counts current into the battery as positive. Raises PowerError
     if the folder is not a meter.
@@ -217,7 +218,7 @@ def find_meter(wanted: str, sys: Path = SYS, run: Run | None = None, reverse: bo
         return None
     if wanted == "auto":
         return next(meters(sys, run, reverse), None)
-    folder = Path(wanted)
+    folder = next(iter(numbered(Path(wanted) / "hwmon", "hwmon*")), Path(wanted))  # named by its place on the bus
     if (folder / "in1_input").exists():
         return Hwmon(folder, -1.0 if reverse else 1.0)
     if (folder / "in_voltage1_raw").exists():

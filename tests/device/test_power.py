@@ -136,6 +136,9 @@ def test_a_meter_by_folder(tmp_path: Path) -> None:
     for files, kind in ((INA219, Hwmon), (IIO, Iio)):
         assert isinstance(find_meter(str((tmp_path / next(iter(files))).parent)), kind)
     assert isinstance(find_meter(str(tmp_path / "class/power_supply/BAT0")), PowerSupply)
+    (tmp_path / "1-0040/hwmon").mkdir(parents=True)
+    (tmp_path / "class/hwmon/hwmon2").rename(tmp_path / "1-0040/hwmon/hwmon7")
+    assert find_meter(str(tmp_path / "1-0040")) == Hwmon(tmp_path / "1-0040/hwmon/hwmon7")
     with pytest.raises(PowerError, match=r"power\.meter"):
         find_meter(str(tmp_path))
 
