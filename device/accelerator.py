@@ -232,7 +232,7 @@ def choose(
         return Choice(cpu, "the CPU, as configured", False)
     if coral_model is None:
         reason = "the bundle holds no encoder compiled for the Edge TPU; build it with a compiler"
-        return Choice(cpu, reason, backend == "coral")
+        return Choice(cpu, reason, backend == "coral" or find() is not None)
     model = coral_model
 
     def start() -> Starting:

@@ -37,7 +37,7 @@ def open_ears(settings: Config, words: tuple[Word, ...]) -> Ears:
         """Something to say only if a Coral was asked for, or there is one that does not work."""
         if wanted.backend == "cpu" or not ears.accelerator.name.startswith("cpu"):
             return ""
-        missed = wanted.backend == "coral" or getattr(ears.accelerator, "missed", False)
+        missed = wanted.backend == "coral" or getattr(ears.accelerator, "missed", ears.degraded)
         return "running on the CPU" if missed else ""
 
     return Ears(ears.recognizer, on_cpu, ears.accelerator.close)
