@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from device import card, cli, config, lenient, settings
 from device.card import CONFIGURATION, ERROR, KEYS, WIFI, WIRED, WIRELESS
-from device.cli_setup import IDLE, Hands, setup
+from device.cli_setup import IDLE, Hands, is_image, setup
 from device.config import Config, ConfigError
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA me@home"
@@ -352,6 +353,16 @@ def test_the_command_does_it_below_a_folder_and_tells_on_standard_error(root: Pa
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.count("\n") == 1 and "panel.x = 1: no such key" in done.stderr
     assert (root / KEYS).exists()
+
+
+def test_a_machine_that_is_not_our_image_is_left_alone(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not is_image(root)
+    assert is_image(Path(__file__).parents[2] / "provisioning/overlay-image")
+    if is_image(Path("/")):
+        pytest.skip("this machine is the image")
+    name = socket.gethostname()
+    assert cli.main(["setup", "--card", str(root / "card/dictation.toml")]) == 2
+    assert "--root DIR" in capsys.readouterr().err and socket.gethostname() == name
 
 
 TEMPLATE = Path(__file__).parents[2] / "provisioning/overlay-image/boot/firmware/dictation.toml"
