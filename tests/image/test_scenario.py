@@ -76,6 +76,7 @@ def test_boots_to_ready(bench: Bench, steps: Steps) -> None:
     with steps.step("power to ready lamp"):
         bench.boot("first", bench.new_card("card"), bench.work / LOG)
         bench.pi.until_ready()
+        bench.started = blocklog.length(bench.work / LOG)
     with steps.step("root shell and USB host of the test"):
         bench.pi.open_shell()
 
@@ -232,6 +233,19 @@ def test_no_acknowledged_segment_is_lost(
             f"{lost} writes lost or torn, nothing that was acknowledged; "
             f"a journal that acknowledged {EARLY} requests earlier would have lost text in {too_early} of them"
         )
+
+
+def test_no_cut_of_the_first_start_loses_the_file_system(
+    bench: Bench, steps: Steps, record: list[Request], tmp_path: Path
+) -> None:
+    """It is mounted and grown here: not a sample of the cuts, but every request."""
+    replay = recovery.Replay(bench.image, bench.size, bench.work / LOG, record)
+    possible = replay.outcomes(0, bench.started, tmp_path, SEED)
+    with steps.step(f"all that power cuts in the first {bench.started} requests can leave: {len(possible)} outcomes"):
+        assert len(possible) > 500, "that was no first start"
+        for cut, partition in replay.partitions(possible, tmp_path):
+            repaired = recovery.repair(partition)
+            assert repaired.clean, f"{cut}: {repaired}"
 
 
 def test_boots_after_a_cut_and_goes_on(bench: Bench, steps: Steps, record: list[Request]) -> None:
