@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert import agreement, layers, onnx_runtime, quality_plot, speech, tflite
+from models import python
 from models.bundle import Bundle
 from models.manifest import Manifest
 
 Float = NDArray[np.float32]
-ROOT = Path(__file__).resolve().parents[1]
 MAX_WER_COST = 0.010  # WER of int8 less that of float32
 MAX_CHANGED_COST = 0.04  # share of tokens that int8 changes against the source model, less that of float32 in windows
 MAX_CHANGED = 0.25  # share of tokens that int8 changes against float32 in single windows, where no speech is installed
@@ -150,9 +149,7 @@ def _words(subject: Subject, recordings: speech.Speech) -> dict[str, Any]:
     counts: dict[str, Any] = {}
     for name, made in (("int8", subject.int8), ("float32", subject.float32)):
         answer = subprocess.run(
-            [
-                sys.executable,
-                "-m",
+            python.module(
                 "device.cli",
                 "eval",
                 str(recordings.folder),
@@ -161,10 +158,10 @@ def _words(subject: Subject, recordings: speech.Speech) -> dict[str, Any]:
                 "--backend",
                 "cpu",
                 "--json",
-            ],
+            ),
+            env=python.environment(),
             capture_output=True,
             text=True,
-            cwd=ROOT,
             stdin=subprocess.DEVNULL,
         )
         if answer.returncode:

@@ -11,16 +11,20 @@ Word(written='Xiaoming', sounds_like='shao ming')
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-import tempfile
+import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import UserError
+
+LARGEST = 1 << 20
+"""Bytes of the file."""
 
 Pronounce = Callable[[str], Sequence[str]]
 """One lower-case word to the acoustic model's tokens; raises ValueError when it cannot be read."""
@@ -82,23 +86,23 @@ def load(file: Path) -> tuple[Word, ...]:
 
 def add(file: Path, new: Word) -> bool:
     """Append a word and return whether it was new. The file changes at once or not at all."""
-    with _alone(file):
-        text = _text(file)
+    with _alone(file) as folder:
+        text = _text(file, folder)
         if new in parse(text, str(file)):
             return False
-        _replace(file, text + ("\n" if text and not text.endswith("\n") else "") + new.line)
+        _replace(folder, file.name, text + ("\n" if text and not text.endswith("\n") else "") + new.line)
         return True
 
 
 def remove(file: Path, written: str) -> int:
     """Remove every line for `written` and return how many there were; the other lines stay as they are."""
-    with _alone(file):
-        text = _text(file)
+    with _alone(file) as folder:
+        text = _text(file, folder)
         parse(text, str(file))
         lines = text.split("\n")
         kept = [line for line in lines if [w.written for w in parse(line)] != [" ".join(written.split())]]
         if len(kept) < len(lines):
-            _replace(file, "\n".join(kept))
+            _replace(folder, file.name, "\n".join(kept))
         return len(lines) - len(kept)
 
 
@@ -117,8 +121,8 @@ class Watched:
     def words(self) -> tuple[Word, ...]:
         """The words now. Raises what :func:`load` does, each time until the file is put right."""
         try:
-            stat = self.file.stat()
-            seen: tuple[int, ...] = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            now = self.file.lstat()
+            seen: tuple[int, ...] = (now.st_ino, now.st_mtime_ns, now.st_size)
         except FileNotFoundError:
             seen = ()
         if seen != self._seen:
@@ -150,41 +154,76 @@ def lexicon(words: Iterable[Word], pronounce: Pronounce) -> list[tuple[str, tupl
     return found
 
 
-def _text(file: Path) -> str:
+def _text(file: Path, folder: int | None = None) -> str:
+    """The file's text; empty if there is none. `folder` is its folder, opened before.
+
+    `dictate words` is run as root, in a folder that the service's user may write to: so a link, or a file of somebody
+    else's, is refused rather than read (CWE-59).
+    """
+    if folder is None:
+        try:
+            folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return ""
+        try:
+            return _text(file, folder)
+        finally:
+            os.close(folder)
     try:
-        return file.read_text(encoding="utf-8")
+        descriptor = os.open(file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         return ""
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise VocabularyError(f"{file}: is a link; put the file itself there") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid != os.fstat(folder).st_uid:
+            raise VocabularyError(f"{file}: is not a file of its folder's owner; remove it, or chown it")
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            data = stream.read(LARGEST + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > LARGEST:
+        raise VocabularyError(f"{file}: larger than {LARGEST >> 20} MiB: are these words?")
+    try:
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise VocabularyError(f"{file}: not UTF-8 ({error.reason}); save it as UTF-8") from None
 
 
-def _replace(file: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+def _replace(folder: int, name: str, text: str) -> None:
+    """Write `text` to the file `name` in an opened folder, for the folder's owner alone; at once or not at all."""
+    beside = f".{name}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(beside, dir_fd=folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(beside, flags, 0o600, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
-            os.fchmod(descriptor, 0o644)
+            owner = os.fstat(folder)
+            if owner.st_uid != os.fstat(descriptor).st_uid:
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            os.fchmod(descriptor, 0o600)
             os.fsync(descriptor)
-        Path(name).replace(file)
+        os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(beside, dir_fd=folder)
         raise
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    os.fsync(folder)
 
 
 @contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """One change at a time: a lock on the folder."""
+def _alone(file: Path) -> Iterator[int]:
+    """One change at a time: a lock on the folder, whose descriptor it is."""
     file.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
+        yield folder
     finally:
         os.close(folder)

@@ -19,8 +19,8 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
+from models import checked
 from models.errors import UserError
 
 FORMAT = 2  # 2: the head is ONNX, and a float32 encoder has a role of its own
@@ -164,18 +164,20 @@ class Bundle:
         """
         root = Path(root)
         try:
-            raw = json.loads((root / DESCRIPTION).read_text())
+            raw = checked.parse((root / DESCRIPTION).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise BundleError(
                 f"{root}: no bundle here ({DESCRIPTION} is missing); build one with `python convert/build.py`"
             ) from None
         except (OSError, ValueError) as error:
             raise BundleError(f"{root / DESCRIPTION}: cannot be read ({error}); build the bundle again") from None
-        if not isinstance(raw, dict) or raw.get("description", {}).get("format") != FORMAT:
+        described = raw.get("description")
+        if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise BundleError(f"{root}: this program reads bundle format {FORMAT}; build the bundle again with it")
         try:
-            bundle = cls(root, _load(Description, raw["description"], DESCRIPTION), dict(raw["files"]))
-        except (KeyError, TypeError, ValueError) as error:
+            description = checked.load(Description, described, "description")
+            bundle = cls(root, description, checked.digests(raw.get("files"), FILES))
+        except ValueError as error:
             raise BundleError(f"{root / DESCRIPTION}: {error}; build the bundle again") from None
         for role in bundle._required() - bundle.files.keys():
             raise BundleError(f"{root}: the bundle has no {role}; build it again")
@@ -248,32 +250,3 @@ def write(root: str | Path, description: Description, files: Mapping[str, Path])
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-T = TypeVar("T")
-
-
-def _load(kind: type[T], raw: Any, where: str) -> T:
-    """A dataclass of this module from parsed JSON; TypeError or KeyError names what does not fit."""
-    import typing
-
-    hints = typing.get_type_hints(kind)
-    if not isinstance(raw, dict):
-        raise TypeError(f"{where} must be a table")
-    for key in raw.keys() - hints.keys():
-        raise TypeError(f"{where}.{key} is unknown")
-    values: dict[str, Any] = {}
-    for key, hint in hints.items():
-        if key not in raw:
-            continue
-        value = raw[key]
-        if dataclasses.is_dataclass(hint):
-            value = _load(hint, value, f"{where}.{key}")  # type: ignore[arg-type]
-        elif typing.get_origin(hint) is tuple:
-            value = tuple(value)
-        elif hint is float and isinstance(value, int):
-            value = float(value)
-        elif hint in (int, str, bool, float) and type(value) is not hint:
-            raise TypeError(f"{where}.{key} must be {hint.__name__}")
-        values[key] = value
-    return kind(**values)

@@ -6,7 +6,6 @@ mixture of the groups and entropy pruning, which KenLM has not, are models/train
 
 import json
 import subprocess
-import sys
 import tarfile
 from collections.abc import Sequence
 from itertools import islice
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from models import python
 from models.archives import unpack
 from models.training import ngram
 from models.training.heldout import GROUPS
@@ -35,7 +35,7 @@ def kenlm_tools(work: Path) -> Path:
     if not (tools / "build_binary").exists():
         source = work / "kenlm"
         source.mkdir(parents=True, exist_ok=True)
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "-d", str(source), KENLM]
+        pip = python.module("pip", "download", "--no-deps", "--no-binary", ":all:", "-d", source, KENLM)
         subprocess.run(pip, check=True)
         with tarfile.open(next(source.glob("kenlm-*.tar.gz"))) as archive:
             unpack(archive, source)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from models import python
 from models.errors import UserError
 from provisioning.image import process, tree
 from provisioning.image.target import REPOSITORY, Target
@@ -101,7 +102,7 @@ def install_packages(target: Target, site: Path) -> None:
                    "--require-hashes", "--implementation=cp", f"--python-version={target.version}",
                    *(f"--platform={platform}" for platform in target.platforms),
                    *(f"--abi={abi}" for abi in (target.python, "abi3", "none"))]  # fmt: skip
-        command = [sys.executable, "-m", "pip", "install", *options, f"--target={site}", f"--requirement={wanted}"]
+        command = python.module("pip", "install", *options, f"--target={site}", f"--requirement={wanted}")
         environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
@@ -163,7 +164,7 @@ def compile_python(target: Target, site: Path) -> None:
     if sys.implementation.cache_tag != f"cpython-{target.python[2:]}":
         return
     options = ["-q", "--invalidation-mode=unchecked-hash", "-s", str(site)]
-    command = [sys.executable, "-m", "compileall", *options, str(site)]
+    command = python.module("compileall", *options, str(site))
     subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONHASHSEED": "0"})
 
 

@@ -10,13 +10,13 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from models import python
 from models.errors import UserError
 from provisioning.image import process, recipe, trim
 from provisioning.image.recipe import Recipe
@@ -64,7 +64,7 @@ def key(contents: Recipe, sources: list[str]) -> str:
     """What a cached root file system is filed under: a hash of the recipe, mmdebstrap's command line and its hook."""
     scratch = Path("scratch")
     told = [repr(contents), Path(trim.__file__).read_text(), *command(contents, sources, scratch, scratch)]
-    text = "\n".join(told).replace(sys.executable, "").replace(str(REPOSITORY), "")
+    text = "\n".join(told).replace(_finish(), "")
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -80,7 +80,6 @@ def files(contents: Recipe) -> dict[str, str]:
 
 def command(contents: Recipe, sources: list[str], scratch: Path, output: Path) -> list[str]:
     """mmdebstrap's command line; `scratch`/files is laid under the tree first."""
-    finish = f"cd {shlex.quote(str(REPOSITORY))} && exec {shlex.quote(sys.executable)} -m provisioning.image.trim"
     options = [
         "--mode=root", "--variant=essential", "--architectures=arm64",
         "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", f"--components={' '.join(contents.components)}",
@@ -90,9 +89,15 @@ def command(contents: Recipe, sources: list[str], scratch: Path, output: Path) -
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in contents.path_exclude),
         *(f"--dpkgopt=path-include={pattern}" for pattern in contents.path_include),
         f"--setup-hook=mkdir -p \"$1/boot/firmware\" && cp -r {shlex.quote(str(scratch / 'files'))}/. \"$1\"",
-        f'--customize-hook={finish} "$1"',
+        f'--customize-hook={_finish()} "$1"',
     ]  # fmt: skip
     return ["mmdebstrap", *options, contents.suite, str(output), *sources]
+
+
+def _finish() -> str:
+    """The hook that finishes the tree, in the shell's words; the tree's path follows."""
+    start = python.module("provisioning.image.trim", root=True)
+    return shlex.join(["exec", "env", f"PYTHONPATH={REPOSITORY}", *start])
 
 
 def _mmdebstrap(words: list[str], epoch: int, scratch: Path, say: Callable[[str], None]) -> None:

@@ -20,6 +20,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from models import python
+
 LOCK = Path(__file__).resolve().parent
 ROOT = LOCK.parents[1]
 X86 = "x86_64-manylinux_2_36"
@@ -67,7 +69,7 @@ ROOMS = (
 
 def resolve(room: Room, platform: str | None, upgrade: bool) -> str:
     """The lock file's text, of one platform if it is for one. uv keeps the versions that the present file names."""
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "pyproject.toml"]
+    command = python.module("uv", "pip", "compile", "--quiet", "pyproject.toml")
     command += ["--output-file", str(room.path)]
     command += [argument for extra in room.extras for argument in ("--extra", extra)]
     command += ["--group", "build"] if room.builds else []

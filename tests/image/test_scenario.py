@@ -302,13 +302,13 @@ def updates(bench: Bench, key: Path, tmp_path_factory: pytest.TempPathFactory) -
     (folder / "works/site/update.txt").write_text("An update.\n")
     (folder / "fails/site/device/run.py").write_text("raise SystemExit('this release does not work')\n")
     made = {}
-    for name in ("works", "fails"):
+    for serial, name in enumerate(("works", "fails"), 1):
         for stale in (folder / name).rglob("run.cpython-*.pyc"):
             stale.unlink()
         release.describe(folder / name, Target("cp311"), without_coral=True)
         made[name] = folder / f"{name}.update"
         tool = [sys.executable, ROOT / "provisioning/make-update"]
-        words = [*tool, "--key", key, "--release", folder / name, "--out", made[name]]
+        words = [*tool, "--key", key, "--release", folder / name, "--serial", str(serial), "--out", made[name]]
         subprocess.run(words, check=True, capture_output=True)
     return made
 
