@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioning.vm import card
+from provisioning.vm import card, needs
 from provisioning.vm.blocklog import Entry
 from provisioning.vm.card import Card, Partition
 from provisioning.vm.cuts import Cut, Medium, changes
@@ -62,7 +62,8 @@ def read_folder(partition: Path, folder: str, destination: Path) -> Path:
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+    environment = {**os.environ, "PATH": needs.SEARCH}
+    return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, env=environment)
 
 
 class Replay:
