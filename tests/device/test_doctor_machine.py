@@ -159,5 +159,5 @@ def test_the_command(sound_card: Callable[..., Any], tmp_path: Path, capsys: pyt
 
 def test_what_was_not_taken_of_the_card_is_a_fault() -> None:
     assert list(card_checks(())) == []
-    (check,) = card_checks(("dictation.toml:2: audio.rat = 1: no such key; nearest: audio.rate",))
+    (check,) = card_checks(("dictation.toml:2: audio.rat: no such key; nearest: audio.rate",))
     assert check.state is State.BAD and "audio.rat" in str(check)
