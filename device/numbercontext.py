@@ -41,7 +41,7 @@ MEASURES = _set(
     "hour hours minute minutes second seconds foot feet inch inches pound pounds ounce ounces stone year years month "
     "months week weeks day days degree degrees"
 )
-TWO_PART = _set("foot feet stone pound pounds")
+TWO_PART = _set("foot feet stone pound pounds hour hours minute minutes")
 """Measures after which the smaller unit is often left out: "five foot ten"."""
 PRONOUN_ONE = _set(
     "no this that these those the any every each some which another only other last next first new old good bad big "
@@ -88,8 +88,7 @@ IDIOMS = frozenset(
         "nine eleven", "seven eleven", "ten to one", "twenty something", "thirty something", "forty something",
         "fifty something", "at one point", "a hundred and one things", "a hundred and one ways", "a million and one",
         "a thousand and one", "one in a million", "one in a hundred", "one in a thousand", "at sixes and sevens",
-        "one hundred and one things", "a hundred and one reasons",
-        "perfect ten",
+        "one hundred and one things", "a hundred and one reasons", "perfect ten", "nineteen to the dozen",
     )
 )  # fmt: skip
 """Phrases whose numbers nobody writes in digits."""

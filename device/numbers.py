@@ -120,11 +120,21 @@ def half_phrase(words: Sequence[str], at: int, style: Style) -> Written | None:
     mixed = after == "and" and _at(words, end + 1) in ("a", "one", "two", "three") and _at(words, end + 2) in FRACTIONS
     height = before in TWO_PART and nw.cardinal(words, at - 2) and after not in MEASURES
     parted = before in OTHER_SCALES | nw.LARGE | BEFORE_PARTS or after in FRACTIONS | OTHER_SCALES | AFTER_PARTS
-    share = list(words[at - 2 : at]) == ["out", "of"] and any(word in nw.UNITS for word in words[max(0, at - 5) : at])
+    share = _share_of(words, at, end)
+    side = before in CONNECTORS and _at(words, at - 2) in FRACTIONS
     torn = before == "between" and "and" in words[at:end] and _divided(words, at, end) == [(at, end)]
-    if joined or mixed or height or parted or share or (torn and not _more_to_come(words, end)):
+    if joined or mixed or height or parted or share or side or (torn and not _more_to_come(words, end)):
         return _said(words, at, end)
     return None
+
+
+def _share_of(words: Sequence[str], at: int, end: int) -> bool:
+    """Whether it belongs to "nine times out of ten" or "ninety times out of a hundred", a part of which stays words."""
+    of = next((k for k in (at - 2, end, end + 1) if k >= 0 and list(words[k : k + 2]) == ["out", "of"]), None)
+    if of is None:
+        return False
+    whole = _run(words, of + 2)
+    return whole is None or whole.bare or (of < at and any(word in nw.UNITS for word in words[max(0, of - 3) : of]))
 
 
 def date(words: Sequence[str], at: int, style: Style) -> Written | None:
@@ -191,15 +201,18 @@ def time(words: Sequence[str], at: int, style: Style) -> Written | None:
     hour, text, end = clock.hour, clock.text, clock.end
     half, after = _half_of_day(words, end, style)
     if half and hour <= 12:
-        return Written(f"{text} {half}", after)
+        other, last = _half_of_day(words, after + 1, style)
+        return (
+            Written(f"{text} {half} or {other}", last)
+            if other and words[after] == "or"
+            else Written(f"{text} {half}", after)
+        )
     if not clock.minutes:
         oclock = _oclock(words, end) if hour <= 12 else None
         return Written(f"{text} o'clock", oclock) if oclock else None
     before, follows = _at(words, at - 1), _at(words, end)
     told = before in (CLOCK if hour <= 12 else {"at"}) and _at(words, at - 2) not in PRICED
-    sure = follows in CLOSED - {"a", "an", "of"} and not (
-        follows in CONNECTORS and nw.run_end(words, end + 1) > end + 1
-    )
+    sure = follows in CLOSED - {"a", "an", "of"} and not _joined(words, end)
     if hour <= 12 and _part_of_day(words, end):
         return Written(text, end)
     return Written(text, end) if told and sure else None
@@ -224,9 +237,9 @@ def money(words: Sequence[str], at: int, style: Style) -> Written | None:
         return Written(text, end)
     if _at(words, part.end) in PARTS:
         return Written(f"{text}.{int(part.value):02}", part.end + 1)
-    if not joined and part.value >= 10 and _at(words, part.end) in CLOSED:
-        return Written(f"{text}.{int(part.value):02}", part.end)
-    return Written(text, end)
+    if part.value < 10 or _at(words, part.end) not in CLOSED:
+        return Written(text, end)
+    return _said(words, at, part.end) if joined else Written(f"{text}.{int(part.value):02}", part.end)
 
 
 def percent(words: Sequence[str], at: int, style: Style) -> Written | None:
