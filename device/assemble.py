@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +9,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-import models
 from device.accelerator import Accelerator, Backend, Choice, choose
 from device.decoder import Decoder
 from device.encoder import Encoder
-from device.interpreter import Model
+from device.onnx_model import OnnxModel
 from device.recognizer import Endpointing, Recognizer, Stage
 from models.bundle import Bundle, Search
-
-BUILT = Path(models.__file__).parent / "build" / "base"
-
-
-def default_bundle() -> Path:
-    """Where a command looks for a bundle unless told: $DICTATE_BUNDLE, or what convert/build.py writes."""
-    return Path(os.environ.get("DICTATE_BUNDLE") or BUILT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +24,26 @@ class Ears:
     recognizer: Recognizer
     accelerator: Accelerator
     why: str
+    degraded: bool = False
+    """Whether the encoder runs on the CPU although a Coral was asked for, or is plugged in."""
 
 
 class FloatEncoder:
-    """A float encoder behind the accelerator's interface, to measure what int8 costs: it is given real values."""
+    """A float32 encoder in ONNX behind the accelerator's interface, to measure what int8 costs: it takes real values.
+
+    The file has channels first, log-mel [1, mels, frames] to hidden [1, C, frames / stride]; the interface has them
+    last, as the int8 encoder.
+    """
 
     name = "cpu-float32"
 
     def __init__(self, path: Path, threads: int) -> None:
-        self._model = Model(path, threads)
-        self.input_shape, self.output_shape = self._model.input_shape, self._model.output_shape
+        self._model = OnnxModel(path, threads)
+        (_, mels, frames), (_, width, steps) = self._model.input_shape, self._model.output_shape
+        self.input_shape, self.output_shape = (1, 1, frames, mels), (1, 1, steps, width)
 
     def invoke(self, window: NDArray[Any]) -> NDArray[Any]:
-        return self._model(window)
+        return self._model(window[0].swapaxes(1, 2)).swapaxes(1, 2)[None]
 
     def close(self) -> None:
         pass
@@ -65,12 +63,17 @@ def recognizer(
     chosen = accelerator(bundle, backend, threads)
     encoder = Encoder(bundle, chosen.accelerator, threads)
     decoder = Decoder.of(bundle, words, search)
-    return Ears(Recognizer(bundle, encoder, decoder, live, endpointing, stage), chosen.accelerator, chosen.reason)
+    return Ears(
+        Recognizer(bundle, encoder, decoder, live, endpointing, stage),
+        chosen.accelerator,
+        chosen.reason,
+        chosen.degraded,
+    )
 
 
 def accelerator(bundle: Bundle, backend: Backend, threads: int) -> Choice:
     """What runs the bundle's encoder."""
     if bundle.description.encoder_input.dtype == "float32":
-        encoder = FloatEncoder(bundle.path("encoder"), threads)
+        encoder = FloatEncoder(bundle.path("onnx_encoder"), threads)
         return Choice(encoder, "the CPU: the encoder is float32", backend == "coral")
     return choose(backend, bundle.path("encoder"), bundle.optional("encoder_edgetpu"), threads=threads)

@@ -16,8 +16,10 @@ from typing import Any
 from device import card, lenient
 from device.card import Plan
 from device.config import Config
+from models.errors import UsageError
 
 CARD = Path("/boot/firmware/dictation.toml")
+UNIT = Path("usr/lib/systemd/system/dictate-setup.service")
 DATA = Path("data")
 """The data partition, below the root."""
 
@@ -43,7 +45,12 @@ def add_parser(subparsers: Any) -> None:
     """Add `dictate setup`."""
     parser = subparsers.add_parser("setup", help="apply dictation.toml from the card: name, network, SSH key")
     parser.add_argument("--card", type=Path, default=CARD, metavar="FILE", help=f"default: {CARD}")
-    parser.add_argument("--root", type=Path, default=Path("/"), help="only write the files, below this folder")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="only write the files, below this folder; without it, this command works on the image alone",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -61,6 +68,7 @@ def setup(file: Path, root: Path, hands: Hands) -> tuple[str, ...]:
         tree = loaded.config
     elif not hands.mounted(file.parent):
         told = (f"{file.parent}: the card's first partition is not mounted; going on with the defaults",)
+        tree = lenient.unread(environ={}).config
     plan = card.plan(tree.system)
     _write(root, plan, _configuration(file, tree, told), told)
     hands.name(plan.hostname)
@@ -102,8 +110,19 @@ def _clock(root: Path, now: float) -> float | None:
     return newest if newest > now else None
 
 
+def is_image(root: Path) -> bool:
+    """Whether the system below `root` is one that build-image made: only there is this command's own unit."""
+    return (root / UNIT).exists()
+
+
 def _run(args: argparse.Namespace) -> int:
-    hands = Hands() if args.root == Path("/") else IDLE
-    for line in setup(args.card, args.root, hands):
+    root = args.root or Path("/")
+    if args.root is None and not is_image(root):
+        raise UsageError(
+            "this machine was not started from an image of build-image, so its name, network and clock are left alone; "
+            "say --root DIR to write the files below a folder"
+        )
+    hands = Hands() if root == Path("/") else IDLE
+    for line in setup(args.card, root, hands):
         print(line, file=sys.stderr)
     return 0

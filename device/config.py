@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from device import forms, settings
 from device.settings import Problem, section, setting
-from models.errors import UserError
+from models.errors import UsageError
 
 DEFAULT_FILE = Path("/etc/dictate/dictation.toml")
 """Where `dictate` looks when no file is named; it need not exist."""
@@ -56,7 +56,7 @@ class Recognizer:
 
     backend: Literal["auto", "coral", "cpu"] = setting(
         "auto",
-        help="auto and coral use the Coral and fall back to the CPU, saying so; cpu never looks for one.",
+        help="auto uses a Coral that is plugged in; coral also complains without one; cpu never looks for one.",
     )
     threads: int = setting(2, low=1, high=16, help="CPU threads for what runs on the CPU.")
     beam: int = setting(0, low=0, high=1_000, help="Hypotheses kept at each frame; 0 = as the bundle was tuned.")
@@ -151,6 +151,9 @@ class Power:
     """What the battery gives and what is left."""
 
     meter: str = setting("auto", help="auto, none, or the meter's folder in sysfs.")
+    reverse_current: bool = setting(
+        False, help="true where an INA219 or INA226 is wired so that current into the battery is positive."
+    )
     interval_s: float = setting(1.0, unit="s", low=0.1, high=600, help="Time between samples.")
     flush_s: float = setting(60.0, unit="s", low=0, high=3_600, help="Samples wait this long in memory.")
     low_percent: float = setting(10.0, unit="%", low=0, high=100, help="Warn on the LEDs below this.")
@@ -210,7 +213,7 @@ class Config:
     system: System = section(System)
 
 
-class ConfigError(UserError):
+class ConfigError(UsageError):
     """The configuration cannot be used; the text has one line for each problem, with file and key.
 
     `problems` is empty where the file could not even be read.
@@ -246,9 +249,9 @@ def load(
 ) -> Loaded:
     """Read and check `file` (None: defaults only), then `overrides`, each ``key=value``.
 
-    :data:`DEFAULT_FILE` may be missing; any other file may not. Relative paths in the file start from its
-    folder, those in overrides from the working directory. DICTATE_BUNDLE of `environ` is the bundle's folder where
-    neither says another. Keys in `left_out` are not taken from the file. Raises :class:`ConfigError`.
+    :data:`DEFAULT_FILE` may be missing; any other file, and what a link leads to, may not. Relative paths in the file
+    start from its folder, those in overrides from the working directory. DICTATE_BUNDLE of `environ` is the bundle's
+    folder where neither says another. Keys in `left_out` are not taken from the file. Raises :class:`ConfigError`.
     """
     text = _read(file) if file is not None else ""
     try:
@@ -307,7 +310,7 @@ def _read(file: Path) -> str:
         with file.open("rb") as stream:
             data = stream.read(LARGEST + 1)
     except FileNotFoundError:
-        if file == DEFAULT_FILE:
+        if file == DEFAULT_FILE and not file.is_symlink():  # on the image a link to what `dictate setup` writes
             return ""
         raise ConfigError(f"{file}: no such file; name another with --config") from None
     except OSError as error:

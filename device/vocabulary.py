@@ -14,16 +14,20 @@ Word(written='Xiaoming', sounds_like='shao ming')
 from __future__ import annotations
 
 import codecs
+import errno
 import fcntl
 import os
-import tempfile
+import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import UserError
+
+LARGEST = 1 << 20
+"""Bytes of the file."""
 
 Pronounce = Callable[[str], Sequence[str]]
 """One lower-case word to the acoustic model's tokens; raises ValueError when it cannot be read."""
@@ -110,8 +114,8 @@ def add(file: Path, new: Word) -> tuple[Word, ...] | None:
     None: it is there already. A word that is added without `sounds_like` keeps the one that it had. Lines that are
     wrong stay as they are. The file changes at once or not at all.
     """
-    with _alone(file):
-        text = _text(file)
+    with _alone(file) as folder:
+        text = _text(file, folder)
         known = tuple(each for each in parse(text).words if each.heard == new.heard)
         if new in known or (not new.sounds_like and new.written in {each.written for each in known}):
             return None
@@ -119,17 +123,17 @@ def add(file: Path, new: Word) -> tuple[Word, ...] | None:
             new = Word(new.written, known[0].sounds_like)
         kept = [line for line in text.split("\n") if not _is_for(line, new.heard)]
         text = "\n".join(kept) if known else text
-        _replace(file, text + ("\n" if text and not text.endswith("\n") else "") + new.line)
+        _replace(folder, file.name, text + ("\n" if text and not text.endswith("\n") else "") + new.line)
         return known
 
 
 def remove(file: Path, written: str) -> int:
     """Remove every line for `written`, in capitals or not; return how many there were. The others stay as they are."""
-    with _alone(file):
-        lines = _text(file).split("\n")
+    with _alone(file) as folder:
+        lines = _text(file, folder).split("\n")
         kept = [line for line in lines if not _is_for(line, heard(written))]
         if len(kept) < len(lines):
-            _replace(file, "\n".join(kept))
+            _replace(folder, file.name, "\n".join(kept))
         return len(lines) - len(kept)
 
 
@@ -148,8 +152,8 @@ class Watched:
     def read(self) -> Parsed:
         """The words and the faults now. Raises OSError, each time until the file can be read."""
         try:
-            stat = self.file.stat()
-            seen: tuple[int, ...] = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            now = self.file.lstat()
+            seen: tuple[int, ...] = (now.st_ino, now.st_mtime_ns, now.st_size)
         except FileNotFoundError:
             seen = ()
         if seen != self._seen:
@@ -203,43 +207,77 @@ def _shown(text: str) -> str:
     return repr(text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
-def _text(file: Path) -> str:
-    """A file's text, without a byte-order mark; bytes that are no UTF-8 become lone surrogates, to be written back."""
+def _text(file: Path, folder: int | None = None) -> str:
+    """The file's text without a byte-order mark, empty if there is none; `folder` is its folder, opened before.
+
+    Bytes that are no UTF-8 become lone surrogates, to be written back.
+
+    `dictate words` is run as root, in a folder that the service's user may write to: so a link, or a file of somebody
+    else's, is refused rather than read (CWE-59).
+    """
+    if folder is None:
+        try:
+            folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return ""
+        try:
+            return _text(file, folder)
+        finally:
+            os.close(folder)
     try:
-        data = file.read_bytes()
+        descriptor = os.open(file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         return ""
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise VocabularyError(f"{file}: is a link; put the file itself there") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid != os.fstat(folder).st_uid:
+            raise VocabularyError(f"{file}: is not a file of its folder's owner; remove it, or chown it")
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            data = stream.read(LARGEST + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > LARGEST:
+        raise VocabularyError(f"{file}: larger than {LARGEST >> 20} MiB: are these words?")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace").replace("\r\n", "\n")
     return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
 
 
-def _replace(file: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+def _replace(folder: int, name: str, text: str) -> None:
+    """Write `text` to the file `name` in an opened folder, for the folder's owner alone; at once or not at all."""
+    beside = f".{name}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(beside, dir_fd=folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(beside, flags, 0o600, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             stream.write(text)
             stream.flush()
-            os.fchmod(descriptor, 0o644)
+            owner = os.fstat(folder)
+            if owner.st_uid != os.fstat(descriptor).st_uid:
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            os.fchmod(descriptor, 0o600)
             os.fsync(descriptor)
-        Path(name).replace(file)
+        os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(beside, dir_fd=folder)
         raise
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    os.fsync(folder)
 
 
 @contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """One change at a time: a lock on the folder."""
+def _alone(file: Path) -> Iterator[int]:
+    """One change at a time: a lock on the folder, whose descriptor it is."""
     file.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
+        yield folder
     finally:
         os.close(folder)

@@ -176,9 +176,9 @@ def test_config_prints_toml_that_loads_to_the_same_tree(tmp_path: Path, capsys: 
 
 
 def test_config_reports_errors_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--config", str(write(tmp_path, "audio.rat = 1"))) == 1
+    assert run("--config", str(write(tmp_path, "audio.rat = 1"))) == 2
     assert capsys.readouterr().err.count("\n") == 1
-    assert run("--only", "nonsense") == 1
+    assert run("--only", "nonsense") == 2
     assert "no such key" in capsys.readouterr().err
 
 

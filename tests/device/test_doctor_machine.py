@@ -12,10 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("pyaudio", reason="needs PyAudio")
-pytest.importorskip("gpiozero", reason="needs gpiozero")
-
 from gpiozero.pins.mock import MockFactory, MockPin
 
 from device import cli_doctor, config
@@ -110,13 +106,14 @@ def test_a_button_that_is_not_pressed_and_one_that_is_stuck() -> None:
 
 
 def test_pins_that_cannot_be_used() -> None:
-    pytest.importorskip("lgpio", reason="needs lgpio")
     (check,) = panel_checks(config.Panel(chip=9), None)
     assert check.state is State.BAD and "group gpio" in check.advice
 
 
 def test_the_meter(tmp_path: Path) -> None:
-    assert by_name(list(meter_checks(config.Power(), tmp_path)))["meter"].state is State.NOTE
+    nothing = by_name(list(meter_checks(config.Power(), tmp_path)))
+    assert nothing["meter"].state is nothing["supply"].state is State.NOTE
+    assert "not measured" in nothing["supply"].detail
     folder = tmp_path / "class/hwmon/hwmon0"
     folder.mkdir(parents=True)
     for name, text in {"name": "ina219", "in1_input": "3900", "curr1_input": "600"}.items():
@@ -126,7 +123,13 @@ def test_the_meter(tmp_path: Path) -> None:
     (firmware / "get_throttled").write_text("50005\n")
     found = by_name(list(meter_checks(config.Power(), tmp_path)))
     assert "3.90 V, 2.34 W" in found["meter"].detail
+    assert found["battery"].state is State.GOOD and found["battery"].detail == "71 %, discharging"
     assert found["supply"].state is State.BAD and "under-voltage (now)" in found["supply"].detail
+    (folder / "in1_input").write_text("5080\n")
+    assert by_name(list(meter_checks(config.Power(), tmp_path)))["battery"].state is State.NOTE
+    (folder / "in1_input").write_text("3900\n")
+    (folder / "curr1_input").write_text("0\n")
+    assert "not measured" in by_name(list(meter_checks(config.Power(), tmp_path)))["battery"].detail
 
 
 def test_the_keyboard(tmp_path: Path) -> None:
@@ -159,6 +162,11 @@ def test_the_command(sound_card: Callable[..., Any], tmp_path: Path, capsys: pyt
 
 
 def test_what_was_not_taken_of_the_card_is_a_fault() -> None:
-    assert list(card_checks(())) == []
-    (check,) = card_checks(("dictation.toml:2: audio.rat = 1: no such key; nearest: audio.rate",))
+    (check,) = card_checks(("dictation.toml:2: audio.rat = 1: no such key; nearest: audio.rate",), True)
     assert check.state is State.BAD and "audio.rat" in str(check)
+
+
+@pytest.mark.parametrize(("applied", "state"), [(True, State.GOOD), (False, State.NOTE)])
+def test_a_card_without_a_fault_has_a_line_too(applied: bool, state: State) -> None:
+    (check,) = card_checks((), applied)
+    assert check.state is state

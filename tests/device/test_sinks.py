@@ -141,14 +141,17 @@ class Computer:
 
     def _read(self) -> None:
         os.set_blocking(self.end, False)
-        while not self.stop.is_set():
+        while True:
+            last = self.stop.is_set()
             try:
                 self.host.feed(os.read(self.end, 8000))
             except BlockingIOError:
+                if last:
+                    return
                 self.stop.wait(0.002)
 
     def close(self) -> str:
-        time.sleep(0.05)
+        """What was typed, once all of it is read."""
         self.stop.set()
         self.thread.join()
         os.close(self.end)

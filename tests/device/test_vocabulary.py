@@ -55,6 +55,69 @@ def test_what_is_added_is_there_and_what_is_removed_is_not(
         assert vocabulary.load(file) == Parsed(tuple(expected))
 
 
+def plant(file: Path, secret: Path, kind: str) -> None:
+    """What the service's user can put in the place of the words."""
+    if kind == "link":
+        file.symlink_to(secret)
+    elif kind == "hard link":
+        file.hardlink_to(secret)
+    elif kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "folder":
+        file.mkdir()
+    elif kind == "large":
+        file.write_bytes(b"a\n" * (vocabulary.LARGEST // 2 + 1))
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "folder", "large"])
+def test_what_is_planted_in_place_of_the_words_is_not_copied(tmp_path: Path, kind: str) -> None:
+    secret, folder = tmp_path / "secret", tmp_path / "state"
+    secret.write_text("root:x\n")
+    folder.mkdir()
+    plant(folder / "words.tsv", secret, kind)
+    for action in (
+        lambda: vocabulary.add(folder / "words.tsv", Word("Zoe")),
+        lambda: vocabulary.remove(folder / "words.tsv", "root:x"),
+        lambda: vocabulary.load(folder / "words.tsv"),
+        lambda: Watched(folder / "words.tsv").read(),
+    ):
+        with pytest.raises(VocabularyError):
+            action()
+    assert secret.read_text() == "root:x\n"
+    assert [path.name for path in folder.iterdir()] == ["words.tsv"]
+
+
+def test_a_link_in_place_of_the_new_file_is_not_written_through(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("kept")
+    (tmp_path / ".words.tsv.new").symlink_to(secret)
+    assert vocabulary.add(tmp_path / "words.tsv", Word("Zoe")) == ()
+    assert secret.read_text() == "kept" and not (tmp_path / ".words.tsv.new").is_symlink()
+
+
+def test_the_words_are_the_folders_owners_alone(tmp_path: Path) -> None:
+    file = tmp_path / "words.tsv"
+    file.touch(mode=0o644)
+    assert vocabulary.add(file, Word("Zoe")) == ()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.stat().st_uid == tmp_path.stat().st_uid
+
+
+@pytest.mark.skipif(bool(os.geteuid()), reason="only root can give files away")
+def test_root_adds_words_for_the_services_user(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    os.chown(folder, 4_711, 4_712)
+    assert vocabulary.add(folder / "words.tsv", Word("Zoe")) == ()
+    assert vocabulary.add(folder / "words.tsv", Word("Abba")) == ()
+    status = (folder / "words.tsv").stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (4_711, 4_712, 0o600)
+    (folder / "words.tsv").unlink()
+    (folder / "words.tsv").write_text("root's\n")
+    with pytest.raises(VocabularyError, match="not a file of its folder's owner"):
+        vocabulary.add(folder / "words.tsv", Word("Zoe"))
+
+
 def test_a_file_written_by_hand_keeps_its_comments(tmp_path: Path) -> None:
     file = tmp_path / "words.tsv"
     file.write_text("# people\nXiaoming\tshao ming\n\nO'Brien")
