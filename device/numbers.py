@@ -21,80 +21,40 @@ from itertools import pairwise
 from typing import Literal
 
 from device import numberwords as nw
+from device.numbercontext import (
+    AFTER_PARTS,
+    ALIKE,
+    AMOUNTS_BEFORE,
+    ARITHMETIC,
+    BEFORE_PARTS,
+    CLOCK,
+    CLOCK_MINUTES,
+    CLOSED,
+    CONNECTORS,
+    COUNTED,
+    CURRENCIES,
+    DATE,
+    DECADES,
+    DETERMINERS,
+    DIGIT_LABELS,
+    EQUALS,
+    FRACTIONS,
+    IDIOMS,
+    LABELS,
+    MEASURES,
+    MONTHS,
+    NOW,
+    ORDINAL_NOUNS,
+    OTHER_SCALES,
+    PAIR_LABELS,
+    PARTS,
+    POUNDS,
+    PRICED,
+    PRONOUN_ONE,
+    TWO_PART,
+    YEAR,
+)
 from device.numberwords import Number
-
-
-def _set(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-MONTHS = {
-    m: m.capitalize()
-    for m in ("january february march april may june july august september october november december".split())
-}
-CURRENCIES = {"dollar": "$", "dollars": "$", "euro": "€", "euros": "€"}
-POUNDS = {"pound": "£", "pounds": "£"}
-PARTS = _set("cent cents pence penny")
-LABELS = _set("chapter page version figure section room")
-"""What a number after them names, rather than counts."""
-PAIR_LABELS = _set("room flight route highway interstate bus suite apartment extension gate")
-"""Those whose numbers are often said as "two fourteen"."""
-DIGIT_LABELS = _set("call dial phone telephone ring code pin password extension number zip postcode")
-"""Digits are said one by one within three words after these."""
-CLOCK = _set("at until till before after since from by")
-YEAR = _set("in since until till from by before after during year early late mid summer winter spring autumn fall of")
-DATE = _set("on in by since until till from before after to of for early late mid this last next between and is was")
-COUNTED = {*CURRENCIES, *POUNDS, *PARTS, *nw.SCALES, "hundred", "percent", "times"}
-"""They make the number before them an amount, not a year, a day or a time."""
-CONNECTORS = _set("to or and by plus minus times versus through in") | {"divided by", "multiplied by", "out of"}
-ARITHMETIC = _set("plus minus times divided multiplied")
-EQUALS = _set("is are equals makes make")
-ALIKE = CONNECTORS - {"and", "in", "out of"} | EQUALS
-"""Numbers that these join are all in digits if one is; others are then all in words, except after "between"."""
-MEASURES = _set(
-    "hour hours minute minutes second seconds foot feet inch inches pound pounds ounce ounces stone year years month "
-    "months week weeks day days degree degrees"
-)
-TWO_PART = _set("foot feet stone pound pounds")
-"""Measures after which the smaller unit is often left out: "five foot ten"."""
-PRONOUN_ONE = _set(
-    "no this that these those the any every each some which another only other last next first new old good bad big "
-    "little small right wrong same my your his her its our their loved"
-)
-"""After these, "one" stands for a thing."""
-CLOSED = _set(
-    "a an the and or but nor to of in on at by for from with without until till before after since during i you he she "
-    "it we they me him us them is are was were am be been being will would can could shall should may might must do "
-    "does did has have had not so then than that this these those there here if when while because as who which where "
-    "what how why my your his her its our their i'm i'll i'd i've you're he's she's it's we're we'll they're they'll "
-    "let's that's there's please sharp today tomorrow tonight yesterday next last just about around again instead too "
-    "also now monday tuesday wednesday thursday friday saturday sunday"
-) | {""}
-"""Words that no number counts: after one, or at the end, a number is not an amount of something."""
-DETERMINERS = _set("the my your his her its our their this that every each")
-ORDINAL_NOUNS = _set("of century birthday anniversary floor street avenue grade edition place") | MONTHS.keys()
-PRICED = _set("priced valued sells sold selling trading closed opened quoted listed estimated traded aged set capped")
-FRACTIONS = _set("half quarter third fifth sixth eighth tenth") | _set(
-    "halves quarters thirds fourths fifths sixths sevenths eighths ninths tenths hundredths thousandths"
-)
-DECADES = {"tens": "10"} | {f"{word.removesuffix('y')}ies": str(value) for word, value in nw.TENS.items()}
-AMOUNTS_BEFORE = _set("half quarter couple few several dozen dozens hundreds thousands millions") | nw.LARGE
-CLOCK_MINUTES = _set("five ten twenty")
-NOW = CLOCK - {"from"} | {"it's", "is", "was", "about", "almost", "nearly"}
-"""Before "ten to five", these say that it is a time."""
-IDIOMS = frozenset(
-    tuple(idiom.split())
-    for idiom in (
-        "forty winks", "nine to five", "twenty twenty vision", "twenty twenty hindsight", "fifty fifty", "ten four",
-        "twenty four seven", "sweet sixteen", "eleventh hour", "twelfth night", "ten commandments", "catch twenty two",
-        "nine eleven", "seven eleven", "ten to one", "twenty something", "thirty something", "forty something",
-        "fifty something", "at one point", "a hundred and one things", "a hundred and one ways", "a million and one",
-        "a thousand and one", "one in a million", "one in a hundred", "one in a thousand", "at sixes and sevens",
-        "one hundred and one things", "a hundred and one reasons",
-        "perfect ten",
-    )
-)  # fmt: skip
-"""Phrases whose numbers nobody writes in digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +119,22 @@ def half_phrase(words: Sequence[str], at: int, style: Style) -> Written | None:
     joined = before == "and" and _at(words, at - 2) in AMOUNTS_BEFORE
     mixed = after == "and" and _at(words, end + 1) in ("a", "one", "two", "three") and _at(words, end + 2) in FRACTIONS
     height = before in TWO_PART and nw.cardinal(words, at - 2) and after not in MEASURES
-    parted = before in ("half", "point", *nw.LARGE) or after in FRACTIONS | {"hundreds", "thousands", "nil", "love"}
-    share = list(words[at - 2 : at]) == ["out", "of"] and any(word in nw.UNITS for word in words[max(0, at - 5) : at])
+    parted = before in OTHER_SCALES | nw.LARGE | BEFORE_PARTS or after in FRACTIONS | OTHER_SCALES | AFTER_PARTS
+    share = _share_of(words, at, end)
+    side = before in CONNECTORS and _at(words, at - 2) in FRACTIONS
     torn = before == "between" and "and" in words[at:end] and _divided(words, at, end) == [(at, end)]
-    if joined or mixed or height or parted or share or (torn and not _more_to_come(words, end)):
+    if joined or mixed or height or parted or share or side or (torn and not _more_to_come(words, end)):
         return _said(words, at, end)
     return None
+
+
+def _share_of(words: Sequence[str], at: int, end: int) -> bool:
+    """Whether it belongs to "nine times out of ten" or "ninety times out of a hundred", a part of which stays words."""
+    of = next((k for k in (at - 2, end, end + 1) if k >= 0 and list(words[k : k + 2]) == ["out", "of"]), None)
+    if of is None:
+        return False
+    whole = _run(words, of + 2)
+    return whole is None or whole.bare or (of < at and any(word in nw.UNITS for word in words[max(0, of - 3) : of]))
 
 
 def date(words: Sequence[str], at: int, style: Style) -> Written | None:
@@ -231,15 +201,18 @@ def time(words: Sequence[str], at: int, style: Style) -> Written | None:
     hour, text, end = clock.hour, clock.text, clock.end
     half, after = _half_of_day(words, end, style)
     if half and hour <= 12:
-        return Written(f"{text} {half}", after)
+        other, last = _half_of_day(words, after + 1, style)
+        return (
+            Written(f"{text} {half} or {other}", last)
+            if other and words[after] == "or"
+            else Written(f"{text} {half}", after)
+        )
     if not clock.minutes:
         oclock = _oclock(words, end) if hour <= 12 else None
         return Written(f"{text} o'clock", oclock) if oclock else None
     before, follows = _at(words, at - 1), _at(words, end)
     told = before in (CLOCK if hour <= 12 else {"at"}) and _at(words, at - 2) not in PRICED
-    sure = follows in CLOSED - {"a", "an", "of"} and not (
-        follows in CONNECTORS and nw.run_end(words, end + 1) > end + 1
-    )
+    sure = follows in CLOSED - {"a", "an", "of"} and not _joined(words, end)
     if hour <= 12 and _part_of_day(words, end):
         return Written(text, end)
     return Written(text, end) if told and sure else None
@@ -264,9 +237,9 @@ def money(words: Sequence[str], at: int, style: Style) -> Written | None:
         return Written(text, end)
     if _at(words, part.end) in PARTS:
         return Written(f"{text}.{int(part.value):02}", part.end + 1)
-    if not joined and part.value >= 10 and _at(words, part.end) in CLOSED:
-        return Written(f"{text}.{int(part.value):02}", part.end)
-    return Written(text, end)
+    if part.value < 10 or _at(words, part.end) not in CLOSED:
+        return Written(text, end)
+    return _said(words, at, part.end) if joined else Written(f"{text}.{int(part.value):02}", part.end)
 
 
 def percent(words: Sequence[str], at: int, style: Style) -> Written | None:
@@ -422,7 +395,7 @@ def _with_scale(number: Number, from_length: int = 5) -> str:
     if number.ordinal:
         return grouped(number) + nw.suffix(number.text)
     if "." not in number.text:
-        for word in ("trillion", "billion", "million"):
+        for word in ("quadrillion", "trillion", "billion", "million"):
             size = nw.SCALES[word]
             if int(number.text) >= size and int(number.text) % size == 0:
                 return f"{int(number.text) // size:,} {word}"
@@ -635,8 +608,9 @@ def _part_of_day(words: Sequence[str], at: int) -> bool:
 def _half_of_day(words: Sequence[str], at: int, style: Style) -> tuple[str, int]:
     for half in ("a", "p"):
         for spoken in ([half, "m"], [f"{half}m"], [f"{half}.m."]):
-            if list(words[at : at + len(spoken)]) == spoken:
-                return f"{half}.m." if style.english == "us" else f"{half}m", at + len(spoken)
+            end = at + len(spoken)
+            if list(words[at:end]) == spoken and not (spoken == ["am"] and _at(words, end) == "i"):
+                return f"{half}.m." if style.english == "us" else f"{half}m", end
     return "", at
 
 
