@@ -3,21 +3,33 @@
     python convert/build.py
     python convert/build.py --onnx quartznet.onnx --manifest quartznet.toml --out models/build/quartznet
 
-Stages: source, split, quantize, head, compile, lexicon, language, verify, bundle. Each is kept under the hash of what
-it was made from, so a second run does only what has changed. A failed build never touches the last good bundle.
+Stages: source, lexicon, language, split, quantize, mapping, compile, verify, bundle. Each is kept under the hash of
+what it was made from, so a second run does only what has changed. A failed build never touches the last good bundle.
+With --prebuilt, the encoder that the repository ships takes the place of split, quantize and verify, which need
+TensorFlow.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-if __package__ in (None, ""):  # run as a script: its own directory is no place to import from
+if __package__ in (None, ""):  # run as a script, on any Python: its own directory is no place to import from
     sys.path[0] = str(ROOT)
+    conversion = () if {"--prebuilt", "--help", "-h"} & {*sys.argv} else ("onnx", "onnx2tf", "onnxsim", "tensorflow")
+    if missing := [name for name in ("numpy", "onnxruntime", "rich", *conversion) if find_spec(name) is None]:
+        environment = ROOT / ".venv"
+        if Path(sys.prefix).resolve() != environment.resolve() and (environment / "bin" / "python").exists():
+            os.execv(environment / "bin" / "python", [str(environment / "bin" / "python"), *sys.argv])
+        sys.exit(
+            f"build: this Python has no {missing[0]}; run `make bundle`, which sets up .venv with all that it takes"
+        )
 
 from rich.console import Console  # noqa: E402
 
@@ -48,6 +60,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="also write the source's float32 bundle, and its ONNX forms, for `dictate bench`",
     )
+    described.add_argument(
+        "--prebuilt", action="store_true", help="take the int8 encoder that the repository ships; needs no TensorFlow"
+    )
+    described.add_argument(
+        "--ship", action="store_true", help="also write the int8 encoder to the model's folder, for --prebuilt"
+    )
+    described.add_argument("--force", action="store_true", help="keep a bundle that does not pass the quality gates")
     described.add_argument("--cache", type=Path, default=ROOT / ".cache" / "convert", help="where stages are kept")
     return described
 
@@ -58,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = described.parse_args(arguments)
     if (given.onnx is None) != (given.manifest is None):
         described.error("--onnx and --manifest belong together")
+    if given.prebuilt and (given.onnx or given.calibration or given.speech or given.comparison or given.ship):
+        described.error("--prebuilt converts nothing: leave out --onnx, --calibration, --speech, --comparison, --ship")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     errors = Console(stderr=True)
     try:
@@ -72,6 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 calibration=given.calibration,
                 speech=given.speech,
                 comparison=given.comparison,
+                prebuilt=given.prebuilt,
+                ship=given.ship,
+                force=given.force,
                 cache=given.cache,
             ),
             Display(Console()),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convert import tflite
+from convert import onnx_runtime, tflite
 from convert.errors import GraphError, SourceError
 from models.bundle import Description, EdgeTpu, Tensor
 from models.manifest import Manifest
@@ -43,7 +44,7 @@ def tokens(manifest: Manifest, assets: Mapping[str, Path]) -> list[str]:
 
 def description(manifest: Manifest, encoder: Path, head: Path, names: list[str], edge_tpu: EdgeTpu) -> Description:
     """The bundle's description of these files; GraphError when the head gives another number of tokens."""
-    (source, hidden), (head_input, output) = tensors(encoder), tensors(head)
+    (source, hidden), (head_input, output) = _tflite(encoder), _onnx(head)
     if output.shape[-1] != len(names):
         raise GraphError(
             f"the head gives {output.shape[-1]} posteriors a frame, but there are {len(names)} tokens; "
@@ -68,7 +69,24 @@ def description(manifest: Manifest, encoder: Path, head: Path, names: list[str],
     )
 
 
-def tensors(model: Path) -> tuple[Tensor, Tensor]:
+def float32(int8: Description, encoder: Path, head: Path) -> Description:
+    """`int8` of a bundle with float32 parts in ONNX instead; its encoder has channels last as the int8 one."""
+    (source, hidden), (head_input, output) = _onnx(encoder), _onnx(head)
+
+    def last(tensor: Tensor) -> Tensor:
+        return replace(tensor, shape=(1, 1, tensor.shape[2], tensor.shape[1]))
+
+    return replace(
+        int8,
+        encoder_input=last(source),
+        encoder_output=last(hidden),
+        head_input=head_input,
+        head_output=output,
+        edge_tpu=EdgeTpu(False, "not compiled: float32"),
+    )
+
+
+def _tflite(model: Path) -> tuple[Tensor, Tensor]:
     """The one input and the one output of a TFLite file."""
     interpreter = tflite.interpreter(model)
     return _tensor(interpreter.get_input_details()[0]), _tensor(interpreter.get_output_details()[0])
@@ -78,3 +96,10 @@ def _tensor(details: Mapping[str, Any]) -> Tensor:
     scale, zero_point = details["quantization"]
     shape = tuple(int(n) for n in details["shape"])
     return Tensor(shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
+
+
+def _onnx(model: Path) -> tuple[Tensor, Tensor]:
+    """The one input and the one output of a float32 ONNX file."""
+    session = onnx_runtime.session(model)
+    source, target = (Tensor(tuple(v.shape), "float32") for v in (session.get_inputs()[0], session.get_outputs()[0]))
+    return source, target

@@ -5,6 +5,7 @@ returns a new model.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from convert.errors import GraphError
+
+NORMALIZATIONS = frozenset(("GroupNormalization", "InstanceNormalization", "LayerNormalization", "RMSNormalization"))
 
 
 def load(path: Path) -> ModelProto:
@@ -150,8 +153,13 @@ def simplify(model: ModelProto) -> ModelProto:
     try:
         simple, _ = onnxsim.simplify(model)
     except Exception as error:  # onnxsim and the runtime inside raise what they like
+        known = shapes(model)
+        lost = next((n for n in model.graph.node if any(None in known.get(o, (None,)) for o in n.output if o)), None)
+        if lost is not None:
+            refuse_normalization(lost)
+        where = f", first at {lost.op_type} {lost.name or lost.output[0]!r}" if lost is not None else ""
         raise GraphError(
-            f"the graph cannot be given static shapes ({line(error)}); "
+            f"the graph cannot be given static shapes{where} ({line(error)}); "
             "export it with a fixed or a plain [1, mels, T] input"
         ) from None
     known = shapes(simple)
@@ -166,6 +174,33 @@ def simplify(model: ModelProto) -> ModelProto:
         value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, known[value.name]))
     fixed: ModelProto = simple
     return fixed
+
+
+def refuse_normalization(node: NodeProto) -> None:
+    """GraphError where `node` computes statistics of its window, as no int8 encoder can."""
+    if node.op_type in NORMALIZATIONS:
+        raise GraphError(
+            f"{node.op_type} {node.name or node.output[0]!r}: normalises by statistics of the window, which cannot be "
+            "computed in int8; train with BatchNorm in its place"
+        )
+
+
+def plain_names(model: ModelProto) -> ModelProto:
+    """Tensors renamed to letters, digits and what else TensorFlow keeps, each still with a name of its own.
+
+    TensorFlow takes what follows a colon for the number of an output; onnx2tf then loses layouts.
+    """
+    taken: set[str] = set()
+    mapping = {}
+    for name in sorted(names(model) | tensors(model).keys()):
+        base = plain = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", name)
+        number = 1
+        while plain in taken:
+            number += 1
+            plain = f"{base}_{number}"
+        taken.add(plain)
+        mapping[name] = plain
+    return rename(model, mapping)
 
 
 def rename(model: ModelProto, mapping: Mapping[str, str]) -> ModelProto:

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from convert.errors import ConvertError
+from models import python
 
-ROOT = Path(__file__).resolve().parents[1]
 MARK = "convert error: "
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG, prctl(2)
 
@@ -28,11 +27,10 @@ def run(function: str, *arguments: str | Path, log: Path) -> None:
 
     Raises ConvertError with the message of a ConvertError there, else with the last line of the log and its place.
     """
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    environment = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+    environment = python.environment({"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"})
     with log.open("w+", errors="replace") as file:
         child = subprocess.Popen(
-            [sys.executable, "-m", "convert.isolated", function, *map(str, arguments)],
+            python.module("convert.isolated", function, *arguments),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

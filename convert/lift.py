@@ -23,7 +23,9 @@ def lift(model: ModelProto) -> ModelProto:
     layout, and depthwise convolutions come out as grouped CONV_2D, which the Edge TPU refuses. GraphError names the
     first node that has no such form.
     """
-    model = straighten(model)
+    for node in model.graph.node:  # first, for exporters write some as Reshape and others around the one to blame
+        graph.refuse_normalization(node)
+    model = undilated(straighten(model))
     parts = model.graph
     rank = {name: len(shape) for name, shape in graph.shapes(model).items()}
     constants = {t.name: t for t in parts.initializer}
@@ -58,6 +60,32 @@ def lift(model: ModelProto) -> ModelProto:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise GraphError(f"the encoder cannot be written with 2-D convolutions ({graph.line(error)})") from None
+    return model
+
+
+def undilated(model: ModelProto) -> ModelProto:
+    """The same graph with zeros in the kernels of convolutions that are both strided and dilated.
+
+    TensorFlow has either, not both; the kernel with its gaps filled by zeros computes the same without a dilation.
+    """
+    model = graph.copy(model)
+    constants = graph.tensors(model)
+    for node in model.graph.node:
+        dilations, strides = graph.attribute(node, "dilations"), graph.attribute(node, "strides")
+        if node.op_type != "Conv" or dilations is None or strides is None or node.input[1] not in constants:
+            continue
+        (dilation,), (stride,) = dilations.ints, strides.ints
+        if dilation == 1 or stride == 1:
+            continue
+        kernel = constants[node.input[1]]
+        filled = np.zeros((*kernel.shape[:-1], (kernel.shape[-1] - 1) * dilation + 1), kernel.dtype)
+        filled[..., ::dilation] = kernel
+        name = f"{node.output[0]} undilated kernel"
+        model.graph.initializer.append(numpy_helper.from_array(filled, name))
+        node.input[1] = name
+        dilations.ints[:] = [1]
+        if (shape := graph.attribute(node, "kernel_shape")) is not None:
+            shape.ints[:] = [filled.shape[-1]]
     return model
 
 

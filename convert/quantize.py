@@ -25,9 +25,12 @@ from convert import graph, ranges, speech, tflite
 from convert.errors import GraphError
 from convert.lift import lift, require_int8
 from convert.tensorflow import converter as float_converter
+from convert.tensorflow import require_same
 
 Float = NDArray[np.float32]
-SAME = 1e-3  # mean difference, as a share of the mean value, below which two tensors are the same
+SAME = (
+    1e-4  # mean difference, as a share of the mean value, below which two tensors are the same but for rounding (1e-6)
+)
 CALIBRATED = 16  # windows the converter itself sees; its minima and maxima stay only where no range is known
 
 
@@ -51,6 +54,7 @@ def quantize(encoder: str, calibration: str, quantile: str, out: str) -> None:
         converter.representative_dataset = lambda: ([w[None, None]] for w in windows[:CALIBRATED])
         converter._experimental_calibrate_only = True
         calibrated = converter.convert()
+    require_same(model, calibrated)
     ranged, origins = apply(
         calibrated, known, ranges.activations(model, inputs[len(inputs) // 2]), strict=bool(ranges.declared(model))
     )
@@ -107,17 +111,15 @@ def _values(calibrated: bytes, subgraph: Any, source: int, values: Mapping[str, 
 
 
 def _same(value: Float, values: Mapping[str, Float], known: Mapping[str, ranges.Range]) -> str | None:
-    """The ONNX tensor, among those whose range is known, that equals `value`; the last one computed if several do."""
-    best, least = None, SAME
-    for name in known:
-        other = values.get(name)
-        if other is None or other.size != value.size:
+    """The last tensor in graph order, among those whose range is known, that equals `value` but for rounding."""
+    for name, other in reversed(list(values.items())):
+        if name not in known or other.size != value.size:
             continue
         shaped = _channels_last(other) if other.ndim == 4 else other
         error = float(np.abs(shaped.ravel() - value.ravel()).mean() / (np.abs(shaped).mean() + 1e-9))
-        if error <= least:
-            best, least = name, error
-    return best
+        if error <= SAME:
+            return name
+    return None
 
 
 def _set(tensor: Any, limits: ranges.Range) -> None:

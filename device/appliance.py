@@ -144,9 +144,10 @@ class Appliance:
             self._finish()
         if self.phase is Phase.FAULT:
             self._open_ears()
-        if self.phase is not Phase.READY or self._lost or self._ears is None:
+        if self.phase is not Phase.READY or self._lost or self._ears is None or self._asked is not None:
             self._parts.gestures.stopped()
             return
+        self._parts.gestures.started()
         self._parts.microphone(True)
         self._boost()
         self._parts.writer.begin(self._clock() - self.last_end)
@@ -218,9 +219,9 @@ class Appliance:
 
     def _take(self, event: Event) -> None:
         match event:
-            case Segment(text):
+            case Segment(text=text, pauses=pauses):
                 self._words += len(text.split())
-                self._parts.put(self._parts.writer.segment(text))
+                self._parts.put(self._parts.writer.segment(text, pauses))
                 self._gestures(self._parts.gestures.heard())
             case Partial(stable, tail) if stable or tail:
                 self._gestures(self._parts.gestures.heard())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from device.accelerator import Accelerator, Backend, Choice, choose
 from device.decoder import Decoder
 from device.encoder import Encoder
-from device.interpreter import Model
+from device.onnx_model import OnnxModel
 from device.recognizer import Endpointing, Recognizer, Stage
 from models.bundle import Bundle, Search
 
@@ -29,16 +29,21 @@ class Ears:
 
 
 class FloatEncoder:
-    """A float encoder behind the accelerator's interface, to measure what int8 costs: it is given real values."""
+    """A float32 encoder in ONNX behind the accelerator's interface, to measure what int8 costs: it takes real values.
+
+    The file has channels first, log-mel [1, mels, frames] to hidden [1, C, frames / stride]; the interface has them
+    last, as the int8 encoder.
+    """
 
     name = "cpu-float32"
 
     def __init__(self, path: Path, threads: int) -> None:
-        self._model = Model(path, threads)
-        self.input_shape, self.output_shape = self._model.input_shape, self._model.output_shape
+        self._model = OnnxModel(path, threads)
+        (_, mels, frames), (_, width, steps) = self._model.input_shape, self._model.output_shape
+        self.input_shape, self.output_shape = (1, 1, frames, mels), (1, 1, steps, width)
 
     def invoke(self, window: NDArray[Any]) -> NDArray[Any]:
-        return self._model(window)
+        return self._model(window[0].swapaxes(1, 2)).swapaxes(1, 2)[None]
 
     def close(self) -> None:
         pass
@@ -69,6 +74,6 @@ def recognizer(
 def accelerator(bundle: Bundle, backend: Backend, threads: int) -> Choice:
     """What runs the bundle's encoder."""
     if bundle.description.encoder_input.dtype == "float32":
-        encoder = FloatEncoder(bundle.path("encoder"), threads)
+        encoder = FloatEncoder(bundle.path("onnx_encoder"), threads)
         return Choice(encoder, "the CPU: the encoder is float32", backend == "coral")
     return choose(backend, bundle.path("encoder"), bundle.optional("encoder_edgetpu"), threads=threads)

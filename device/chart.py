@@ -1,4 +1,4 @@
-"""The few shapes that the charts here are made of, as SVG that follows the reader's light or dark colours.
+"""The few shapes that the charts here are made of, as SVG that every renderer draws alike.
 
 Drawn by hand: charts of bars, dots and axes are not worth matplotlib's 60 MB and its seconds of import on the device.
 
@@ -16,15 +16,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
-STYLE = """
-.chart{--ink:#1c2430;--soft:#5b6675;--grid:#e3e7ec;--paper:#ffffff;--c0:#2463eb;--c1:#d9600a;--c2:#1f9d3a;--c3:#a3219e;
---c4:#b58900;--c5:#0b91a8;--c6:#d92626;--c7:#6b5bd6;--c8:#7a8594;font:12px system-ui,sans-serif}
-.chart text{fill:var(--ink)} .chart .soft{fill:var(--soft)} .chart .paper{fill:var(--paper)}
-.chart .grid{stroke:var(--grid)} .chart .ink{stroke:var(--ink)} .chart .b{font-weight:600}
-@media (prefers-color-scheme:dark){.chart{--ink:#e6e9ee;--soft:#9aa5b3;--grid:#2e3742;--paper:#12171d;--c0:#6ea0ff;
---c1:#ff9a4d;--c2:#54cf70;--c3:#e07adb;--c4:#e0b93a;--c5:#4cc9de;--c6:#ff7070;--c7:#a99bff;--c8:#9aa5b3}}
-"""
-"""Colours by name: ink, soft, grid, paper, and c0 to c8 for series."""
+PAINT = {
+    "ink": "#1c2430",
+    "soft": "#5b6675",
+    "grid": "#e3e7ec",
+    "paper": "#ffffff",
+    "c0": "#2463eb",
+    "c1": "#d9600a",
+    "c2": "#1f9d3a",
+    "c3": "#a3219e",
+    "c4": "#b58900",
+    "c5": "#0b91a8",
+    "c6": "#d92626",
+    "c7": "#6b5bd6",
+    "c8": "#7a8594",
+}
+"""Colours by name; c0 to c8 are for series. They are written out in every shape: few renderers know CSS variables."""
+
+STYLE = (
+    ".chart{font:12px system-ui,sans-serif}"
+    f" .chart text{{fill:{PAINT['ink']}}} .chart .soft{{fill:{PAINT['soft']}}} .chart .paper{{fill:{PAINT['paper']}}}"
+    f" .chart .grid{{stroke:{PAINT['grid']}}} .chart .ink{{stroke:{PAINT['ink']}}} .chart .b{{font-weight:600}}"
+)
 
 COLOURS = tuple(f"c{number}" for number in range(8))
 OTHER = "c8"
@@ -82,7 +95,7 @@ def text(x: float, y: float, words: str, anchor: str = "start", style: str = "",
     """Words whose baseline begins, is centred or ends at (x, y)."""
     sized = f' font-size="{size}"' if size else ""
     styled = f' class="{style}"' if style else ""
-    styled += f' style="fill:var(--{paint})"' if paint else ""
+    styled += f' style="fill:{PAINT[paint]}"' if paint else ""
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{styled}{sized}>{escape(words)}</text>'
 
 
@@ -94,13 +107,14 @@ def line(x1: float, y1: float, x2: float, y2: float, style: str = "grid") -> str
 def box(x: float, y: float, width: float, height: float, colour: str, opacity: float = 1.0, hint: str = "") -> str:
     """A filled rectangle; `hint` is shown when the pointer rests on it."""
     faded = f' fill-opacity="{opacity:g}"' if opacity < 1 else ""
-    shape = f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="var(--{colour})"{faded}'
+    shape = f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="{PAINT[colour]}"{faded}'
     return f"{shape}><title>{escape(hint)}</title></rect>" if hint else f"{shape}/>"
 
 
 def dot(x: float, y: float, colour: str, radius: float = 5.0, hollow: bool = False, hint: str = "") -> str:
     """A dot, or a ring."""
-    paint = f'fill="var(--paper)" stroke="var(--{colour})" stroke-width="2"' if hollow else f'fill="var(--{colour})"'
+    inside, rim = PAINT["paper" if hollow else colour], f' stroke="{PAINT[colour]}" stroke-width="2"' if hollow else ""
+    paint = f'fill="{inside}"{rim}'
     return f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" {paint}><title>{escape(hint)}</title></circle>'
 
 

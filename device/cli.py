@@ -21,6 +21,7 @@ COMMANDS = {
     "config": "device.cli_config",
     "journal": "device.cli_journal",
     "words": "device.cli_words",
+    "format": "device.cli_format",
     "doctor": "device.cli_doctor",
     "run": "device.cli_run",
     "power": "device.cli_power",

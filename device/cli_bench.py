@@ -20,10 +20,11 @@ from device.benchmark.meters import Counters, Energy
 from device.benchmark.record import Measurement, Report, Row, Words
 from device.power_log import samples_in
 from device.scoring import ScoringError, score
+from models import python
 from models.bundle import Bundle
 from models.errors import UsageError
 
-PEERS = runner.ROOT / ".cache" / "peers" / "venv" / "bin" / "python"
+PEERS = python.REPOSITORY / ".cache" / "peers" / "venv" / "bin" / "python"
 """Where `make peers` installs the peers."""
 
 
@@ -113,7 +114,7 @@ def _run(args: argparse.Namespace) -> int:
             heard,
             args.seconds,
             args.threads,
-            args.peers or (PEERS if PEERS.exists() else Path(sys.executable)),
+            args.peers or (PEERS if PEERS.exists() else python.current()),
             settings.realtime,
             Counters.found(),
             Energy.found(),

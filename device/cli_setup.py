@@ -68,6 +68,7 @@ def setup(file: Path, root: Path, hands: Hands) -> tuple[str, ...]:
         tree = loaded.config
     elif not hands.mounted(file.parent):
         told = (f"{file.parent}: the card's first partition is not mounted; going on with the defaults",)
+        tree = lenient.unread(environ={}).config
     plan = card.plan(tree.system)
     _write(root, plan, _configuration(file, tree, told), told)
     hands.name(plan.hostname)

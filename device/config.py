@@ -249,9 +249,9 @@ def load(
 ) -> Loaded:
     """Read and check `file` (None: defaults only), then `overrides`, each ``key=value``.
 
-    :data:`DEFAULT_FILE` may be missing; any other file may not. Relative paths in the file start from its
-    folder, those in overrides from the working directory. DICTATE_BUNDLE of `environ` is the bundle's folder where
-    neither says another. Keys in `left_out` are not taken from the file. Raises :class:`ConfigError`.
+    :data:`DEFAULT_FILE` may be missing; any other file, and what a link leads to, may not. Relative paths in the file
+    start from its folder, those in overrides from the working directory. DICTATE_BUNDLE of `environ` is the bundle's
+    folder where neither says another. Keys in `left_out` are not taken from the file. Raises :class:`ConfigError`.
     """
     text = _read(file) if file is not None else ""
     try:
@@ -310,7 +310,7 @@ def _read(file: Path) -> str:
         with file.open("rb") as stream:
             data = stream.read(LARGEST + 1)
     except FileNotFoundError:
-        if file == DEFAULT_FILE:
+        if file == DEFAULT_FILE and not file.is_symlink():  # on the image a link to what `dictate setup` writes
             return ""
         raise ConfigError(f"{file}: no such file; name another with --config") from None
     except OSError as error:

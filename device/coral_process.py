@@ -16,7 +16,6 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
 from itertools import chain
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device import coral_pairing
+from models import python
 from models.errors import UserError
 
 DEADLINE_S = 1.0
@@ -241,14 +241,12 @@ def _child(
 ) -> subprocess.Popen[bytes]:
     options = {"--model": model, "--library": library, "--interpreter": package}
     inherited = {"--control": control, "--memory": memory, "--lifeline": lifeline}
-    root = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
-        [sys.executable, "-m", "device.coral_worker", *map(str, chain.from_iterable((options | inherited).items()))],
+        python.module("device.coral_worker", *map(str, chain.from_iterable((options | inherited).items()))),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": path},
+        env=python.environment(),
         pass_fds=tuple(inherited.values()),
         start_new_session=True,
     )

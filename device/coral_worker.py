@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import mmap
 import os
@@ -61,8 +62,11 @@ def main() -> int:
 
 
 def load(model: str, library: str, package: str) -> Engine:
-    """Load `model` with pycoral if Coral's own can be imported, with load_delegate of `package` otherwise."""
-    if coral_pairing.coral_pycoral():
+    """Load `model` with Coral's pycoral if that and tflite_runtime, which it runs on, are installed.
+
+    Otherwise with load_delegate of `package`: there is no tflite_runtime for Python 3.12 and later.
+    """
+    if coral_pairing.coral_pycoral() and importlib.util.find_spec("tflite_runtime"):
         pycoral = importlib.import_module("pycoral.utils.edgetpu")
         version = importlib.metadata.version("tflite-runtime")
         engine = Engine(pycoral.make_interpreter(model, device="usb"), f"pycoral on tflite_runtime {version}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from gpiozero.pins import Factory
 from device import card, config, lights
 from device.cli_realtime import problems
 from device.doctor import Check, State
+from device.hidport import is_keyboard
 from device.panel import Panel, PanelError, pin_factory
 from device.power import Flow, PowerError, Reading, find_meter, read_gauges
 from device.power_monitor import charge
@@ -225,12 +225,13 @@ def keyboard_check(settings: config.Keyboard) -> Check:
     if not settings.enabled:
         return Check("keyboard", State.NOTE, "sinks.keyboard.enabled = false")
     try:
-        kind = settings.path.stat().st_mode
+        fits = is_keyboard(settings.path)
     except OSError as error:
         advice = "`systemctl status dictate-keyboard.service` says why"
         return Check("keyboard", State.BAD, f"{settings.path}: {error.strerror}", advice)
-    if not (stat.S_ISCHR(kind) or stat.S_ISFIFO(kind)):
-        return Check("keyboard", State.BAD, f"{settings.path} is no device", "remove it; set sinks.keyboard.path")
+    if not fits:
+        detail = f"{settings.path} is no USB keyboard gadget"
+        return Check("keyboard", State.BAD, detail, "set sinks.keyboard.path to one, such as /dev/hidg0")
     if not os.access(settings.path, os.W_OK):
         return Check("keyboard", State.BAD, f"{settings.path} may not be written", "run as user dictate, or as root")
     return Check("keyboard", State.GOOD, f"{settings.path}, layout {settings.layout}")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.accelerator import Accelerator
-from device.interpreter import Model
+from device.onnx_model import OnnxModel
 from models.bundle import Bundle, FrontEnd, Tensor
 
 
@@ -51,8 +51,7 @@ class Encoder:
         self.accelerator = accelerator
         self._front_end: FrontEnd = d.front_end
         self._input, self._output = d.encoder_input, d.encoder_output
-        self._head = Model(bundle.path("head"), threads)
-        self._channels_first = self._head.input_shape[-1] != d.encoder_output.shape[-1]
+        self._head = OnnxModel(bundle.path("head"), threads)
 
     def hidden(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """The encoder alone: log-mel [frames, mels] to hidden frames [frames / stride, width], float32."""
@@ -67,6 +66,5 @@ class Encoder:
 
     def head(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
         """The head alone: hidden frames [frames / stride, width] to log posteriors [frames / stride, tokens]."""
-        x = np.ascontiguousarray(hidden.T if self._channels_first else hidden)
-        answer: NDArray[np.float32] = self._head(x.reshape(self._head.input_shape))
-        return answer.reshape(answer.shape[-2:])
+        log_probs: NDArray[np.float32] = self._head(hidden.T[None])[0]
+        return log_probs

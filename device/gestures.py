@@ -92,6 +92,10 @@ class Gestures:
         self._heard = True
         return [Gesture.DISARM] if was_armed else []
 
+    def started(self) -> None:
+        """Note that listening began, whatever `stopped` said since the press: finishing the last utterance may fail."""
+        self._listening = True
+
     def stopped(self) -> None:
         """Note that listening ended or never began, for another reason than the button."""
         self._listening = False

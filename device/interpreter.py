@@ -43,9 +43,9 @@ def load_interpreter_module(packages: Sequence[str] = PACKAGES) -> ModuleType:
 class Model:
     """A TFLite model with one input and one output of static shapes, run on the CPU.
 
-    >>> model = Model("models/build/base/head.tflite")              # doctest: +SKIP
-    >>> model(np.zeros(model.input_shape, np.float32)).shape          # doctest: +SKIP
-    (1, 240, 191)
+    >>> model = Model("models/build/base/encoder.tflite")           # doctest: +SKIP
+    >>> model(np.zeros(model.input_shape, np.int8)).shape             # doctest: +SKIP
+    (1, 1, 240, 256)
     """
 
     def __init__(

@@ -22,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import UserError
+from models.lexicon import Lexicon
 
 LIBRARY = Path(__file__).with_name("_search.abi3.so")
 NONE = 2**32 - 1  # no token
+NO_HYPOTHESIS = -2  # search.h
 LINE = 256  # bytes that an error message has room for
 
 
@@ -50,6 +52,14 @@ class Options(ctypes.Structure):
 
 def _address(array: NDArray[Any]) -> c_void_p:
     return c_void_p(array.ctypes.data)
+
+
+def _done(status: int) -> None:
+    """Raise what a function of the C library returned, unless it is 0."""
+    if status == NO_HYPOTHESIS:
+        raise SearchError("the search has lost every hypothesis: a score of the bundle is no number; build it again")
+    if status:
+        raise MemoryError("no memory for the search")
 
 
 @cache
@@ -122,14 +132,13 @@ class Words:
         Of words that are spelled alike, the first `homophones` are kept.
         """
         library, error, self.language = load(), ctypes.create_string_buffer(LINE), language
+        self.vocabulary = vocabulary
+        if problem := Lexicon(text, ends, tokens, scores).problem():
+            raise SearchError(f"lexicon: {problem}; build the bundle again")
+        if not (0 < vocabulary < 2**16 and 0 < homophones < 2**16):
+            raise SearchError(f"lexicon: {vocabulary} tokens and {homophones} homophones, where 1 to 65535 fit")
         written = np.frombuffer(text, np.uint8)
         text_ends = np.append(np.flatnonzero(written == ord("\n")), len(text)).astype(np.uint32)
-        if not len(text_ends) == len(ends) == len(scores) or not np.isfinite(scores).all():
-            raise SearchError(
-                f"{len(text_ends)} words, {len(ends)} spellings and {len(scores)} finite scores; build the bundle again"
-            )
-        if len(ends) and (np.any(np.diff(ends, prepend=0) < 0) or ends[-1] > len(tokens)):
-            raise SearchError("the lexicon's spellings overlap; build the bundle again")
         arrays = (
             np.ascontiguousarray(ends, np.uint32),
             np.ascontiguousarray(tokens, np.uint16),
@@ -149,12 +158,15 @@ class Search:
 
     def __init__(self, words: Words, tokens: int, handle: int | None) -> None:
         if not handle:
-            raise MemoryError("no memory for a search")
+            raise SearchError("no search can be made: its options are out of range, or memory ran out")
         self._words, self._tokens, self._handle = words, tokens, handle  # words: kept alive, the handle points there
         weakref.finalize(self, load().search_free, handle)
 
     @classmethod
     def of(cls, words: Words, tokens: int, options: Options) -> Search:
+        """A search whose frames have `tokens` log posteriors; SearchError where that or an option does not fit."""
+        if tokens != words.vocabulary:
+            raise SearchError(f"frames of {tokens} tokens, where the lexicon has {words.vocabulary}")
         return cls(words, tokens, load().search_new(words.handle, words.language.handle, byref(options)))
 
     def fork(self, beam: int = 0) -> Search:
@@ -173,13 +185,11 @@ class Search:
         frames = np.ascontiguousarray(log_probs, np.float32)
         if frames.ndim != 2 or frames.shape[1] != self._tokens:
             raise ValueError(f"frames of shape {frames.shape}, where [n, {self._tokens}] is needed")
-        if load().search_accept(self._handle, _address(frames), len(frames)):
-            raise MemoryError("no memory for the search")
+        _done(load().search_accept(self._handle, _address(frames), len(frames)))
 
     def close(self) -> None:
         """No more frames: closes the last word."""
-        if load().search_close(self._handle):
-            raise MemoryError("no memory for the search")
+        _done(load().search_close(self._handle))
 
     def best(self, closed: bool) -> tuple[list[int], int, float]:
         """Rows of the best words, how many of them all hypotheses share, and their score.
@@ -188,6 +198,5 @@ class Search:
         """
         rows, stable, score = c_void_p(), c_uint32(), c_double()
         count = load().search_best(self._handle, closed, byref(rows), byref(stable), byref(score))
-        if count < 0:
-            raise MemoryError("no memory for the search")
+        _done(min(count, 0))
         return list((c_uint32 * count).from_address(rows.value or 0)) if count else [], stable.value, score.value

@@ -34,7 +34,7 @@ def own_words(words: Iterable[Word], bundle: Bundle) -> Spelled:
 
 def pronouncer(bundle: Bundle) -> Pronounce:
     """What knows how words sound to the bundle's acoustic model. Raises UserError where it has none."""
-    from device.pronounce import Pronouncer  # onnxruntime is not needed without words of the user's own
+    from device.pronounce import Pronouncer
 
     roles = ("g2p_encoder", "g2p_decoder", "g2p_vocab")
     if not all(bundle.has(role) for role in roles):

@@ -31,7 +31,7 @@ from device.power_monitor import Monitor
 from device.service import Notifier, Watchdog
 from device.sinks import open_sinks
 from device.text import Writer, rules_from
-from device.vocabulary import VocabularyError, Watched, Word, spellings
+from device.vocabulary import Watched, Word, spellings
 from models.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -126,6 +126,7 @@ class _Session:
         self._watchdog = Watchdog(machine.environ, notifier.alive)
         self._words = Watched(settings.vocabulary.file)
         self._known: tuple[Word, ...] = ()
+        self._faults: tuple[str, ...] = ()  # of the file with the user's words
         self._wanted: Config | None = None
         self._look_at = 0.0
         self._said = ""
@@ -298,10 +299,17 @@ class _Session:
 
     def _read_words(self) -> tuple[Word, ...]:
         try:
-            return self._words.words()
-        except (VocabularyError, OSError) as error:
+            parsed = self._words.read()
+        except OSError as error:
+            self._say_once(f"{self._words.file}: {error.strerror}")
+            return self._known
+        except UserError as error:
             self._say_once(str(error))
             return self._known
+        for fault in parsed.faults if parsed.faults != self._faults else ():
+            log.warning("%s; this line is left out", fault)
+        self._faults = parsed.faults
+        return parsed.words
 
     def _reload(self, appliance: Appliance) -> None:
         self._notifier.reloading()

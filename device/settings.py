@@ -64,12 +64,20 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with one key; `others` are the keys that it cannot be used together with."""
+    """One thing wrong with one key.
+
+    `others` are the keys that it cannot be used together with, `meant` those that an unknown key may stand for.
+    """
 
     key: str
     value: Any
     message: str
     others: tuple[str, ...] = ()
+    meant: frozenset[str] = frozenset()
+
+    def concerns(self, key: str) -> bool:
+        """Whether the setting `key` may be lost with what is wrong."""
+        return key in (self.key, *self.others, *self.meant) or key.startswith(f"{self.key}.")
 
     def __str__(self) -> str:
         value = show(self.value)
@@ -275,8 +283,16 @@ def _unknown(key: str, value: Any, known: list[Setting]) -> Problem:
     sections = {name[:i] for name in names for i, c in enumerate(name) if c == "."}
     pool = sorted(sections) if isinstance(value, Mapping) and sections else names
     below = [f"{key}.{leaf}" for leaf in flatten(value)] if isinstance(value, Mapping) else [key]
+    meant = frozenset(name for leaf in below for name in _meant(leaf, names))
     secret = any(_nearest(leaf, names) in secrets for leaf in below)
-    return Problem(key, HIDDEN if secret else value, f"no such key; nearest: {_nearest(key, pool)}")
+    return Problem(key, HIDDEN if secret else value, f"no such key; nearest: {_nearest(key, pool)}", meant=meant)
+
+
+def _meant(key: str, names: Collection[str]) -> Iterator[str]:
+    """The nearest name, and every setting of the same name in another section."""
+    yield _nearest(key, names)
+    last = key.rpartition(".")[2]
+    yield from (name for name in names if name.rpartition(".")[2] == last)
 
 
 def _nearest(key: str, names: Collection[str]) -> str:

@@ -4,15 +4,17 @@
 >>> writer = Writer()
 >>> edits = writer.segment("hello comma i'm at home full stop")
 >>> edits += writer.segment("it is five thirty p m")
->>> edits += writer.segment("scratch that see you")
+>>> edits += writer.segment(*pauses("scratch that | see you"))
 >>> apply("", edits)
 "Hello, I'm at home. See you"
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from device import config, numbers, spoken
 from device.edits import Delete, Edit, Insert
@@ -87,11 +89,26 @@ def begin(state: State, idle_s: float, rules: Rules) -> State:
     return replace(state, dictation=state.dictation + 1)
 
 
-def write(state: State, text: str, rules: Rules) -> tuple[State, tuple[Edit, ...]]:
-    """Write one finished stretch of speech: at most one deletion, then one insertion."""
+def pauses(said: str, mark: str = "|") -> tuple[str, tuple[int, ...]]:
+    """Words with a mark for each pause between them, as the words and the indices of those that follow a pause.
+
+    >>> pauses("dear anna | new line | thank you")
+    ('dear anna new line thank you', (2, 4))
+    """
+    stretches = [part.split() for part in said.split(mark)]
+    ends = list(accumulate(map(len, stretches)))
+    return " ".join(word for part in stretches for word in part), tuple(end for end in ends if 0 < end < ends[-1])
+
+
+def write(state: State, text: str, rules: Rules, pauses: Collection[int] = ()) -> tuple[State, tuple[Edit, ...]]:
+    """Write one finished stretch of speech: at most one deletion, then one insertion.
+
+    `pauses` are the indices of the words before which the speaker paused.
+    """
     entries, spot = state.entries, state.spot
     said, before, gone = "", spot, 0
-    for item in _numbered(spoken.parse(text.split(), rules.spellings, rules.punctuation), rules.style):
+    words = unicodedata.normalize("NFC", text).split()
+    for item in _numbered(spoken.parse(words, rules.spellings, rules.punctuation, pauses), rules.style):
         if not isinstance(item, Scratch):
             piece, spot = _place(item, spot)
             said += piece
@@ -128,9 +145,9 @@ class Writer:
         """A dictation begins; see :func:`begin`."""
         self.state = begin(self.state, idle_s, self.rules)
 
-    def segment(self, text: str) -> tuple[Edit, ...]:
+    def segment(self, text: str, pauses: Collection[int] = ()) -> tuple[Edit, ...]:
         """The edits that write a segment; see :func:`write`."""
-        self.state, edits = write(self.state, text, self.rules)
+        self.state, edits = write(self.state, text, self.rules, pauses)
         return edits
 
     def take_back(self) -> tuple[Edit, ...]:

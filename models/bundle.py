@@ -19,18 +19,18 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
+from models import checked
 from models.errors import UserError
 
-FORMAT = 1
+FORMAT = 2  # 2: the head is ONNX, and a float32 encoder has a role of its own
 DESCRIPTION = "bundle.json"
 
 # role -> file name. Optional roles are absent from bundle.json's "files" when the model does not have them.
 FILES = {
-    "encoder": "encoder.tflite",  # int8 in and out, static shapes, runs on any CPU
+    "encoder": "encoder.tflite",  # int8 in and out, static shapes, runs on any CPU; absent from a float32 bundle
     "encoder_edgetpu": "encoder_edgetpu.tflite",  # the same after edgetpu_compiler; optional
-    "head": "head.tflite",  # float32: hidden frames -> log posteriors
+    "head": "head.onnx",  # float32 hidden [1, C, frames / stride] -> log posteriors [1, frames / stride, tokens]
     "front_end": "front_end.npz",  # dft float32 [2 * bins, fft] and mel float32 [bins, mels], bins = fft // 2 + 1
     "tokens": "tokens.txt",  # one token a line, in the order of the posteriors
     "lexicon": "lexicon.npz",  # see convert/lexicon.py
@@ -40,20 +40,19 @@ FILES = {
     "g2p_vocab": "g2p_vocab.json",
     "onnx_encoder": "encoder.onnx",  # float32 log-mel [1, mels, frames] -> hidden [1, C, frames / stride]; optional
     "onnx_encoder_int8": "encoder_int8.onnx",  # the same by ONNX Runtime's static quantizer; optional
-    "onnx_head": "head.onnx",  # float32 hidden -> log posteriors [1, frames / stride, tokens]; optional
     "quality": "quality.json",  # what verify measured
     "quality_plot": "quality.png",
     "notice": "NOTICE",
 }
 OPTIONAL = {
+    "encoder",
     "encoder_edgetpu",
     "g2p_encoder",
     "g2p_decoder",
     "g2p_vocab",
     "quality_plot",
     "onnx_encoder",
-    "onnx_encoder_int8",
-    "onnx_head",  # only in a bundle to compare with
+    "onnx_encoder_int8",  # only in a bundle to compare with
 }
 
 
@@ -140,9 +139,9 @@ class Description:
     unit: str  # "phone", "char" or "bpe": what a token spells
     front_end: FrontEnd
     window: Window
-    encoder_input: Tensor  # [1, 1, frames, mels] int8
-    encoder_output: Tensor  # [1, 1, frames / stride, hidden] int8
-    head_input: Tensor  # [1, hidden, frames / stride] or [1, frames / stride, hidden] float32
+    encoder_input: Tensor  # [1, 1, frames, mels] int8; float32 in a bundle that convert made to compare with
+    encoder_output: Tensor  # [1, 1, frames / stride, hidden] int8 or float32, as the input
+    head_input: Tensor  # [1, hidden, frames / stride] float32
     head_output: Tensor  # [1, frames / stride, tokens] float32
     search: Search
     edge_tpu: EdgeTpu
@@ -165,20 +164,22 @@ class Bundle:
         """
         root = Path(root)
         try:
-            raw = json.loads((root / DESCRIPTION).read_text())
+            raw = checked.parse((root / DESCRIPTION).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise BundleError(
                 f"{root}: no bundle here ({DESCRIPTION} is missing); build one with `python convert/build.py`"
             ) from None
         except (OSError, ValueError) as error:
             raise BundleError(f"{root / DESCRIPTION}: cannot be read ({error}); build the bundle again") from None
-        if not isinstance(raw, dict) or raw.get("description", {}).get("format") != FORMAT:
+        described = raw.get("description")
+        if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise BundleError(f"{root}: this program reads bundle format {FORMAT}; build the bundle again with it")
         try:
-            bundle = cls(root, _load(Description, raw["description"], DESCRIPTION), dict(raw["files"]))
-        except (KeyError, TypeError, ValueError) as error:
+            description = checked.load(Description, described, "description")
+            bundle = cls(root, description, checked.digests(raw.get("files"), FILES))
+        except ValueError as error:
             raise BundleError(f"{root / DESCRIPTION}: {error}; build the bundle again") from None
-        for role in FILES.keys() - OPTIONAL - bundle.files.keys():
+        for role in bundle._required() - bundle.files.keys():
             raise BundleError(f"{root}: the bundle has no {role}; build it again")
         for role, digest in bundle.files.items():
             if not bundle.path(role).is_file():
@@ -186,6 +187,11 @@ class Bundle:
             if verify and sha256(bundle.path(role)) != digest:
                 raise BundleError(f"{bundle.path(role)}: altered since the bundle was written; build it again")
         return bundle
+
+    def _required(self) -> set[str]:
+        """The roles that this bundle cannot be without: which encoder, its description says."""
+        encoder = "encoder" if self.description.encoder_input.dtype == "int8" else "onnx_encoder"
+        return {encoder, *(FILES.keys() - OPTIONAL)}
 
     @property
     def window(self) -> Window:
@@ -244,32 +250,3 @@ def write(root: str | Path, description: Description, files: Mapping[str, Path])
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-T = TypeVar("T")
-
-
-def _load(kind: type[T], raw: Any, where: str) -> T:
-    """A dataclass of this module from parsed JSON; TypeError or KeyError names what does not fit."""
-    import typing
-
-    hints = typing.get_type_hints(kind)
-    if not isinstance(raw, dict):
-        raise TypeError(f"{where} must be a table")
-    for key in raw.keys() - hints.keys():
-        raise TypeError(f"{where}.{key} is unknown")
-    values: dict[str, Any] = {}
-    for key, hint in hints.items():
-        if key not in raw:
-            continue
-        value = raw[key]
-        if dataclasses.is_dataclass(hint):
-            value = _load(hint, value, f"{where}.{key}")  # type: ignore[arg-type]
-        elif typing.get_origin(hint) is tuple:
-            value = tuple(value)
-        elif hint is float and isinstance(value, int):
-            value = float(value)
-        elif hint in (int, str, bool, float) and type(value) is not hint:
-            raise TypeError(f"{where}.{key} must be {hint.__name__}")
-        values[key] = value
-    return kind(**values)

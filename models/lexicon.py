@@ -7,6 +7,9 @@ Raspberry Pi would spend seconds on parsing 70,000 lines.
 from __future__ import annotations
 
 import io
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +17,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.errors import UserError
+
+UNREADABLE = (
+    *(KeyError, OSError, EOFError, ValueError, TypeError, IndexError, OverflowError, MemoryError),
+    *(NotImplementedError, RuntimeError, SyntaxError),  # a compression, an encryption, a header
+    *(struct.error, zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy and zipfile raise for a damaged .npz file."""
+
+
+class LexiconError(UserError, ValueError):
+    """A file is no lexicon; the message says why and what to do, in one line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,17 +93,33 @@ class Lexicon:
         )
         path.write_bytes(content.getvalue())
 
+    def problem(self) -> str:
+        """Why the parts are no lexicon, in a few words; empty if they are one. C will read them by their addresses."""
+        parts = (("ends", self.ends, np.int32), ("tokens", self.tokens, np.uint16), ("scores", self.scores, np.float32))
+        for name, array, kind in parts:
+            if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype != kind:
+                shape = f"{array.dtype}{list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
+                return f"{name} is {shape}, not {np.dtype(kind)}[n]"
+        try:
+            self.text.decode()
+        except UnicodeDecodeError as error:
+            return f"a word is not UTF-8 ({error.reason})"
+        rows = len(self._breaks)
+        if not rows == len(self.ends) == len(self.scores):
+            return f"{rows} words, {len(self.ends)} spellings and {len(self.scores)} scores"
+        if np.any(self.ends < np.append(np.int32(0), self.ends[:-1])) or self.ends[-1] != len(self.tokens):
+            return "the spellings overlap, or are not the tokens"
+        return "" if np.isfinite(self.scores).all() else "a score is not finite"
+
     @classmethod
     def load(cls, path: Path) -> Lexicon:
-        """Reads what `save` wrote; ValueError if the file is something else."""
+        """Reads what `save` wrote; LexiconError if the file is something else."""
         try:
             with np.load(io.BytesIO(path.read_bytes())) as arrays:
                 text = arrays["words"].tobytes()
                 lexicon = cls(text, arrays["ends"], arrays["tokens"], arrays["scores"])
-            text.decode()
-        except (KeyError, OSError, EOFError, ValueError) as error:
-            raise ValueError(f"{path}: not a lexicon ({error}); build the bundle again") from None
-        rows = len(lexicon._breaks)
-        if not rows == len(lexicon.ends) == len(lexicon.scores) or lexicon.ends[-1] != len(lexicon.tokens):
-            raise ValueError(f"{path}: its parts do not fit together; build the bundle again")
+        except UNREADABLE as error:
+            raise LexiconError(f"{path}: not a lexicon ({error}); build the bundle again") from None
+        if problem := lexicon.problem():
+            raise LexiconError(f"{path}: not a lexicon ({problem}); build the bundle again")
         return lexicon

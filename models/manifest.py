@@ -180,6 +180,9 @@ def _check(manifest: Manifest) -> None:
     for key, digest in {**digests, "source.wheel_sha256": source.wheel_sha256 or "0" * 64}.items():
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
             refuse(key, digest, "must be 64 hexadecimal digits")
+    front_end, filters = manifest.front_end, manifest.filters
+    if not filters.mel_tensor and not 0 <= filters.low_hz < filters.high_hz <= front_end.sample_rate / 2:
+        refuse("filters.high_hz", filters.high_hz, "must be above low_hz and at most half of front_end.sample_rate")
     for key in ("frames", "stride", "hop", "live_hop"):
         if getattr(window, key) <= 0:
             refuse(f"window.{key}", getattr(window, key), "must be positive")

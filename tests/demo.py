@@ -1,6 +1,7 @@
-"""`make demo`: build the bundle, hear five recordings that anyone can install, and show what came of it.
+"""`make demo`: assemble the bundle with the shipped encoder, transcribe five recordings, and show what came of it.
 
-The recordings are LibriVox clips of Debian's pocketsphinx-testdata: bundles are checked with them, never trained.
+The recordings are LibriVox clips of Debian's package pocketsphinx-testdata. Models are checked with them, never
+trained on them.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ def show(report: dict[str, Any]) -> None:
 
 def main() -> int:
     began = time.monotonic()
-    console.rule("[bold]1  Build the bundle[/bold]   python convert/build.py", align="left")
-    if subprocess.run([sys.executable, "convert/build.py"], cwd=ROOT).returncode:
+    console.rule("[bold]1  Assemble the bundle[/bold]   python convert/build.py --prebuilt", align="left")
+    if subprocess.run([sys.executable, "convert/build.py", "--prebuilt"], cwd=ROOT).returncode:
         return 1
     with tempfile.TemporaryDirectory(prefix="dictate-demo-") as folder:
         spoken = speech.gather(Path(folder))

@@ -13,6 +13,7 @@ import pytest
 from edgetpu_packages import compiled_model
 from hypothesis import given
 from hypothesis import strategies as st
+from needs import SHARED_FOLDER, Need, unless
 
 from convert.edgetpu import compare, compiler, mapping, output
 from convert.edgetpu.__main__ import main
@@ -22,8 +23,8 @@ from convert.edgetpu.errors import CompilerError, CompilerNotFound, CompilerTime
 HERE = Path(__file__).parent
 BLOCK = HERE / "data/edgetpu/separable_block.tflite"
 STRANDED = HERE / "data/edgetpu/stranded.tflite"
-TRUTH = HERE.parents[1] / "shared" / "edgetpu"
-needs_truth = pytest.mark.skipif(not TRUTH.exists(), reason="needs ../shared/edgetpu")
+TRUTH = SHARED_FOLDER / "edgetpu"
+needs_truth = unless(TRUTH.exists(), Need.SHARED, "edgetpu")
 FAKE = Compiler((sys.executable, str(HERE / "edgetpu_fake_compiler.py")))
 
 

@@ -23,13 +23,14 @@ from edgetpu_packages import (
     PackageSpec,
     compiled_model,
 )
+from needs import SHARED_FOLDER, Need, unless
 
 from convert.edgetpu import executable
 from convert.edgetpu.flatbuffer import MalformedFile
 
 ROOT = Path(__file__).parents[1]
-TRUTH = ROOT.parent / "shared" / "edgetpu"
-needs_truth = pytest.mark.skipif(not TRUTH.exists(), reason="needs ../shared/edgetpu")
+TRUTH = SHARED_FOLDER / "edgetpu"
+needs_truth = unless(TRUTH.exists(), Need.SHARED, "edgetpu")
 
 
 def read(*executables: ExecutableSpec, **fields: object) -> executable.CompiledModel:

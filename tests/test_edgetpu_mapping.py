@@ -13,6 +13,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given
 from hypothesis import strategies as st
+from needs import SHARED_FOLDER, Need, unless
 
 from convert.edgetpu import graph as tflite
 from convert.edgetpu import mapping, rules
@@ -20,8 +21,8 @@ from convert.edgetpu.flatbuffer import MalformedFile
 from convert.edgetpu.graph import Graph, Op, Tensor
 
 DATA = Path(__file__).with_name("data") / "edgetpu"
-TRUTH = Path(__file__).parents[2] / "shared" / "edgetpu"
-needs_truth = pytest.mark.skipif(not TRUTH.exists(), reason="needs ../shared/edgetpu")
+TRUTH = SHARED_FOLDER / "edgetpu"
+needs_truth = unless(TRUTH.exists(), Need.SHARED, "edgetpu")
 
 
 def tensor(shape: tuple[int, ...], dtype: str = "INT8", **fields: object) -> Tensor:

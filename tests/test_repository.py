@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import platform
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,15 @@ REQUIRED = {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "Makefile",
 WELCOME = {"docs"}
 LONGEST_MODULE = 350
 
-ROOMS = {  # lock file: extras, Python
-    "dev": (("device", "eval", "convert", "dev"), "3.11"),
-    "convert": (("convert",), "3.11"),
-    "train": (("convert", "train"), "3.11"),
-    "device-py311": (("device", "eval"), "3.11"),
-    "device-py313": (("device", "eval"), "3.13"),
+ROOMS: dict[str, tuple[str, ...]] = {  # universal lock file: extras
+    "dev": ("device", "eval", "convert", "dev"),
+    "run": ("device", "eval"),
+    "convert": ("device", "eval", "convert"),
+    "train": ("convert", "train"),
 }
+DEVICES = {"device-py311": "3.11", "device-py313": "3.13"}  # lock file without markers: its Python
+PYTHONS = ("3.11", "3.12", "3.13")
+MACHINES = ("x86_64", "aarch64")
 BUILD_MACHINE_ONLY = {"tensorflow", "tensorflow-cpu", "tf-keras", "keras", "onnx", "onnx2tf", "torch", "matplotlib"}
 
 
@@ -52,10 +55,37 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def locked(room: str) -> dict[str, str]:
-    """Package -> version of one lock file."""
-    pins = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", (LOCK / f"{room}.txt").read_text(), re.M)
-    return {canonicalize_name(name): version for name, version in pins}
+def locked(room: str, python: str = "3.11", machine: str = "x86_64") -> dict[str, str]:
+    """Package -> version that one lock file installs on a Python and a Linux machine."""
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.2",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "platform_machine": machine,
+        "sys_platform": "linux",
+    }
+    lines = re.findall(r"^([A-Za-z0-9._-]+==.*?) *\\?$", (LOCK / f"{room}.txt").read_text(), re.M)
+    wanted = [r for r in map(Requirement, lines) if r.marker is None or r.marker.evaluate(environment)]
+    pins = {canonicalize_name(r.name): next(iter(r.specifier)).version for r in wanted}
+    assert len(pins) == len(wanted), f"{room}: two versions of a package on Python {python}, {machine}"
+    return pins
+
+
+def stale(pins: dict[str, str], extras: tuple[str, ...], python: str, machine: str) -> list[str]:
+    """What pyproject.toml asks for and `pins` does not have."""
+    wanted = list(PROJECT["project"]["dependencies"])
+    for extra in extras:
+        wanted += PROJECT["project"]["optional-dependencies"][extra]
+    found = []
+    for requirement in map(Requirement, wanted):
+        environment = {"python_version": python, "platform_machine": machine}
+        if requirement.marker and not requirement.marker.evaluate(environment):
+            continue
+        version = pins.get(canonicalize_name(requirement.name))
+        if version is None or not requirement.specifier.contains(version, prereleases=True):
+            found.append(f"{requirement}: locked {version}")
+    return found
 
 
 def test_top_level_holds_what_it_should_and_nothing_else() -> None:
@@ -106,8 +136,8 @@ def test_halves_meet_only_in_the_bundle(package: str, never: tuple[str, ...]) ->
 
 
 def test_the_device_imports_only_what_its_locks_install() -> None:
-    installed = {canonicalize_name(name) for room in ("device-py311", "device-py313") for name in locked(room)}
-    installed |= {"coral-dictation"}
+    ours = {canonicalize_name(name) for room in DEVICES for name in locked(room)}
+    ours |= {"coral-dictation"}
     owners = packages_distributions()
     foreign = [
         f"{path.relative_to(ROOT)}:{line}: {top} comes with {', '.join(sorted(set(owners[top])))}"
@@ -115,7 +145,7 @@ def test_the_device_imports_only_what_its_locks_install() -> None:
         for line, name in imports(path)
         if (top := name.partition(".")[0]) not in sys.stdlib_module_names
         and top in owners
-        and installed.isdisjoint(canonicalize_name(owner) for owner in owners[top])
+        and ours.isdisjoint(canonicalize_name(owner) for owner in owners[top])
     ]
     assert not foreign, "not in the device extra:\n" + "\n".join(foreign)
 
@@ -152,23 +182,22 @@ def test_modules_own_one_idea_each() -> None:
     assert not long, f"longer than {LONGEST_MODULE} lines; is there a second idea in it?\n" + "\n".join(long)
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("room", ROOMS)
-def test_lock_satisfies_pyproject(room: str) -> None:
-    extras, python = ROOMS[room]
-    wanted = list(PROJECT["project"]["dependencies"])
-    for extra in extras:
-        wanted += PROJECT["project"]["optional-dependencies"][extra]
-    pins, stale = locked(room), []
-    for requirement in map(Requirement, wanted):
-        if requirement.marker and not requirement.marker.evaluate({"python_version": python}):
-            continue
-        version = pins.get(canonicalize_name(requirement.name))
-        if version is None or not requirement.specifier.contains(version, prereleases=True):
-            stale.append(f"{requirement}: locked {version}")
-    assert not stale, f"run `make lock`; {room}.txt is behind pyproject.toml:\n" + "\n".join(stale)
+def test_lock_satisfies_pyproject(room: str, python: str, machine: str) -> None:
+    behind = stale(locked(room, python, machine), ROOMS[room], python, machine)
+    assert not behind, f"run `make lock`; {room}.txt is behind pyproject.toml:\n" + "\n".join(behind)
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", DEVICES)
+def test_device_lock_satisfies_pyproject(room: str) -> None:
+    pins, python = locked(room), DEVICES[room]
+    behind = stale(pins, ROOMS["run"], python, "aarch64")
+    assert not behind, f"run `make lock`; {room}.txt is behind pyproject.toml:\n" + "\n".join(behind)
+
+
+@pytest.mark.parametrize("room", [*ROOMS, *DEVICES])
 def test_lock_gives_hashes_and_no_place(room: str) -> None:
     text = (LOCK / f"{room}.txt").read_text()
     blocks = re.split(r"^(?=[A-Za-z0-9])", re.sub(r"^#.*\n", "", text, flags=re.M), flags=re.M)
@@ -178,20 +207,42 @@ def test_lock_gives_hashes_and_no_place(room: str) -> None:
 
 
 def test_lock_files_are_the_known_ones() -> None:
-    assert {path.stem for path in LOCK.glob("*.txt")} == {*ROOMS, "overrides"}
+    assert {path.stem for path in LOCK.glob("*.txt")} == {*ROOMS, *DEVICES}
 
 
-@pytest.mark.parametrize("room", ["device-py311", "device-py313"])
-def test_the_device_never_installs_the_build_machine(room: str) -> None:
-    assert not BUILD_MACHINE_ONLY & locked(room).keys()
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("room", ["run", *DEVICES])
+def test_recognising_never_installs_the_build_machine(room: str, python: str) -> None:
+    assert not BUILD_MACHINE_ONLY & locked(room, python).keys()
 
 
 def test_the_tests_do_without_torch() -> None:
     assert "torch" not in locked("dev")
 
 
-@pytest.mark.parametrize("room", ["convert", "device-py311"])
-def test_rooms_install_what_was_tested(room: str) -> None:
-    tested = locked("dev")
-    apart = {name: (version, tested.get(name)) for name, version in locked(room).items() if tested.get(name) != version}
-    assert not apart, f"run `make lock`; (version in {room}.txt, in dev.txt): {apart}"
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_rooms_install_what_was_tested(python: str, machine: str) -> None:
+    tested = locked("dev", python, machine)
+    rooms = {"run", "convert"} | {room for room, its in DEVICES.items() if its == python and machine == "aarch64"}
+    apart = [
+        f"{room}.txt: {name} {pin}, dev.txt: {tested.get(name)}"
+        for room in sorted(rooms)
+        for name, pin in locked(room, python, machine).items()
+        if tested.get(name) != pin
+    ]
+    assert not apart, "run `make lock`:\n" + "\n".join(apart)
+
+
+def test_what_is_installed_is_what_is_locked() -> None:
+    """The tests run with the lock's versions, on whichever Python and machine they run."""
+    python, machine = f"{sys.version_info.major}.{sys.version_info.minor}", platform.machine()
+    apart = {name: pin for name, pin in locked("dev", python, machine).items() if installed(name) != pin}
+    assert not apart, f"run `make lint`, which brings .venv up to date; locked: {apart}"
+
+
+def installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

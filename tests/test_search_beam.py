@@ -152,6 +152,31 @@ def test_what_does_not_fit_is_refused(language: native.Language) -> None:
         search(language, True, WORDS).accept(np.zeros((1, 3), np.float32))
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("beam", 0),
+        ("beam_tokens", 0),
+        ("blank", 4),
+        *(("threshold", value) for value in (-1.0, math.nan, math.inf)),
+        *((option, value) for option in ("language_weight", "word_score", "floor") for value in (math.nan, math.inf)),
+        ("blank_skip", math.nan),
+    ],
+)
+def test_options_that_could_lose_every_hypothesis_are_refused(
+    language: native.Language, option: str, value: float
+) -> None:
+    with pytest.raises(native.SearchError, match="out of range"):
+        search(language, True, WORDS, **{option: value})
+
+
+def test_frames_of_another_vocabulary_are_refused(language: native.Language) -> None:
+    rows = Lexicon.of([("a", (0,))], [-1.0])
+    words = native.Words(language, rows.text, rows.ends, rows.tokens, rows.scores, 4, 6)
+    with pytest.raises(native.SearchError, match="frames of 3 tokens, where the lexicon has 4"):
+        native.Search.of(words, 3, native.Options(10, 3, 2, native.NONE, 25.0, 1.0, 0.0, 0.0, -14.0))
+
+
 def test_a_missing_library_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(native.SearchError, match=r"pip install") as caught:
         native.load(tmp_path / "none.so")

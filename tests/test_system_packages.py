@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[1] / "provisioning" / "system-packages.sh"
+from provisioning.image import process
+from provisioning.vm import needs
+
+PROVISIONING = Path(__file__).resolve().parents[1] / "provisioning"
+SCRIPT = PROVISIONING / "system-packages.sh"
 DPKG = """case "$4" in
     present-*) echo "install ok installed" ;;
     removed-*) echo "deinstall ok config-files" ;;
@@ -87,3 +93,30 @@ def test_another_system_is_told_what_is_needed(machine: Machine) -> None:
     done = machine.install("portaudio19-dev")
     assert done.returncode == 1
     assert "not Debian" in done.stderr and "portaudio19-dev" in done.stderr
+
+
+LISTS: dict[str, list[str]] = tomllib.loads((PROVISIONING / "packages.toml").read_text())
+
+
+def test_the_list_has_each_package_once_by_its_purpose() -> None:
+    assert set(LISTS) == {"run", "test", "image"}
+    names = [name for names in LISTS.values() for name in names]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name) for name in names)
+
+
+ON_DEMAND = {
+    name: {package for packages in programs.values() for package in packages.split()}
+    for name, programs in (("virtual Pi", needs.PACKAGES), ("image", process.PACKAGES))
+}
+ESSENTIAL = {"dpkg"}
+"""Of every Debian; removed by none."""
+
+
+@pytest.mark.parametrize("what", ON_DEMAND)
+def test_what_is_installed_on_demand_is_in_the_list(what: str) -> None:
+    assert ON_DEMAND[what] - ESSENTIAL <= {name for names in LISTS.values() for name in names}
+
+
+def test_the_image_list_holds_nothing_else() -> None:
+    assert set(LISTS["image"]) <= set().union(*ON_DEMAND.values())

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from convert.edgetpu.errors import InstallError
+from models.archives import unpack
 
 LOCK = Path(__file__).with_name("compiler.lock")
 PROGRAM = "edgetpu_compiler"
@@ -167,7 +168,7 @@ def _unpack(packed: Path, target: Path) -> None:
             members = archive.getmembers()
             if len(members) > MAX_FILES or sum(member.size for member in members) > MAX_UNPACKED_BYTES:
                 raise InstallError("the archive holds far more than a compiler: nothing was kept")
-            archive.extractall(target, members, filter="data")
+            unpack(archive, target)
     except (tarfile.TarError, OSError, EOFError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InstallError(f"the archive cannot be unpacked ({reason}): nothing was kept") from error

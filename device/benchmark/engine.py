@@ -94,7 +94,6 @@ CONFIGURATIONS = {
     for configuration in (
         Configuration("onnx-fp32", "ONNX Runtime, float32", "onnx"),
         Configuration("onnx-int8", "ONNX Runtime, static int8", "onnx"),
-        Configuration("tflite-fp32", "TensorFlow Lite, float32", "tflite"),
         Configuration("tflite-int8", "the bundle on the CPU, int8", "tflite"),
         Configuration("coral", "the bundle on the Edge TPU", "coral"),
         Configuration("moonshine", "Moonshine tiny", "moonshine", streams=False, ours=False),

@@ -7,18 +7,15 @@ and brings all files into memory.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import models
 from device import config
 from device.benchmark import record
 from device.benchmark.cases import Case
@@ -28,8 +25,8 @@ from device.benchmark.meters import Cores, Counters, Energy
 from device.benchmark.record import Measurement
 from device.benchmark.speech import Speech
 from device.realtime import GovernorError, governor_from
+from models import python
 
-ROOT = Path(models.__file__).resolve().parents[1]
 WARM_UP_S = 1.0
 
 
@@ -164,26 +161,16 @@ def _typed(
 
 def _started(job: Job, setting: Setting, errors: Any) -> subprocess.Popen[str]:
     ours = CONFIGURATIONS[job.configuration].ours
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(_path(ours)),
-        "OMP_NUM_THREADS": str(job.threads),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    command = [sys.executable if ours else str(setting.peers), "-m", "device.benchmark.worker", json.dumps(asdict(job))]
+    variables = {"OMP_NUM_THREADS": str(job.threads), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = python.environment(variables, inherit=ours)  # the peers' Python finds this program from here alone
+    interpreter = python.current() if ours else setting.peers
+    command = python.module("device.benchmark.worker", json.dumps(asdict(job)), interpreter=interpreter)
     try:
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, bufsize=1
         )
     except OSError as error:
         raise Missing(f"{command[0]}: {error.strerror}; name another Python with --peers") from None
-
-
-def _path(ours: bool) -> Iterator[str]:
-    """Where the child finds this program; the peers' Python has it from here alone."""
-    yield str(ROOT)
-    if ours and (more := os.environ.get("PYTHONPATH")):
-        yield more
 
 
 def _short(speech: Speech) -> Speech:

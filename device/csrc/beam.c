@@ -212,7 +212,7 @@ static int step(search *s, const float *log_posteriors) {
     s->next_count = 0;
     memset(s->slots, 0, s->slot_count * sizeof *s->slots);
     for (uint32_t i = 0; i < s->beam_count; i++)
-        if (extend(s, &s->beam[i])) return -1;
+        if (extend(s, &s->beam[i])) return NO_MEMORY;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < s->next_count; i++)
         if (!hopeless(s, s->next[i].score)) s->next[kept++] = s->next[i];
@@ -222,6 +222,7 @@ static int step(search *s, const float *log_posteriors) {
     }
     memcpy(s->beam, s->next, kept * sizeof *s->beam);
     s->beam_count = kept;
+    if (!kept) return NO_HYPOTHESIS;
     return s->past.count > s->past.sweep_at ? sweep(s) : 0;
 }
 
@@ -229,7 +230,8 @@ int search_accept(search *s, const float *log_posteriors, size_t frames) {
     for (size_t i = 0; i < frames; i++, log_posteriors += s->words->tokens) {
         int sure = log_posteriors[s->is.blank] > s->is.blank_skip, repeated = sure && s->skipping;
         s->skipping = sure;
-        if (!repeated && step(s, log_posteriors)) return -1;
+        int failed = repeated ? 0 : step(s, log_posteriors);
+        if (failed) return failed;
     }
     return 0;
 }
@@ -237,7 +239,7 @@ int search_accept(search *s, const float *log_posteriors, size_t frames) {
 /* No more frames: closes the last word. */
 int search_close(search *s) {
     float *tail = malloc(s->words->tokens * sizeof *tail);
-    if (!tail) return -1;
+    if (!tail) return NO_MEMORY;
     uint32_t ends[] = {s->is.boundary == NONE ? s->is.blank : s->is.boundary, s->is.blank};
     int failed = 0;
     for (int i = 0; i < 2 && !failed; i++) {
@@ -253,8 +255,8 @@ static void write_words(const search *s, uint32_t past, uint32_t *entries) {
         entries[s->past.at[h].depth - 1] = s->past.at[h].entry;
 }
 
-/* The best words: returns how many, and in `rows` their rows, which the search owns until it is next called; -1 without
- * memory. The first `stable` of them are those of every hypothesis. `closed`: only hypotheses that end with a word
+/* The best words: returns how many, and in `rows` their rows, which the search owns until it is next called; or NO_MEMORY
+ * or NO_HYPOTHESIS. The first `stable` of them are those of every hypothesis. `closed`: only hypotheses that end with a word
  * count, where there are any, and the end of the sentence is scored. */
 long search_best(search *s, int closed, const uint32_t **rows, uint32_t *stable, double *score) {
     const history *past = s->past.at;
@@ -262,6 +264,8 @@ long search_best(search *s, int closed, const uint32_t **rows, uint32_t *stable,
     uint32_t longest = 0;
     int whole = 0;
     *score = -INFINITY;
+    *stable = 0;
+    if (!s->beam_count) return NO_HYPOTHESIS;
     for (uint32_t i = 0; closed && i < s->beam_count; i++) whole |= !s->beam[i].place;
     for (uint32_t i = 0; i < s->beam_count; i++) {
         const hypothesis *h = &s->beam[i];
@@ -278,7 +282,7 @@ long search_best(search *s, int closed, const uint32_t **rows, uint32_t *stable,
         free(s->answer);
         s->answer_room = 0;
         s->answer = malloc(4 * longest * sizeof *s->answer); /* two lists, with room to grow */
-        if (!s->answer) return -1;
+        if (!s->answer) return NO_MEMORY;
         s->answer_room = 2 * longest;
     }
     uint32_t count = past[best->past].depth, *answer = s->answer, *other = answer + s->answer_room, shared = count;
@@ -307,10 +311,16 @@ void search_begin(search *s) {
     s->beam[0] = (hypothesis){0, 0, s->is.boundary, remember(s, NONE, NONE, &start)};
 }
 
+/* Whether a search with these options always keeps a hypothesis. */
+static int sound(const options *o, uint32_t tokens) {
+    return o->beam && o->beam_tokens && o->blank < tokens && (o->boundary == NONE || o->boundary < tokens)
+           && o->threshold >= 0 && isfinite(o->threshold) && isfinite(o->language_weight)
+           && isfinite(o->word_score) && isfinite(o->floor) && !isnan(o->blank_skip);
+}
+
 search *search_new(const lexicon *words, const language *model, const options *chosen) {
     uint32_t n = words->tokens;
-    if (!chosen->beam || !chosen->beam_tokens || chosen->blank >= n) return NULL;
-    if (chosen->boundary != NONE && chosen->boundary >= n) return NULL;
+    if (!sound(chosen, n)) return NULL;
     search *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     s->words = words;

@@ -82,8 +82,12 @@ lexicon *lexicon_build(const language *model, uint32_t rows, const uint32_t *end
                        uint32_t homophones, char *error, size_t room) {
     lexicon *l = calloc(1, sizeof *l);
     spelled *sorted = malloc((rows + (size_t)1) * sizeof *sorted);
-    snprintf(error, room, "not enough memory");
     int failed = !l || !sorted;
+    snprintf(error, room, "not enough memory");
+    if (tokens > UINT16_MAX || homophones > UINT16_MAX) { /* a node counts its children and words in 16 bits */
+        snprintf(error, room, "more than %u tokens or homophones", UINT16_MAX);
+        failed = 1;
+    }
     for (uint32_t i = 0; !failed && i < rows; i++) {
         uint32_t begin = i ? ends[i - 1] : 0;
         sorted[i] = (spelled){spelling + begin, ends[i] - begin, i};

@@ -6,7 +6,6 @@ mixture of the groups and entropy pruning, which KenLM has not, are models/train
 
 import json
 import subprocess
-import sys
 import tarfile
 from collections.abc import Sequence
 from itertools import islice
@@ -16,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from models import python
+from models.archives import unpack
 from models.training import ngram
 from models.training.heldout import GROUPS
 
@@ -34,10 +35,10 @@ def kenlm_tools(work: Path) -> Path:
     if not (tools / "build_binary").exists():
         source = work / "kenlm"
         source.mkdir(parents=True, exist_ok=True)
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "-d", str(source), KENLM]
+        pip = python.module("pip", "download", "--no-deps", "--no-binary", ":all:", "-d", source, KENLM)
         subprocess.run(pip, check=True)
         with tarfile.open(next(source.glob("kenlm-*.tar.gz"))) as archive:
-            archive.extractall(source, filter="data")
+            unpack(archive, source)
         unpacked = next(p for p in source.glob("kenlm-*") if p.is_dir())
         cmake = ["cmake", "-S", str(unpacked), "-B", str(source / "build"), "-DCMAKE_BUILD_TYPE=Release"]
         subprocess.run([*cmake, "-DBUILD_PYTHON=OFF", "-DCMAKE_POLICY_VERSION_MINIMUM=3.5"], check=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.image import coral, disk, layer, mounts, process, release, rootfs, tree
+from provisioning.image import coral, disk, emulation, layer, mounts, process, release, rootfs, tree
 from provisioning.image.build import CONFIG, Built, Request
 from provisioning.image.layout import MIB, SECTOR
 from provisioning.image.progress import Progress
@@ -58,8 +58,8 @@ def build_on(base: Path, request: Request, progress: Progress) -> Built:
 
     Leaves nothing behind unless it succeeds; raises UserError.
     """
-    options = request.checked()
     inspect_name(base)
+    options = request.checked()
     if os.geteuid():
         raise UserError("working on an image needs root's rights (loop mounts, chroot); run it with sudo")
     process.require((*TOOLS, *layer.TOOLS, *release.TOOLS))
@@ -84,7 +84,7 @@ def build_on(base: Path, request: Request, progress: Progress) -> Built:
             if found.firmware is None or not firmware.is_dir():
                 raise UserError(f"{base} has no FAT partition for /boot/firmware; take Bookworm or later")
             disk.read_fat(image, found.firmware.start, "config.txt", firmware / "config.txt")
-            with rootfs.emulation():
+            with emulation.arm64():
                 progress.step("packages")
                 _packages(root, base)
                 if not request.without_coral:

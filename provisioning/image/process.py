@@ -15,6 +15,7 @@ from provisioning.image.target import REPOSITORY
 
 PACKAGES = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "pip": "python3-pip",
+    "arch-test": "arch-test",
     "bmaptool": "bmap-tools", "debugfs": "e2fsprogs", "dpkg-deb": "dpkg", "dtc": "device-tree-compiler",
     "e2fsck": "e2fsprogs", "groupdel": "passwd", "losetup": "mount", "mcopy": "mtools",
     "mke2fs": "e2fsprogs", "mmd": "mtools",

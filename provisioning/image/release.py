@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from models import python
 from models.errors import UserError
 from provisioning.image import process, tree
 from provisioning.image.target import REPOSITORY, Target
@@ -35,7 +36,7 @@ NOT_ON_THE_DEVICE = {
     "coloredlogs", "humanfriendly", "mpmath", "sympy",  # onnxruntime names them for its tools, not for inference
     "ml-dtypes", "tqdm",  # ai-edge-litert, the same
     "click", "indic-numtowords", "jiwer", "more-itertools", "rapidfuzz", "regex", "text2num",  # `dictate eval`
-    "whisper-normalizer",  # the same
+    "whisper-normalizer", "rich", "markdown-it-py", "mdurl", "pygments",  # the same, and the demo
     "setuptools",
 }  # fmt: skip
 PRUNED = ("bin", "**/tests", "**/test", "**/*.pyi", "**/*.h", "**/__pycache__", "numpy/f2py", "numpy/core/include",
@@ -72,8 +73,7 @@ def build_release(
     """
     if destination.exists():
         raise UserError(f"{destination} is there already; name another folder or remove it")
-    if not (bundle / "bundle.json").is_file():
-        raise UserError(f"{bundle} is no model bundle: it has no bundle.json; build one with `make demo`")
+    check_bundle(bundle)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as scratch:
         root = Path(scratch, "release")
@@ -92,6 +92,12 @@ def build_release(
     return release
 
 
+def check_bundle(bundle: Path) -> None:
+    """Raise UserError for a folder that holds no model bundle."""
+    if not (bundle / "bundle.json").is_file():
+        raise UserError(f"{bundle} is no model bundle: it has no bundle.json; build one with `make demo`")
+
+
 def install_packages(target: Target, site: Path) -> None:
     """Install the locked wheels of `target` into `site`, less what the device does without."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -101,7 +107,7 @@ def install_packages(target: Target, site: Path) -> None:
                    "--require-hashes", "--implementation=cp", f"--python-version={target.version}",
                    *(f"--platform={platform}" for platform in target.platforms),
                    *(f"--abi={abi}" for abi in (target.python, "abi3", "none"))]  # fmt: skip
-        command = [sys.executable, "-m", "pip", "install", *options, f"--target={site}", f"--requirement={wanted}"]
+        command = python.module("pip", "install", *options, f"--target={site}", f"--requirement={wanted}")
         environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
@@ -163,7 +169,7 @@ def compile_python(target: Target, site: Path) -> None:
     if sys.implementation.cache_tag != f"cpython-{target.python[2:]}":
         return
     options = ["-q", "--invalidation-mode=unchecked-hash", "-s", str(site)]
-    command = [sys.executable, "-m", "compileall", *options, str(site)]
+    command = python.module("compileall", *options, str(site))
     subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONHASHSEED": "0"})
 
 

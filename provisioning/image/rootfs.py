@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import shlex
 import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
+from models import python
 from models.errors import UserError
-from provisioning.image import process, recipe, trim
+from provisioning.image import emulation, process, recipe, trim
 from provisioning.image.recipe import Recipe
 from provisioning.image.target import REPOSITORY
 
-BINFMT = Path("/proc/sys/fs/binfmt_misc")
-ELF = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
-MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
-INTERPRETER = "/usr/bin/qemu-aarch64-static"
-TOOLS = ("mmdebstrap", "qemu-aarch64-static", "tar", "zstd")
+TOOLS = ("mmdebstrap", "arch-test", "qemu-aarch64-static", "tar", "zstd")
 
 
 def cache_directory() -> Path:
@@ -49,7 +43,7 @@ def archive(say: Callable[[str], None], cache: Path | None = None, fresh: bool =
         raise UserError("building a root file system needs root's rights (chroot, mknod); run it with sudo")
     process.require(TOOLS)
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".rootfs-", dir=cache) as scratch, emulation():
+    with tempfile.TemporaryDirectory(prefix=".rootfs-", dir=cache) as scratch, emulation.arm64():
         made = Path(scratch, "root.tar.zst")
         for name, text in files(contents).items():
             path = Path(scratch, "files", name)
@@ -64,7 +58,7 @@ def key(contents: Recipe, sources: list[str]) -> str:
     """What a cached root file system is filed under: a hash of the recipe, mmdebstrap's command line and its hook."""
     scratch = Path("scratch")
     told = [repr(contents), Path(trim.__file__).read_text(), *command(contents, sources, scratch, scratch)]
-    text = "\n".join(told).replace(sys.executable, "").replace(str(REPOSITORY), "")
+    text = "\n".join(told).replace(_finish(), "")
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -80,7 +74,6 @@ def files(contents: Recipe) -> dict[str, str]:
 
 def command(contents: Recipe, sources: list[str], scratch: Path, output: Path) -> list[str]:
     """mmdebstrap's command line; `scratch`/files is laid under the tree first."""
-    finish = f"cd {shlex.quote(str(REPOSITORY))} && exec {shlex.quote(sys.executable)} -m provisioning.image.trim"
     options = [
         "--mode=root", "--variant=essential", "--architectures=arm64",
         "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", f"--components={' '.join(contents.components)}",
@@ -90,9 +83,15 @@ def command(contents: Recipe, sources: list[str], scratch: Path, output: Path) -
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in contents.path_exclude),
         *(f"--dpkgopt=path-include={pattern}" for pattern in contents.path_include),
         f"--setup-hook=mkdir -p \"$1/boot/firmware\" && cp -r {shlex.quote(str(scratch / 'files'))}/. \"$1\"",
-        f'--customize-hook={finish} "$1"',
+        f'--customize-hook={_finish()} "$1"',
     ]  # fmt: skip
     return ["mmdebstrap", *options, contents.suite, str(output), *sources]
+
+
+def _finish() -> str:
+    """The hook that finishes the tree, in the shell's words; the tree's path follows."""
+    start = python.module("provisioning.image.trim", root=True)
+    return shlex.join(["exec", "env", f"PYTHONPATH={REPOSITORY}", *start])
 
 
 def _mmdebstrap(words: list[str], epoch: int, scratch: Path, say: Callable[[str], None]) -> None:
@@ -116,21 +115,3 @@ def _mmdebstrap(words: list[str], epoch: int, scratch: Path, say: Callable[[str]
         log = scratch.parent / "rootfs.log"
         log.write_text(text + "\n")
         raise UserError(f"mmdebstrap failed: {process.gist(text)}; all that it said is in {log}")
-
-
-@contextmanager
-def emulation() -> Iterator[None]:
-    """Have the kernel run arm64 programs; taken back afterwards where it was not so before."""
-    if platform.machine() == "aarch64" or (BINFMT / "qemu-aarch64").exists():
-        yield
-        return
-    if not (BINFMT / "register").exists():
-        process.run("mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT)
-    try:
-        (BINFMT / "register").write_text(rf":dictate-aarch64:M::{ELF}:{MASK}:{INTERPRETER}:OF")
-    except OSError as error:
-        raise UserError(f"the kernel takes no emulator for arm64 ({error.strerror}); is this a container?") from None
-    try:
-        yield
-    finally:
-        (BINFMT / "dictate-aarch64").write_text("-1")

@@ -1,6 +1,6 @@
 """Finishes a root file system from inside mmdebstrap: drops what no supported board uses, fills /boot/firmware.
 
-mmdebstrap runs it as a hook, with /proc, /sys and /dev in the tree: `python3 -m provisioning.image.trim ROOT`.
+mmdebstrap runs it as a hook, with /proc, /sys and /dev in the tree: see `command` in provisioning/image/rootfs.py.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from models import python
 from models.errors import UserError
 from provisioning.image.recipe import Recipe
 
@@ -115,12 +116,13 @@ def main(root: Path) -> None:
 
 def _compile(root: Path) -> None:
     """Byte-compile Python's own library unchecked: its files get other time stamps than those that dpkg noted."""
-    options = ["-m", "compileall", "-q", "-f", "--invalidation-mode=unchecked-hash"]
+    options = ["-q", "-f", "--invalidation-mode=unchecked-hash"]
     folders = [path for path in (root / "usr/lib").glob("python3*") if path.is_dir()]
     if (root / f"usr/lib/python{sys.version_info.major}.{sys.version_info.minor}").is_dir():
-        command = [sys.executable, *options, "-s", str(root), "-p", "/", *map(str, folders)]
+        command = python.module("compileall", *options, "-s", str(root), "-p", "/", *map(str, folders))
     else:
-        command = ["chroot", str(root), "python3", *options, *(f"/usr/lib/{folder.name}" for folder in folders)]
+        inside = (f"/usr/lib/{folder.name}" for folder in folders)
+        command = ["chroot", str(root), *python.module("compileall", *options, *inside, interpreter="/usr/bin/python3")]
     subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "0"}, stdout=subprocess.DEVNULL)
 
 

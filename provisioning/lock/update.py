@@ -1,8 +1,11 @@
-"""Resolve pyproject.toml into one lock file per room, each version with the hashes of its files: `make lock`.
+"""Resolve pyproject.toml into provisioning/lock, each version with the hashes of its files: `make lock`.
 
-The Python halves are resolved together (dev.txt) and the rooms are cut from that, so that what the tests ran against
-is what a device installs. The device's locks are resolved for aarch64 and x86-64 and must come out the same, but for
-packages that only boards have.
+One universal resolution covers Python 3.11 to 3.13 on x86-64 and aarch64 Linux: dev.txt, where markers tell apart what
+differs. The other files are cut from it, so that what the tests ran against is what is installed. The image builder
+runs on any Python and takes wheels of another, for which pip would read the markers wrongly: device-py3XX.txt hold the
+device's part of dev.txt for one Python, without markers.
+
+uv.lock is not used because it records the address of the registry that it was made with; these files name none.
 
     python provisioning/lock/update.py            # keep versions where pyproject.toml allows it
     python provisioning/lock/update.py --upgrade  # take the newest
@@ -17,53 +20,82 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from models import python
+
 LOCK = Path(__file__).resolve().parent
 ROOT = LOCK.parents[1]
 X86 = "x86_64-manylinux_2_36"
 ARM = "aarch64-manylinux_2_36"
 BOARDS_ONLY = ("adafruit-lgpio",)
 """Packages that are locked though x86-64 has no use for them; provisioning/image/release.py leaves them out there."""
+EVERYWHERE = (
+    "python_full_version < '3.14' and ((platform_machine == 'aarch64' and sys_platform == 'linux')"
+    " or (platform_machine == 'x86_64' and sys_platform == 'linux'))"
+)
+"""The marker that uv writes for `tool.uv.environments`: all machines that there are locks for."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """One lock file: which extras it installs, on which Python and which Linux machines."""
+    """One lock file: the extras that it installs, and the one Python that it is for, if any."""
 
     name: str
     extras: tuple[str, ...]
-    python: str = "3.11"
-    platforms: tuple[str, ...] = (X86,)
+    python: str | None = None
+    """None for a universal file, with markers; else a file without markers, the same on x86-64 and aarch64."""
+    builds: bool = False
+    """Whether it also installs the dependency group `build`, with which the project is built on this machine."""
     follow: bool = True
-    """Whether versions follow dev.txt: not on another Python, and not for torch, which dev.txt lacks."""
+    """Whether versions follow dev.txt: all do but dev.txt itself."""
 
     @property
     def path(self) -> Path:
         return LOCK / f"{self.name}.txt"
 
+    @property
+    def platforms(self) -> tuple[str | None, ...]:
+        return (ARM, X86) if self.python else (None,)
+
 
 ROOMS = (
-    Room("dev", ("device", "eval", "convert", "dev"), follow=False),
-    Room("convert", ("convert",)),
+    Room("dev", ("device", "eval", "convert", "dev"), builds=True, follow=False),
+    Room("run", ("device", "eval"), builds=True),
+    Room("convert", ("device", "eval", "convert"), builds=True),
     Room("train", ("convert", "train")),
-    Room("device-py311", ("device", "eval"), platforms=(ARM, X86)),
-    Room("device-py313", ("device", "eval"), python="3.13", platforms=(ARM, X86), follow=False),
+    Room("device-py311", ("device", "eval"), python="3.11"),
+    Room("device-py313", ("device", "eval"), python="3.13"),
 )
 
 
-def resolve(room: Room, platform: str, upgrade: bool) -> str:
-    """The lock file's text for one platform. uv keeps the versions that the room's present file names."""
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "pyproject.toml"]
+def resolve(room: Room, platform: str | None, upgrade: bool) -> str:
+    """The lock file's text, of one platform if it is for one. uv keeps the versions that the present file names."""
+    command = python.module("uv", "pip", "compile", "--quiet", "pyproject.toml")
     command += ["--output-file", str(room.path)]
     command += [argument for extra in room.extras for argument in ("--extra", extra)]
-    command += ["--python-version", room.python, "--python-platform", platform]
-    command += ["--override", str(LOCK / "overrides.txt"), "--generate-hashes", "--no-header"]
-    command += ["--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--no-config"]
+    command += ["--group", "build"] if room.builds else []
+    if room.python and platform:
+        command += ["--python-version", room.python, "--python-platform", platform]
+    else:
+        command += ["--universal", "--python-version", "3.11"]
+    command += ["--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--no-annotate"]
     if room.follow:
         command += ["--constraint", str(LOCK / "dev.txt")]
     if upgrade:
         command += ["--upgrade"]
     subprocess.run(command, cwd=ROOT, check=True)
     return room.path.read_text()
+
+
+def plain(text: str) -> str:
+    """A universal lock's text without what every marker says: Linux, x86-64 or aarch64, Python before 3.14.
+
+    >>> plain(f"numpy==1 ; {EVERYWHERE} " + "\\\\\\n")
+    'numpy==1 \\\\\\n'
+    >>> plain("numpy==1 ; python_full_version < '3.12' and " + EVERYWHERE.partition(" and ")[2] + " \\\\\\n")
+    "numpy==1 ; python_full_version < '3.12' \\\\\\n"
+    """
+    text = text.replace(f" ; {EVERYWHERE}", "")
+    return text.replace(" and " + EVERYWHERE.partition(" and ")[2], "").replace(" and sys_platform == 'linux'", "")
 
 
 def without(text: str, names: tuple[str, ...]) -> str:
@@ -73,8 +105,9 @@ def without(text: str, names: tuple[str, ...]) -> str:
 
 
 def header(room: Room) -> str:
+    python = f"Python {room.python}" if room.python else "Python 3.11 to 3.13"
     return (
-        f"# Python {room.python}; extras {', '.join(room.extras)}. Made by `make lock`; do not edit.\n"
+        f"# {python} on x86-64 and aarch64; extras {', '.join(room.extras)}. Made by `make lock`; do not edit.\n"
         f"# pip install --no-deps --require-hashes -r provisioning/lock/{room.name}.txt\n"
     )
 
@@ -86,9 +119,10 @@ def main() -> int:
     for room in ROOMS:
         texts = {platform: resolve(room, platform, upgrade) for platform in room.platforms}
         if len({without(text, BOARDS_ONLY) for text in texts.values()}) != 1:
-            print(f"lock: {room.name} resolves differently on {' and '.join(texts)}", file=sys.stderr)
+            print(f"lock: {room.name} resolves differently on {' and '.join(map(str, texts))}", file=sys.stderr)
             return 1
-        room.path.write_text(header(room) + next(iter(texts.values())))
+        text = next(iter(texts.values()))
+        room.path.write_text(header(room) + (text if room.python else plain(text)))
         packages = sum("==" in line for line in room.path.read_text().splitlines())
         print(f"{room.path.relative_to(ROOT)}: {packages} packages")
     return 0

@@ -106,7 +106,7 @@ class VirtualPi:
         self.machine.serial.wait(r"login: ", seconds)
         self.shell.wait(60)
         self.shell.run(f"mkdir -p {TOOLS} && tar -C {TOOLS} -xf /dev/disk/by-id/virtio-tools", 60)
-        self.shell.background(f"exec python3 {TOOLS}/keys.py {PORTS['keys']}", f"{TOOLS}/keys.log")
+        self.shell.background(f"exec python3 -sP {TOOLS}/keys.py {PORTS['keys']}", f"{TOOLS}/keys.log")
         self.machine.ports["keys"].wait("^ready", 120)
 
     def until(self, what: str, holds: Callable[[], bool], seconds: float, every_s: float = 0.02) -> float:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from device import assemble, bundle_folder
 from device.audio import BLOCK, WaveFile
@@ -57,8 +58,18 @@ def cold(bundle: Path) -> None:
     subprocess.run([sys.executable, "-c", steps], check=True, stderr=subprocess.DEVNULL)
 
 
+def onnx_multiplications(model: Path) -> dict[str, float]:
+    """Millions of multiply-accumulates of one call of an ONNX model's matrix products."""
+    proto = onnx.shape_inference.infer_shapes(onnx.load(model))
+    shapes = {t.name: list(t.dims) for t in proto.graph.initializer}
+    for value in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output):
+        shapes[value.name] = [d.dim_value for d in value.type.tensor_type.shape.dim]
+    products = [node for node in proto.graph.node if node.op_type == "MatMul"]
+    return {"MatMul": sum(float(np.prod(shapes[n.output[0]])) * shapes[n.input[0]][-1] for n in products) / 1e6}
+
+
 def multiplications(model: Path) -> dict[str, float]:
-    """Millions of multiply-accumulates of one call, by operator."""
+    """Millions of multiply-accumulates of one call of a TFLite model, by operator."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter, found = Interpreter(str(model)), Counter[str]()
@@ -118,8 +129,8 @@ def main() -> None:
     print(f"\npeak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB, speech included "
           f"({sum(map(len, sounds)) * 2 / 1e6:.0f} MB)")  # fmt: skip
     print("\n| model | million multiplications | of these | GMAC/s reached |\n|---|--:|---|--:|")
-    for name in ("encoder", "head"):
-        work = multiplications(bundle.path(name))
+    for name, count in (("encoder", multiplications), ("head", onnx_multiplications)):
+        work = count(bundle.path(name))
         rate = sum(work.values()) * 1e6 / (spent[name] / called[name]) / 1e9
         parts = ", ".join(f"{operator} {millions:.0f}" for operator, millions in work.items())
         print(f"| {name} | {sum(work.values()):.0f} | {parts} | {rate:.0f} |")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -31,8 +30,6 @@ class SoundCard:
 
 @pytest.fixture(scope="session")
 def alsa_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not shutil.which("gcc") or not Path("/usr/include/alsa/asoundlib.h").exists():
-        pytest.skip("needs gcc and libasound2-dev to build the virtual sound card")
     library = tmp_path_factory.mktemp("alsa") / "libasound_module_pcm_virtual_microphone.so"
     code = Path(__file__).parent / "alsa" / "virtual_microphone.c"
     flags = ["-Wall", "-Wextra", "-Werror", "-O2", "-fPIC", "-DPIC", "-shared"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from device.appliance import RETRY_S, TAIL_S, Appliance
 from device.audio import Chunk, PreRoll
@@ -71,6 +71,7 @@ class Bench:
     """An appliance on a bench, with its clock and what came out of it."""
 
     def __init__(self, mode: Any = "hold", preroll_ms: int = 300) -> None:
+        self.mode = mode
         self.now = 0.0
         self.first = 0
         self.overruns = 0
@@ -124,10 +125,22 @@ class Bench:
             self.appliance.handle(Chunk(samples, self.first, self.overruns))
             self.first += 1_600
 
-    def dictate(self, seconds: float = 2.0) -> None:
+    def begin(self) -> None:
+        """Do with the button what begins a dictation in this mode."""
         self.edge(True)
-        self.sound(seconds)
+        if self.mode == "toggle":
+            self.edge(False)
+
+    def end(self) -> None:
+        """Do with the button what ends it."""
+        if self.mode == "toggle":
+            self.edge(True)
         self.edge(False)
+
+    def dictate(self, seconds: float = 2.0) -> None:
+        self.begin()
+        self.sound(seconds)
+        self.end()
         self.sound(0.1, loud=False)
 
     @property
@@ -266,6 +279,38 @@ def test_a_press_is_a_reason_to_try_again(bench: Bench) -> None:
     assert bench.screen == "Word"
 
 
+@pytest.mark.parametrize("mode", ["hold", "toggle"])
+def test_a_press_while_the_last_words_fail_begins_a_dictation_that_ends(mode: str) -> None:
+    bench = Bench(mode)
+    bench.appliance.start()
+    bench.begin()
+    bench.sound(0.5, loud=False)
+    bench.end()
+    bench.script.fails = True
+    bench.edge(True)
+    assert bench.appliance.phase is Phase.LISTENING, "the recogniser was loaded again"
+    bench.script.fails = False
+    bench.sound(1.0)
+    if mode == "toggle":
+        bench.edge(False)
+    bench.end()
+    bench.sound(0.1, loud=False)
+    assert bench.screen == "Word" and bench.states == {State.READY}
+    bench.wait(1)
+    bench.dictate(1.0)
+    assert bench.screen == "Word word"
+
+
+def test_a_press_after_the_end_was_asked_for_begins_nothing(bench: Bench) -> None:
+    bench.edge(True)
+    bench.sound(2.0)
+    bench.edge(False)
+    bench.appliance.handle(End(Outcome.STOP))
+    bench.edge(True)
+    assert bench.screen == "Word word" and bench.appliance.outcome is Outcome.STOP
+    assert bench.appliance.phase is Phase.READY and bench.boost.raised == 0
+
+
 def test_a_bundle_that_is_missing_is_a_fault_until_it_is_there() -> None:
     bench = Bench()
     bench.loads = [FileNotFoundError("no bundle"), FileNotFoundError("no bundle"), None]
@@ -340,9 +385,9 @@ def test_the_microphone_is_open_only_while_listening(bench: Bench) -> None:
 class AnyOrder(RuleBasedStateMachine):
     """Whatever happens in whatever order: no exception, no stuck state, no lamp without a reason."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.bench = Bench("hold")
+    @initialize(mode=st.sampled_from(["hold", "toggle"]))
+    def start(self, mode: str) -> None:
+        self.bench = Bench(mode)
         self.bench.appliance.start()
 
     @rule(pressed=st.booleans())
@@ -373,6 +418,10 @@ class AnyOrder(RuleBasedStateMachine):
     def time(self, seconds: float) -> None:
         self.bench.wait(seconds)
 
+    @rule()
+    def battery_empty(self) -> None:
+        self.bench.appliance.handle(Battery.EMPTY)
+
     @invariant()
     def the_governor_is_raised_only_while_listening(self) -> None:
         assert (self.bench.boost.raised > 0) == (self.bench.appliance.phase is Phase.LISTENING)
@@ -389,7 +438,11 @@ class AnyOrder(RuleBasedStateMachine):
         bench.appliance.handle(Lost(""))
         bench.edge(False)
         bench.wait(RETRY_S + TAIL_S + 1)
+        if bench.mode == "toggle" and bench.appliance.phase is Phase.LISTENING:
+            bench.end()
+            bench.wait(TAIL_S + 1)
         if bench.appliance.outcome is None:
+            assert bench.appliance.phase is Phase.READY, "nothing is left to do"
             before = bench.screen
             bench.dictate(1.0)
             assert len(bench.screen) > len(before), "it dictates again once everything is well"
@@ -400,6 +453,18 @@ class AnyOrder(RuleBasedStateMachine):
 
 AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
+
+
+@pytest.mark.parametrize(
+    ("pauses", "screen"), [((1, 3), "Hello\nYou"), ((1,), "Hello new line you"), ((), "Hello new line you")]
+)
+def test_a_command_that_moves_text_is_obeyed_between_pauses(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, pauses: tuple[int, ...], screen: str
+) -> None:
+    said = [Segment("hello new line you", 0.0, 1.0, pauses), Final(1.0)]
+    monkeypatch.setattr(bench.script, "finish", lambda: said)
+    bench.dictate()
+    assert bench.screen == screen
 
 
 def test_sound_that_is_lost_all_the_time_is_told_once_a_minute(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

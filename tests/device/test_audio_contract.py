@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from device.audio import Chunk, PreRoll, WaveFile
 from device.config import Audio
+from device.microphone import Microphone
 
 NOISE = np.random.default_rng(11).integers(-32_768, 32_767, 48_000, dtype=np.int16)
 
@@ -25,9 +26,8 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, sound_card: Callable[
     if request.param == "file":
         soundfile.write(tmp_path / "noise.wav", NOISE, 16_000)
         return WaveFile(tmp_path / "noise.wav")
-    microphone = pytest.importorskip("device.microphone", reason="needs PyAudio")
     sound_card(NOISE, speed=8)
-    return microphone.Microphone(Audio(device="virtual"), print)  # type: ignore[no-any-return]
+    return Microphone(Audio(device="virtual"), print)
 
 
 def test_chunks_are_100_ms_of_the_sound_in_order(source: Iterable[Chunk]) -> None:

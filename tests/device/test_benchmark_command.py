@@ -19,7 +19,6 @@ from models.bundle import Bundle
 
 DICTATE = Path(sys.executable).with_name("dictate")
 CLIP, SAID = "sense_and_sensibility_01_austen_64kb-0880.wav", "he was not an ill disposed young man"
-needs_speech = pytest.mark.skipif(not TESTDATA.is_dir(), reason="pocketsphinx-testdata is not installed")
 
 
 def dictate(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -67,7 +66,6 @@ def made(bundle: Path, speech: Path, tmp_path_factory: pytest.TempPathFactory) -
     return out, answer.stdout
 
 
-@needs_speech
 def test_a_run_measures_and_reports(made: tuple[Path, str]) -> None:
     out, printed = made
     report = record.load(out / "bench.json")
@@ -87,7 +85,6 @@ def test_a_run_measures_and_reports(made: tuple[Path, str]) -> None:
     assert "the bundle on the CPU, int8" in printed
 
 
-@needs_speech
 def test_resampling_is_timed_where_there_is_any(made: tuple[Path, str]) -> None:
     report = record.load(made[0] / "bench.json")
     (native, *_), (resampled, *_) = report.of("capture 16 kHz"), report.of("capture 48 kHz")
@@ -95,7 +92,6 @@ def test_resampling_is_timed_where_there_is_any(made: tuple[Path, str]) -> None:
     assert len(resampled.fast.converting) == len(resampled.fast.utterances[0].late) > 10
 
 
-@needs_speech
 def test_what_cannot_be_measured_says_what_it_needs(made: tuple[Path, str]) -> None:
     report = record.load(made[0] / "bench.json")
     missing = {row.case: row.missing for row in report.rows if row.missing}
@@ -106,7 +102,6 @@ def test_what_cannot_be_measured_says_what_it_needs(made: tuple[Path, str]) -> N
     assert "battery" in report.unmeasured and report.battery is None
 
 
-@needs_speech
 def test_the_files_are_whole(made: tuple[Path, str]) -> None:
     page = (made[0] / "bench.html").read_text()
     ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>"))
@@ -114,7 +109,6 @@ def test_the_files_are_whole(made: tuple[Path, str]) -> None:
     assert "TensorRT on a GPU" in page
 
 
-@needs_speech
 def test_two_reports_are_compared(made: tuple[Path, str], tmp_path: Path) -> None:
     raw = json.loads((made[0] / "bench.json").read_text())
     raw["machine"]["governor"] = "performance"
@@ -128,7 +122,6 @@ def test_two_reports_are_compared(made: tuple[Path, str], tmp_path: Path) -> Non
     assert " 2.00 [" in line
 
 
-@needs_speech
 def test_a_configuration_that_fails_leaves_the_others(bundle: Path, speech: Path, tmp_path: Path) -> None:
     """The peers' Python is one that cannot even start the worker."""
     broken = tmp_path / "python"

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from needs import Need, skip, unless
 
 from device.benchmark import machine
 from device.benchmark.meters import Cores, Counters, Energy, parsed
@@ -27,12 +28,12 @@ def test_cores_are_as_busy_as_their_ticks(tmp_path: Path) -> None:
     assert cores.busy() == (0.25, 1.0)
 
 
-@pytest.mark.skipif(shutil.which("perf") is None, reason="perf is not installed")
+@unless(shutil.which("perf"), Need.KERNEL, "perf, which is built for each kernel")
 def test_perf_counts_only_what_is_asked_for() -> None:
     """With perf itself, on an event that needs no hardware counter: the process works on after the block."""
     counters = Counters.found(("task-clock",))
     if counters.missing:
-        pytest.skip(counters.missing)
+        skip(Need.KERNEL, counters.missing)
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         with counters.counting(busy.pid) as counts:
@@ -93,8 +94,11 @@ def test_a_meter_is_preferred_and_sampled(tmp_path: Path) -> None:
     assert "a meter" in energy.name
     began = time.monotonic()
     with energy.counting() as joules:
-        time.sleep(0.7)
-    assert joules.value == pytest.approx(3.0 * (time.monotonic() - began), rel=0.1)
+        while not joules.watts:
+            time.sleep(0.01)
+        inside = time.monotonic() - began
+    assert joules.value is not None
+    assert 3.0 * inside <= joules.value <= 3.0 * (time.monotonic() - began)
 
 
 def test_without_a_meter_nothing_is_made_up(tmp_path: Path) -> None:

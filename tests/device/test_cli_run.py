@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 import soundfile
 
-pytest.importorskip("gpiozero", reason="needs gpiozero")
-
 DICTATE = shutil.which("dictate", path=str(Path(sys.executable).parent)) or "dictate"
 
 
@@ -69,7 +67,6 @@ def test_a_bad_configuration_ends_with_2(options: list[str]) -> None:
 
 
 def test_pins_that_are_missing_end_with_1(options: list[str]) -> None:
-    pytest.importorskip("lgpio", reason="needs lgpio")
     wrong = ["--set=panel.pins=lgpio", "--set=panel.chip=9"]
     result = subprocess.run([DICTATE, "run", *options, *wrong], capture_output=True, text=True)
     assert result.returncode == 1

@@ -12,10 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("pyaudio", reason="needs PyAudio")
-pytest.importorskip("gpiozero", reason="needs gpiozero")
-
 from gpiozero.pins.mock import MockFactory, MockPin
 
 from device import cli_doctor, config
@@ -110,7 +106,6 @@ def test_a_button_that_is_not_pressed_and_one_that_is_stuck() -> None:
 
 
 def test_pins_that_cannot_be_used() -> None:
-    pytest.importorskip("lgpio", reason="needs lgpio")
     (check,) = panel_checks(config.Panel(chip=9), None)
     assert check.state is State.BAD and "group gpio" in check.advice
 
@@ -142,7 +137,8 @@ def test_the_keyboard(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "hidg0")
     assert keyboard_check(config.Keyboard(path=tmp_path / "hidg0")).state is State.GOOD
     (tmp_path / "file").write_text("")
-    assert "no device" in keyboard_check(config.Keyboard(path=tmp_path / "file")).detail
+    for path in (tmp_path / "file", tmp_path, Path("/dev/null")):
+        assert "no USB keyboard" in keyboard_check(config.Keyboard(path=path)).detail
 
 
 def test_disk_and_clock(tmp_path: Path) -> None:

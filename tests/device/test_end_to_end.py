@@ -11,10 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("pyaudio", reason="needs PyAudio")
-pytest.importorskip("gpiozero", reason="needs gpiozero")
-
 from appliance_bench import Bench
 
 from device import assemble
@@ -29,7 +25,6 @@ LIVE_TAIL_S = 0.5
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SPEECH.exists(), reason="needs pocketsphinx-testdata")
 def test_speech_is_typed_and_journalled(bundle: Path, tmp_path: Path, sound_card: Callable[..., Any]) -> None:
     samples = np.concatenate([chunk.samples for chunk in WaveFile(SPEECH)])
     sound_card(np.concatenate([samples, np.zeros(16_000 * 30, np.int16)]))

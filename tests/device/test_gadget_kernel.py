@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from needs import Need, unless
 from usb_host import EVDEV, Xkb
 
 from device import layouts
@@ -33,9 +34,10 @@ EV_LED, LED_CAPSL, KEY_CAPSLOCK = 0x11, 1, 58
 EVENT = struct.Struct("llHHi")
 PATIENCE_S = 2.0
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not UDC.exists() or not GADGET.parent.is_dir(),
-    reason="needs root, dummy_hcd, libcomposite and configfs",
+pytestmark = unless(
+    os.geteuid() == 0 and UDC.exists() and GADGET.parent.is_dir(),
+    Need.KERNEL,
+    "modules dummy_hcd and libcomposite, configfs mounted, root",
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,8 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-pytest.importorskip("pyaudio", reason="needs PyAudio")
 
 from device.audio import AudioError
 from device.config import Audio
@@ -105,8 +102,12 @@ def test_unplugged_and_plugged_in_again(sound_card: Callable[..., Any], statuses
 
 def test_a_missing_microphone_names_what_is_there(sound_card: Callable[..., Any], statuses: list[Status]) -> None:
     sound_card(NOISE)
-    microphone = Microphone(Audio(device="Yeti", retry_s=0.1), statuses.append)
-    threading.Timer(0.5, microphone.stop).start()
+
+    def tell(status: Status) -> None:
+        statuses.append(status)
+        threading.Timer(0.5, microphone.stop).start()
+
+    microphone = Microphone(Audio(device="Yeti", retry_s=0.1), tell)
     assert list(microphone) == []
     assert len(statuses) == 1, "said once, not at every try"
     assert "Yeti: not found" in statuses[0].lost and "Virtual mic" in statuses[0].lost
@@ -115,10 +116,10 @@ def test_a_missing_microphone_names_what_is_there(sound_card: Callable[..., Any]
 def test_stop_ends_the_iteration(sound_card: Callable[..., Any]) -> None:
     sound_card(NOISE)
     microphone = Microphone(MIC, print)
+    chunks = iter(microphone)
+    next(chunks)
     threading.Timer(0.3, microphone.stop).start()
-    begun = time.monotonic()
-    assert list(microphone)
-    assert time.monotonic() - begun < 2.0
+    list(chunks)
 
 
 def test_the_microphone_is_closed_when_nobody_listens(sound_card: Callable[..., Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import stat
 import subprocess
@@ -34,6 +33,10 @@ wifi_country = "DE"
 [panel]
 button_pin = 5
 """
+
+
+IN_MEMORY = config.load(None, ["sinks.journal.mode=memory"], {}).config
+"""The defaults, but that nothing dictated is kept on the disk."""
 
 
 class Noted(dict[str, object]):
@@ -112,6 +115,76 @@ def test_one_wrong_key_costs_only_itself(root: Path) -> None:
     assert (taken(root).audio.rate, taken(root).audio.block_ms, taken(root).panel.button_pin) == (48_000, 100, 5)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[sinks.journal]\nmode = 'none'\n",
+        "[sinks.journal]\nmode = false\n",
+        "[sinks.journal]\nmoed = 'off'\n",
+        "[sinks.journal]\nMode = 'off'\n",
+        "[sinks.jurnal]\nmode = 'off'\n",
+        "[journal]\nmode = 'off'\n",
+        "mode = 'off'\n",
+        "[sink]\njournal.mode = 'off'\n",
+        "sinks = 3\n",
+        "sinks.journal = 'off'\n",
+        "[sinks.journal]\nmode = 'off'\n[panel\n",
+        "[sinks.journal]\nmode = 'off'\nmode = 'off'\n",
+        "[sinks.journal]\nmode = off\n",
+        b"[sinks.journal]\nmode = 'off'\n# \xff\n",
+        "[sinks.journal]\nmode = 'off'\n".encode("utf-16"),
+        "[sinks.journal]\nmode = 'off'\n" + "#" * config.LARGEST,
+    ],
+)
+def test_what_may_have_asked_for_no_journal_never_gets_one_on_the_disk(root: Path, content: str | bytes) -> None:
+    told, _ = boot(root, content)
+    assert told
+    assert taken(root).sinks.journal.mode == "memory"
+
+
+@pytest.mark.parametrize(
+    ("content", "journal"),
+    [
+        (None, "disk"),
+        ("", "disk"),
+        ("[panel]\nbuton_pin = 3\n", "disk"),
+        ("[sinks.journal]\nmode = 'off'\nkeep = 'x'\n[panel]\nbuton_pin = 3\n", "off"),
+        ("[sinks.journal]\nmode = 'off'\n[journal]\nmode = 'disk'\n", "off"),
+        ("[sinks.journal]\nmode = 'disk'\n[journal]\nmode = 'off'\n", "disk"),
+    ],
+)
+def test_what_has_been_said_of_the_journal_holds_whatever_else_is_wrong(
+    root: Path, content: str | None, journal: str
+) -> None:
+    boot(root, content)
+    assert taken(root).sinks.journal.mode == journal
+
+
+def test_without_the_card_nothing_dictated_is_kept_on_the_disk(root: Path) -> None:
+    boot(root, None, mounted=False)
+    assert taken(root).sinks.journal.mode == "memory"
+
+
+def test_a_link_that_leads_nowhere_is_a_file_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the image /etc/dictate/dictation.toml links to what `dictate setup` writes at boot, unless that fails."""
+    link = tmp_path / "dictation.toml"
+    monkeypatch.setattr(config, "DEFAULT_FILE", link)
+    assert lenient.load(link, environ={})[0].config == Config(), "the file need not be there"
+    link.symlink_to("nowhere")
+    loaded, told = lenient.load(link, environ={})
+    assert loaded.config.sinks.journal.mode == "memory" and "no such file" in told[0]
+    with pytest.raises(ConfigError, match="no such file"):
+        config.load(link, environ={})
+
+
+def test_a_command_line_still_chooses_the_journal(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text("[journal]\nmode = 'off'\n")
+    loaded, _ = lenient.load(tmp_path / "x.toml", ["sinks.journal.mode=disk"], {})
+    assert loaded.config.sinks.journal.mode == "disk"
+
+
 def test_keys_that_conflict_are_both_left_out(root: Path) -> None:
     told, _ = boot(root, "panel.mode = 'toggle'\npower.low_percent = 3\n\n[system]\nwifi_ssid = 'home'\n")
     assert [line.rsplit(": ", 1)[1] for line in told] == [
@@ -139,7 +212,7 @@ def test_a_file_that_cannot_be_read_leaves_the_defaults(root: Path, content: byt
     told, noted = boot(root, content)
     assert len(told) == 1 and message in told[0] and told[0].startswith(str(root / "card" / "dictation.toml"))
     assert noted == {"name": "dictate"}
-    assert taken(root) == Config()
+    assert taken(root) == IN_MEMORY
 
 
 @pytest.mark.parametrize("kind", ["windows", "bom"])
@@ -157,7 +230,7 @@ def test_windows_line_ends_do_not_move_line_numbers(root: Path) -> None:
 
 def test_a_card_that_is_not_mounted_is_told(root: Path) -> None:
     told, _ = boot(root, None, mounted=False)
-    assert "not mounted" in told[0] and taken(root) == Config()
+    assert "not mounted" in told[0] and taken(root) == IN_MEMORY
 
 
 def test_a_password_is_in_no_message(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,7 +274,6 @@ def test_each_text_has_its_form(key: str, good: list[str], bad: list[str]) -> No
             settings.build(Config, {"system": {key: text}})
 
 
-@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs ssh-keygen")
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 def test_real_ssh_keys_are_taken(tmp_path: Path, kind: str) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", tmp_path / "key"], check=True)

@@ -22,11 +22,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("pyaudio", reason="needs PyAudio")
-pytest.importorskip("gpiozero", reason="needs gpiozero")
-
 from appliance_bench import Bench
+from needs import Need, skip
 
 from device.power_log import samples_in
 
@@ -42,7 +39,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True)
     if mounted.returncode:
-        pytest.skip("may not mount a small file system to fill")
+        skip(Need.KERNEL, "the right to mount a small file system")
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from bench import Bench
+from needs import Need, skip
 
 from provisioning.vm import needs
 from provisioning.vm.card import Card
@@ -35,7 +36,7 @@ def skip_if_late() -> None:
     """$DICTATE_UNTIL, in seconds since 1970, is when continuous integration has no time to begin another step."""
     until = os.environ.get("DICTATE_UNTIL")
     if until and time.time() > float(until):
-        pytest.skip("the time limit of this run is near; `make test-image` has none")
+        skip(Need.EARLIER, "the time limit of this run is near; `make test-image` has none")
 
 
 @pytest.fixture(scope="session")
@@ -67,11 +68,11 @@ def key(work: Path) -> Path:
 def image(work: Path, key: Path, steps: Steps) -> Card:
     skip_if_late()
     if lacking := needs.install():
-        pytest.skip(f"no virtual Pi here: {lacking}")
+        pytest.fail(f"no virtual Pi here: {lacking}")
     if given := os.environ.get("DICTATE_TEST_IMAGE"):
         return Card.of(Path(given))
     if refused := needs.building_refused():
-        pytest.skip(f"no image can be built here: {refused}")
+        skip(Need.KERNEL, f"no image can be built here: {refused}")
     config = work / "dictation.toml"
     config.write_text(Wiring().config())
     with steps.step("image built"):
@@ -107,7 +108,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def nothing_failed_before(bench: Bench) -> None:
     skip_if_late()
     if bench.failed:
-        pytest.skip(f"{bench.failed} failed, and this step goes on from there")
+        skip(Need.EARLIER, f"{bench.failed} failed, and this step goes on from there")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

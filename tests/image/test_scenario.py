@@ -17,6 +17,7 @@ from pathlib import Path
 import journal_writer
 import pytest
 from bench import JOURNAL, ROOT, TOLERANCE, Bench, word_errors
+from needs import Need, skip
 
 from device.journal import Entry, entries_in, text_of
 from device.linefiles import decode, files
@@ -63,7 +64,7 @@ def dictated(bench: Bench, name: str, tries: int = 3) -> str:
             return heard
         if lost == before:
             pytest.fail(f"{name}: typed {heard!r}, expected {bench.expected[name]!r}, and no sound was lost")
-    pytest.skip(f"{name}: this emulator is too slow to hear: sound was lost in each of {tries} attempts")
+    skip(Need.HARDWARE, f"{name}: this emulator is too slow to hear: sound was lost in each of {tries} attempts")
 
 
 def guest_entries(bench: Bench) -> list[Entry]:
@@ -76,6 +77,7 @@ def test_boots_to_ready(bench: Bench, steps: Steps) -> None:
     with steps.step("power to ready lamp"):
         bench.boot("first", bench.new_card("card"), bench.work / LOG)
         bench.pi.until_ready()
+        bench.started = blocklog.length(bench.work / LOG)
     with steps.step("root shell and USB host of the test"):
         bench.pi.open_shell()
 
@@ -96,6 +98,15 @@ def test_nothing_listens(bench: Bench, steps: Steps) -> None:
         assert sockets.strip() == ""
 
 
+def test_ssh_takes_keys_only(bench: Bench) -> None:
+    """As sshd understands its configuration; the host key is one of this test."""
+    key = "/run/sshd-test-key"
+    bench.pi.shell.run(f"mkdir -p /run/sshd && ssh-keygen -q -t ed25519 -N '' -f {key}")
+    said = set(bench.pi.shell.run(f"/usr/sbin/sshd -T -f /etc/ssh/dictate_sshd_config -h {key}").splitlines())
+    assert {"passwordauthentication no", "kbdinteractiveauthentication no", "permitrootlogin without-password",
+            "authorizedkeysfile /run/dictate-setup/authorized_keys", "allowusers root"} <= said  # fmt: skip
+
+
 def test_root_is_read_only_and_data_fills_the_card(bench: Bench, steps: Steps) -> None:
     with steps.step("read-only root, data grown to the card"):
         assert "ro" in bench.pi.shell.run("findmnt -no OPTIONS /").split(",")
@@ -104,12 +115,18 @@ def test_root_is_read_only_and_data_fills_the_card(bench: Bench, steps: Steps) -
         assert size > bench.image.data.size + (bench.size - bench.image.image.stat().st_size) * 0.8
 
 
+def remove_microphone(bench: Bench) -> None:
+    """Unplug the sound card as a USB port does, and wait for the lamp that says so."""
+    pi = bench.pi
+    # A module in use cannot be removed: unplug the card first.
+    pi.shell.run("echo snd_aloop.0 > /sys/bus/platform/drivers/snd_aloop/unbind && modprobe -r snd-aloop", 120)
+    pi.until("the microphone lamp", lambda: pi.lamps_say()[FAULT] == "flashes 4", 120)
+
+
 def test_microphone_lost_and_back(bench: Bench, steps: Steps) -> None:
     pi = bench.pi
     with steps.step("microphone removed, lamp says so"):
-        # A module in use cannot be removed: unplug the card first, as a USB port does.
-        pi.shell.run("echo snd_aloop.0 > /sys/bus/platform/drivers/snd_aloop/unbind && modprobe -r snd-aloop", 120)
-        pi.until("the microphone lamp", lambda: pi.lamps_say()[FAULT] == "flashes 4", 120)
+        remove_microphone(bench)
         assert pi.lamps_say()[READY] == "steady"
     with steps.step("microphone back, lamp says so"):
         pi.shell.run("modprobe snd-aloop", 60)
@@ -234,6 +251,19 @@ def test_no_acknowledged_segment_is_lost(
         )
 
 
+def test_no_cut_of_the_first_start_loses_the_file_system(
+    bench: Bench, steps: Steps, record: list[Request], tmp_path: Path
+) -> None:
+    """It is mounted and grown here: not a sample of the cuts, but every request."""
+    replay = recovery.Replay(bench.image, bench.size, bench.work / LOG, record)
+    possible = replay.outcomes(0, bench.started, tmp_path, SEED)
+    with steps.step(f"all that power cuts in the first {bench.started} requests can leave: {len(possible)} outcomes"):
+        assert len(possible) > 500, "that was no first start"
+        for cut, partition in replay.partitions(possible, tmp_path):
+            repaired = recovery.repair(partition)
+            assert repaired.clean, f"{cut}: {repaired}"
+
+
 def test_boots_after_a_cut_and_goes_on(bench: Bench, steps: Steps, record: list[Request]) -> None:
     """The worst moment: the very end, and nothing that was not flushed has reached the medium."""
     replay = recovery.Replay(bench.image, bench.size, bench.work / LOG, record)
@@ -292,13 +322,13 @@ def updates(bench: Bench, key: Path, tmp_path_factory: pytest.TempPathFactory) -
     (folder / "works/site/update.txt").write_text("An update.\n")
     (folder / "fails/site/device/run.py").write_text("raise SystemExit('this release does not work')\n")
     made = {}
-    for name in ("works", "fails"):
+    for serial, name in enumerate(("works", "fails"), 1):
         for stale in (folder / name).rglob("run.cpython-*.pyc"):
             stale.unlink()
         release.describe(folder / name, Target("cp311"), without_coral=True)
         made[name] = folder / f"{name}.update"
         tool = [sys.executable, ROOT / "provisioning/make-update"]
-        words = [*tool, "--key", key, "--release", folder / name, "--out", made[name]]
+        words = [*tool, "--key", key, "--release", folder / name, "--serial", str(serial), "--out", made[name]]
         subprocess.run(words, check=True, capture_output=True)
     return made
 
@@ -321,7 +351,6 @@ def test_an_update_on_the_card_is_applied(bench: Bench, steps: Steps, updates: d
         assert running_release(bench) != "factory"
 
 
-@pytest.mark.xfail(reason="not yet seen to pass: docs/virtual-pi.md", strict=False)
 def test_an_update_that_fails_is_taken_back(bench: Bench, steps: Steps) -> None:
     before = running_release(bench)
     with steps.step("signed update that never gets ready: tried, taken back, ready again"):
@@ -336,9 +365,19 @@ def test_an_update_that_fails_is_taken_back(bench: Bench, steps: Steps) -> None:
 
 @pytest.mark.xfail(reason="not yet seen to pass: docs/virtual-pi.md", strict=False)
 def test_the_board_switches_itself_off(bench: Bench, steps: Steps) -> None:
+    """Without a microphone, for the emulator's sake: what it hears is found tens of seconds late.
+
+    The release is taken in its place among the sound, since words in what has not been heard yet would make the press
+    a dictation; so with a microphone the emulator would first hear the whole press.
+    """
+    pi = bench.pi
+    with steps.step("microphone removed"):
+        remove_microphone(bench)
     with steps.step("button held: switched off"):
-        pi = bench.pi
+        service = "systemctl show -P MainPID dictate"
+        before = pi.shell.run(service)
         pi.button.press()
         pi.until("the lamp that says: let go", lambda: pi.lamps_say(3.0)[READY] == "blinking", 240)
+        assert pi.shell.run(service) == before, "the lamp blinked because the service was started again"
         pi.button.release()
-        pi.machine.wait_off(180)
+        pi.machine.wait_off(300)

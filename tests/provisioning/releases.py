@@ -42,7 +42,14 @@ def describe(folder: Path, **fields: object) -> Release:
         if path.is_file() and path.name != "release.json"
     }
     identity = hashlib.sha256("".join(f"{files[p]}  {p}\n" for p in sorted(files)).encode()).hexdigest()[:12]
-    said = {"id": identity, "version": "1.0", "python": PYTHON, "machine": platform.machine(), "files": files}
+    said = {
+        "id": identity,
+        "version": "1.0",
+        "python": PYTHON,
+        "machine": platform.machine(),
+        "files": files,
+        "serial": 1,
+    }
     (folder / "release.json").write_text(json.dumps(said | fields))
     return Release(**(said | fields))  # type: ignore[arg-type]
 

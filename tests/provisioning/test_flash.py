@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from needs import Need, skip
 
 from models.errors import UserError
 from provisioning.card import flash, image, writing
@@ -27,11 +27,11 @@ TABLE = "label: dos\nstart=2048,size=8192,type=c\nstart=10240,type=83\n"
 def loop(file: Path, *options: str) -> Iterator[Path]:
     """A block device backed by a file. Skips where loop devices are not permitted."""
     command = ["losetup", "--find", "--show", *options, str(file)]
-    if shutil.which("losetup") is None or os.geteuid() != 0:
-        pytest.skip("loop devices need root and losetup")
+    if os.geteuid() != 0:
+        skip(Need.KERNEL, "root, for loop devices")
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        pytest.skip(f"no loop device may be made here: {done.stderr.strip()}")
+        skip(Need.KERNEL, f"loop devices: {done.stderr.strip()}")
     device = Path(done.stdout.strip())
     try:
         yield device
@@ -72,8 +72,6 @@ def compressed(path: Path) -> Path:
 
 
 def mapped(path: Path) -> Path:
-    if shutil.which("bmaptool") is None:
-        pytest.skip("bmap-tools is not installed")
     subprocess.run(["bmaptool", "--quiet", "create", "-o", f"{path}.bmap", str(path)], check=True)
     return path
 
@@ -118,7 +116,7 @@ def test_a_mounted_card_is_refused(picture: Path, card: Path, tmp_path: Path) ->
     point = tmp_path / "mnt"
     point.mkdir()
     if subprocess.run(["mount", str(card), str(point)], capture_output=True).returncode:
-        pytest.skip("mounting is not permitted here")
+        skip(Need.KERNEL, "the right to mount")
     try:
         done = run(picture, card, answer=f"{card.name}\n")
     finally:
@@ -138,7 +136,7 @@ def test_a_card_that_the_kernel_uses_elsewhere_is_refused(picture: Path, card: P
 def test_a_partition_is_refused(picture: Path, card: Path) -> None:
     assert run(picture, card, answer=f"{card.name}\n").returncode == 0
     if subprocess.run(["partx", "--update", str(card)], capture_output=True).returncode:
-        pytest.skip("partitions of loop devices may not be added here")
+        skip(Need.KERNEL, "partitions of loop devices")
     try:
         done = run(picture, Path(f"{card}p1"), answer=f"{card.name}\n")
     finally:
@@ -174,7 +172,7 @@ def test_the_systems_own_disk_is_refused(picture: Path) -> None:
     parent = subprocess.run(["lsblk", "-ndo", "PKNAME", root], capture_output=True, text=True).stdout.strip()
     disk = Path("/dev") / (parent or Path(root).name)
     if not root.startswith("/dev/") or not disk.is_block_device():
-        pytest.skip(f"/ is on {root}, not on a disk")
+        skip(Need.HARDWARE, f"a disk with / on it; it is on {root or 'none'}")
     done = run(picture, disk, "--largest", "1000T", answer=f"{disk.name}\n")
     assert done.returncode == 1 and "holds the running system" in done.stderr
 
@@ -242,7 +240,7 @@ def test_an_error_of_the_medium_is_one_line(picture: Path, tmp_path: Path, with_
     point = tmp_path / "full"
     point.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(point)], capture_output=True).returncode:
-        pytest.skip("mounting is not permitted here")
+        skip(Need.KERNEL, "the right to mount")
     try:
         with (point / "card").open("wb") as file:
             file.truncate(32 * MIB)

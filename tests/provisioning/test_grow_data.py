@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from needs import Need, skip
 
 SCRIPT = Path(__file__).parents[2] / "provisioning/overlay-image/usr/lib/dictate/grow-data"
 TABLE = """label: dos
@@ -22,7 +23,7 @@ MIB = 1 << 20
 def attach(image: Path) -> str:
     done = subprocess.run(["losetup", "-fP", "--show", image], capture_output=True, text=True)
     if done.returncode:
-        pytest.skip(f"needs loop devices: {done.stderr.strip()}")
+        skip(Need.KERNEL, f"loop devices: {done.stderr.strip()}")
     return done.stdout.strip()
 
 
@@ -33,8 +34,8 @@ def detach(device: str) -> None:
 @pytest.fixture
 def card(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A card of 100 MiB with an image of 36 MiB on it; its root partition is in use."""
-    if os.geteuid() or not all(map(shutil.which, ("sfdisk", "losetup", "partx", "mke2fs", "e2fsck"))):
-        pytest.skip("needs root, fdisk and e2fsprogs")
+    if os.geteuid():
+        skip(Need.KERNEL, "root, for loop devices")
     image = tmp_path / "card.img"
     with image.open("wb") as file:
         file.truncate(100 * MIB)
@@ -44,7 +45,7 @@ def card(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         if not Path(f"{device}p3").exists():
             subprocess.run(["partx", "--add", device], check=False)
         if not Path(f"{device}p3").exists():
-            pytest.skip("needs loop devices with partitions")
+            skip(Need.KERNEL, "partitions of loop devices")
         for number, label in ((2, "RASPIROOT"), (3, "DICTATEDATA")):
             subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, f"{device}p{number}"], check=True)
         (tmp_path / "root").mkdir()

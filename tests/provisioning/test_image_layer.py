@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,6 @@ from models.errors import UserError
 from provisioning.image import layer, release, tree
 from provisioning.image.target import Target
 
-pytestmark = pytest.mark.skipif(
-    not all(shutil.which(tool) for tool in ("systemctl", "systemd-sysusers")), reason="needs systemd's programs"
-)
-needs_dtc = pytest.mark.skipif(not shutil.which("dtc"), reason="needs device-tree-compiler")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEexample someone@somewhere"
 
 
@@ -58,7 +53,6 @@ def test_laying_it_again_changes_nothing(root: Path, tmp_path: Path) -> None:
     assert tree.digest(root) == once
 
 
-@needs_dtc
 def test_our_own_image_is_read_only_and_reads_its_meter(root: Path, tmp_path: Path) -> None:
     (root / "boot/firmware").mkdir(parents=True)
     files = layer.apply(root, made(tmp_path / "release"), layer.Options(own_image=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +15,6 @@ from models.errors import UserError
 from provisioning.host import boot, install, manifest, put, system
 from provisioning.image import layer, tree
 
-needs_systemd = pytest.mark.skipif(
-    not (shutil.which("systemctl") and shutil.which("systemd-sysusers")), reason="systemd's tools are not installed"
-)
 BOOKWORM = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_CODENAME=bookworm\n'
 CONFIG = "dtparam=audio=on\n[cm4]\notg_mode=1\n"
 
@@ -68,7 +64,6 @@ def picture(root: Path) -> dict[str, str]:
             "etc/shadow", "etc/gshadow", "etc/.pwd", "etc/systemd"))}  # fmt: skip
 
 
-@needs_systemd
 def test_what_is_put_there_is_taken_away_exactly(root: Path, release: Path) -> None:
     before = picture(root)
     put_on(root, release)
@@ -81,7 +76,6 @@ def test_what_is_put_there_is_taken_away_exactly(root: Path, release: Path) -> N
     assert not wants.is_symlink()
 
 
-@needs_systemd
 def test_twice_is_once(root: Path, release: Path) -> None:
     put_on(root, release)
     once, first = picture(root), there(root)
@@ -89,7 +83,6 @@ def test_twice_is_once(root: Path, release: Path) -> None:
     assert picture(root) == once and there(root) == first
 
 
-@needs_systemd
 def test_files_of_the_system_come_back(root: Path, release: Path) -> None:
     theirs = root / "usr/lib/udev/rules.d/60-dictate-gpio.rules"
     theirs.parent.mkdir(parents=True)
@@ -102,7 +95,6 @@ def test_files_of_the_system_come_back(root: Path, release: Path) -> None:
     assert picture(root) == before
 
 
-@needs_systemd
 def test_what_was_changed_since_stays(root: Path, release: Path) -> None:
     put_on(root, release)
     unit = root / "usr/lib/systemd/system/dictate.service"
@@ -113,7 +105,6 @@ def test_what_was_changed_since_stays(root: Path, release: Path) -> None:
     assert any("dictate.service was changed" in line for line in said)
 
 
-@needs_systemd
 def test_what_was_changed_since_is_kept_beside_when_installing_again(root: Path, release: Path) -> None:
     put_on(root, release)
     unit = root / "usr/lib/systemd/system/dictate.service"
@@ -124,7 +115,6 @@ def test_what_was_changed_since_is_kept_beside_when_installing_again(root: Path,
     assert Path(f"{unit}.yours").read_text() == "mine\n"
 
 
-@needs_systemd
 def test_journal_and_configuration_stay_without_a_purge(root: Path, release: Path) -> None:
     put_on(root, release)
     (root / "var/lib/dictate/journal").mkdir(parents=True)
@@ -151,7 +141,6 @@ def users_locked(root: Path) -> Callable[[], None]:
     return lock.rmdir
 
 
-@needs_systemd
 @pytest.mark.parametrize("spoil", [release_gone, users_locked])
 def test_a_failure_in_the_middle_is_repaired_or_taken_back(
     root: Path, release: Path, spoil: Callable[[Path], Callable[[], None]]
@@ -175,7 +164,6 @@ def test_a_failure_in_the_middle_is_repaired_or_taken_back(
     assert picture(root) == before
 
 
-@needs_systemd
 @pytest.mark.parametrize("text", [b"", b"a=1", b"a=1\r\nb=2\r\n", b"\xff\xfe no text\n", b"[pi5]\n"])
 def test_config_txt_comes_back_to_the_byte(root: Path, release: Path, text: bytes) -> None:
     config = root / "boot/firmware/config.txt"
@@ -187,7 +175,6 @@ def test_config_txt_comes_back_to_the_byte(root: Path, release: Path, text: byte
     assert config.read_bytes() == text
 
 
-@needs_systemd
 def test_config_txt_keeps_what_its_owner_added_since(root: Path, release: Path) -> None:
     config = root / "boot/firmware/config.txt"
     put_on(root, release)
@@ -269,7 +256,6 @@ def test_a_damaged_manifest_is_told(root: Path) -> None:
             manifest.read(root)
 
 
-@needs_systemd
 def test_the_summary_names_all_that_changes(root: Path) -> None:
     here = system.recognise(root)
     text = install.summary(here, put.plan(root, None), ["python3-pyaudio"], boot.KEYBOARD)

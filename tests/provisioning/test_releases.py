@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifecycle import package
 from lifecycle.disk import RealDisk
+from lifecycle.errors import LifecycleError
 from lifecycle.install import Machine, install
 from lifecycle.releases import FACTORY, TRIAL_STARTS, State, Store, parse
 
@@ -106,9 +107,9 @@ def updates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[
     folder = tmp_path_factory.mktemp("updates")
     key = releases.key(folder)
     made = []
-    for name in ("one", "two", "three"):
+    for serial, name in enumerate(("one", "two", "three"), 1):
         release = releases.make(folder / name, name)
-        package.write(folder / name, key, folder / f"{name}.update")
+        package.write(folder / name, key, folder / f"{name}.update", serial)
         made.append((folder / f"{name}.update", release.id))
     return Path(f"{key}.pub"), made
 
@@ -144,16 +145,22 @@ def test_whatever_happens_a_release_that_works_is_chosen(
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         releases.device(root, public)
-        proven, in_vain = {FACTORY}, 0
+        proven, in_vain, highest = {FACTORY}, 0, 0
+        serials = {identity: serial for serial, (_, identity) in enumerate(made, 1)}
         for step in steps:
             store = Store(root, FailingDisk(step.cut, step.seed))
             before, trial = store.chosen(), store.state().starts_left is not None
             allowed = {before} | ({store.state().previous} if trial and step.update is None else set())
             with suppress(PowerCut):
                 if step.update is not None:
-                    allowed.add(made[step.update][1])
-                    install(made[step.update][0], store, Machine(), lambda text: None)
-                    assert store.chosen() == made[step.update][1]
+                    file, new = made[step.update]
+                    if new != store.state().current and serials[new] <= highest:
+                        with pytest.raises(LifecycleError, match="it is an old one"):
+                            install(file, store, Machine(), lambda text: None)
+                    else:
+                        allowed.add(new)
+                        install(file, store, Machine(), lambda text: None)
+                        assert store.chosen() == new
                 else:
                     in_vain = _start(store, step.ready, proven, in_vain)
             after = Store(root)
@@ -162,6 +169,9 @@ def test_whatever_happens_a_release_that_works_is_chosen(
             assert after.problem(chosen) == "", "and whole"
             assert chosen in proven or state.previous in proven, "there is something to go back to"
             assert after.problem(state.previous) == ""
+            assert state.highest >= highest, "whatever happens, an old update stays refused"
+            highest = state.highest
+            assert highest in {0, *(serials[name] for name in proven & serials.keys())}
             assert chosen in allowed, "what has worked stays until an update; a start only ends a trial"
             in_vain = in_vain if chosen == before else 0
 
@@ -201,9 +211,20 @@ def test_a_second_update_in_a_trial_goes_back_to_what_was_ready() -> None:
     assert state.rolled_back().current == FACTORY
 
 
-@given(text=st.one_of(st.binary(max_size=60), st.just(b"[" * 50_000), st.sampled_from(
-    [b'{"current": "../x"}', b'{"current": 3}', b'{"starts_left": "a"}', b'{"starts_left": 99}', b'{"more": 1}', b"[]"]
-)))  # fmt: skip
+SENSELESS = [
+    b'{"current": "../x"}',
+    b'{"current": 3}',
+    b'{"starts_left": "a"}',
+    b'{"starts_left": 99}',
+    b'{"highest": -1}',
+    b'{"highest": "a"}',
+    b'{"more": 1}',
+    b"[]",
+    b"[" * 50_000,
+]
+
+
+@given(text=st.one_of(st.binary(max_size=60), st.sampled_from(SENSELESS)))
 def test_a_damaged_state_is_that_of_a_new_device(text: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = releases.device(Path(folder))
@@ -228,6 +249,11 @@ def test_an_update_that_is_gone_gives_way(tmp_path: Path) -> None:
         ({"files": {"site/a": 3}}, "no SHA-256 for site/a"),
         ({"files": []}, "wrong type"),
         ({"version": 3}, "wrong type"),
+        ({"serial": "7"}, "a serial that is none"),
+        ({"serial": True}, "a serial that is none"),
+        ({"serial": -1}, "a serial that is none"),
+        ({"serial": 2**53}, "a serial that is none"),
+        ({"serial": 1.5}, "a serial that is none"),
         ({"id": "0" * 12}, "not its files'"),
     ],
 )

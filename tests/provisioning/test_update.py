@@ -11,20 +11,20 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import releases
 from lifecycle import package
-from lifecycle.errors import LifecycleError
-from lifecycle.install import CARD_FILE, Machine, install
+from lifecycle.errors import LifecycleError, Refused
+from lifecycle.install import CARD_FILE, Machine, install, install_card
 from lifecycle.releases import FACTORY, State, Store
+from needs import Need, skip, unless
 
 ROOT = Path(__file__).parents[2]
 OVERLAY = ROOT / "provisioning" / "overlay"
-
-pytestmark = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs ssh-keygen")
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +81,16 @@ def test_make_update_update_start_confirm(root: Path, made: Path, key: Path, tmp
         assert tool(root, verb).returncode == 0
     launched = subprocess.run([sys.executable, "-sP", root / "usr/bin/dictate"], capture_output=True, text=True)
     assert launched.stdout.startswith("new ")
-    assert Store(root).state() == State(identity, FACTORY, None, Store(root).state().card)
+    serial = json.loads((Store(root).path(identity) / "release.json").read_text())["serial"]
+    assert serial > 1_700_000_000, "seconds since 1970"
+    assert Store(root).state() == State(identity, FACTORY, None, Store(root).state().card, highest=serial)
     assert Store(root).problem(identity) == ""
     assert tool(root, "update", "--no-restart", out).stdout == f"{identity} (1.1) runs already\n"
 
 
 def test_the_same_release_and_key_make_the_same_file(made: Path, key: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        package.write(made, key, tmp_path / name)
+        package.write(made, key, tmp_path / name, 1)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     with tarfile.open(tmp_path / "one") as tar:
         assert tar.getnames()[:2] == ["release.json.sig", "release.json"]
@@ -99,7 +101,7 @@ def test_the_same_release_and_key_make_the_same_file(made: Path, key: Path, tmp_
 
 def signed(manifest: bytes, key: Path, out: Path, *members: tarfile.TarInfo | tuple[str, bytes]) -> Path:
     """An update file put together by hand."""
-    with tarfile.open(out, "w:gz") as tar:
+    with tarfile.open(out, "w:gz", format=tarfile.USTAR_FORMAT) as tar:
         for member in (("release.json.sig", package.sign(manifest, key)), ("release.json", manifest), *members):
             if isinstance(member, tarfile.TarInfo):
                 tar.addfile(member)
@@ -133,7 +135,7 @@ def test_signed_by_somebody_else_or_for_something_else(
 ) -> None:
     monkeypatch.setattr(package, "NAMESPACE", namespace)
     other = releases.key(tmp_path, "other") if namespace == "dictate-update" else key
-    package.write(made, other, tmp_path / "x.update")
+    package.write(made, other, tmp_path / "x.update", 1)
     assert "not signed by a key that this device trusts" in refused(root, tmp_path / "x.update")
 
 
@@ -141,7 +143,7 @@ def test_a_manifest_changed_after_signing(root: Path, made: Path, key: Path, tmp
     manifest = (made / "release.json").read_bytes()
     signature = package.sign(manifest, key)
     changed = manifest.replace(b'"1.1"', b'"9.9"')
-    with tarfile.open(tmp_path / "x.update", "w:gz") as tar:
+    with tarfile.open(tmp_path / "x.update", "w:gz", format=tarfile.USTAR_FORMAT) as tar:
         for name, data in (("release.json.sig", signature), ("release.json", changed), *contents(made)):
             info = tarfile.TarInfo(name)
             info.size = len(data)
@@ -151,7 +153,7 @@ def test_a_manifest_changed_after_signing(root: Path, made: Path, key: Path, tmp
 
 def test_a_device_without_a_key_takes_none(root: Path, made: Path, key: Path, tmp_path: Path) -> None:
     (root / "etc/dictate-keys/allowed_signers").unlink()
-    package.write(made, key, tmp_path / "x.update")
+    package.write(made, key, tmp_path / "x.update", 1)
     assert "built without --update-key" in refused(root, tmp_path / "x.update")
 
 
@@ -168,7 +170,7 @@ def test_a_damaged_file_is_refused_or_all_that_it_installs_is_whole(
     root: Path, made: Path, key: Path, tmp_path: Path, seed: int
 ) -> None:
     """A bit of a time stamp, or the end behind the last file, may be lost without harm."""
-    package.write(made, key, file := tmp_path / "x.update")
+    package.write(made, key, file := tmp_path / "x.update", 1)
     file.write_bytes(damaged(file.read_bytes(), random.Random(seed)))
     store = Store(root)
     before = everything(root)
@@ -182,7 +184,7 @@ def test_a_damaged_file_is_refused_or_all_that_it_installs_is_whole(
 
 
 def test_a_file_cut_short_is_refused(root: Path, made: Path, key: Path, tmp_path: Path) -> None:
-    package.write(made, key, file := tmp_path / "x.update")
+    package.write(made, key, file := tmp_path / "x.update", 1)
     data = file.read_bytes()
     for share in (0.0, 0.01, 0.3, 0.6, 0.9):
         file.write_bytes(data[: int(share * len(data))])
@@ -237,20 +239,66 @@ def test_a_file_twice_or_missing_or_changed(root: Path, made: Path, key: Path, t
 @pytest.mark.parametrize(("field", "value"), [("machine", "riscv64"), ("python", "cp399")])
 def test_for_another_machine(root: Path, key: Path, tmp_path: Path, field: str, value: str) -> None:
     releases.make(tmp_path / "other", "x", "2", **{field: value})
-    package.write(tmp_path / "other", key, tmp_path / "x.update")
+    package.write(tmp_path / "other", key, tmp_path / "x.update", 1)
     line = refused(root, tmp_path / "x.update")
     assert value in line and "make it for this one" in line
 
 
 def test_an_older_version_only_when_said(root: Path, key: Path, tmp_path: Path) -> None:
     releases.make(tmp_path / "old", "old", "0.9.10")
-    package.write(tmp_path / "old", key, tmp_path / "x.update")
+    package.write(tmp_path / "old", key, tmp_path / "x.update", 1)
     assert "older than 1.0, which runs" in refused(root, tmp_path / "x.update")
     assert tool(root, "update", "--no-restart", "--downgrade", tmp_path / "x.update").returncode == 0
 
 
+def ready(root: Path, file: Path, *options: str) -> None:
+    """Install an update, and have it become ready."""
+    for argv in (("update", "--no-restart", *options, file), ("begin",), ("confirm",)):
+        assert tool(root, *argv).returncode == 0
+
+
+def test_a_replayed_update_is_refused_also_after_going_back(root: Path, key: Path, tmp_path: Path) -> None:
+    """Two releases of one version, as between two tags; only the serial tells which was first."""
+    for serial, name in ((5, "old"), (7, "new"), (8, "newest")):
+        releases.make(tmp_path / name, name)
+        package.write(tmp_path / name, key, tmp_path / f"{name}.update", serial)
+    ready(root, tmp_path / "new.update")
+    line = refused(root, tmp_path / "old.update")
+    assert "serial 5, not above 7" in line and "make it anew" in line
+    assert tool(root, "rollback", "--no-restart").returncode == 0
+    assert "serial 5, not above 7" in refused(root, tmp_path / "old.update")
+    assert "serial 7, not above 7" in refused(root, tmp_path / "new.update"), "it was gone back from"
+    shutil.copy(tmp_path / "old.update", root / CARD_FILE)
+    assert tool(root, "card").returncode == 1 and "serial 5, not above 7" in complaint(root)
+    ready(root, tmp_path / "old.update", "--downgrade")
+    assert "serial 7, not above 7" in refused(root, tmp_path / "new.update"), "a downgrade does not lower it"
+    ready(root, tmp_path / "newest.update")
+    assert Store(root).state().highest == 8
+
+
+def test_an_update_that_was_never_ready_may_be_tried_again(root: Path, made: Path, key: Path, tmp_path: Path) -> None:
+    package.write(made, key, tmp_path / "x.update", 5)
+    assert tool(root, "update", "--no-restart", tmp_path / "x.update").returncode == 0
+    assert tool(root, "rollback", "--no-restart").returncode == 0
+    ready(root, tmp_path / "x.update")
+
+
+def test_the_serial_is_signed(root: Path, made: Path, key: Path, tmp_path: Path) -> None:
+    package.write(made, key, tmp_path / "x.update", 5)
+    with package.opened(tmp_path / "x.update") as update:
+        manifest, signature = update.manifest, update.signature
+    changed = manifest.replace(b'"serial": 5', b'"serial": 9')
+    assert changed != manifest
+    with tarfile.open(tmp_path / "y.update", "w:gz", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in (("release.json.sig", signature), ("release.json", changed), *contents(made)):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    assert "not signed by a key that this device trusts" in refused(root, tmp_path / "y.update")
+
+
 def test_no_room(root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package.write(made, key, tmp_path / "x.update")
+    package.write(made, key, tmp_path / "x.update", 1)
     monkeypatch.setattr("lifecycle.install.SPARE", 1 << 60)
     before = everything(root)
     with pytest.raises(LifecycleError, match=r"no room for .*: free some of the data partition"):
@@ -258,13 +306,13 @@ def test_no_room(root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch:
     assert everything(root) == before
 
 
-@pytest.mark.skipif(bool(os.geteuid()), reason="needs root to mount")
+@unless(os.geteuid() == 0, Need.KERNEL, "root, to mount a small file system")
 def test_a_full_disk(root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package.write(made, key, tmp_path / "x.update")
+    package.write(made, key, tmp_path / "x.update", 1)
     monkeypatch.setattr("lifecycle.install.SPARE", -1 << 60)
     folder = root / "var/lib/dictate-releases"
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", folder], capture_output=True).returncode:
-        pytest.skip("may not mount")
+        skip(Need.KERNEL, "the right to mount")
     try:
         with pytest.raises(LifecycleError, match="No space left on device"):
             install(tmp_path / "x.update", Store(root), Machine(), print)
@@ -290,7 +338,7 @@ def test_no_update_file(root: Path, tmp_path: Path, spoil: Callable[[Path], obje
 
 
 def test_two_at_once(root: Path, made: Path, key: Path, tmp_path: Path) -> None:
-    package.write(made, key, tmp_path / "x.update")
+    package.write(made, key, tmp_path / "x.update", 1)
     with Store(root).locked("update"):
         assert "another update is being installed" in refused(root, tmp_path / "x.update")
 
@@ -304,7 +352,7 @@ def complaint(root: Path) -> str:
 
 
 def test_an_update_on_the_card_is_installed_once(root: Path, made: Path, key: Path) -> None:
-    package.write(made, key, root / CARD_FILE)
+    package.write(made, key, root / CARD_FILE, 1)
     identity = json.loads((made / "release.json").read_text())["id"]
     assert identity in tool(root, "card").stdout
     assert Store(root).state().starts_left == 3
@@ -326,6 +374,90 @@ def test_a_bad_one_on_the_card_is_told_and_passed_over(root: Path, key: Path) ->
     assert Store(root).chosen() == FACTORY
     (root / CARD_FILE).unlink()
     assert tool(root, "card").returncode == 0 and complaint(root) == ""
+
+
+def test_a_refused_file_is_not_read_again(
+    root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, store = root / CARD_FILE, Store(root)
+    package.write(made, key, file, 1)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(LifecycleError, match="cut short") as first:
+        install_card(store, Machine(), print)
+    with monkeypatch.context() as patch:
+        patch.setattr(package, "opened", lambda path: pytest.fail("it was read as an update again"))
+        with pytest.raises(LifecycleError) as second:
+            install_card(store, Machine(), print)
+    assert str(second.value) == str(first.value)
+    done = tool(root, "card")
+    assert done.returncode == 1 and complaint(root) == f"{first.value}\n", "the lamp and the console still say why"
+    file.write_bytes(whole)
+    assert install_card(store, Machine(), print), "another file is tried"
+
+
+def test_no_room_is_not_remembered(root: Path, made: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package.write(made, key, root / CARD_FILE, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("lifecycle.install.SPARE", 1 << 60)
+        with pytest.raises(LifecycleError, match="no room"):
+            install_card(Store(root), Machine(), print)
+    assert install_card(Store(root), Machine(), print)
+
+
+# ---- files made to exhaust the device
+
+
+def bomb(kind: bytes) -> bytes:
+    """An archive that begins with an extended header of 512 MiB, packed into half a megabyte."""
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = kind, 512 << 20
+    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    block = b"1" * (1 << 20)
+    return packer.compress(info.tobuf()) + b"".join(packer.compress(block) for _ in range(512)) + packer.flush()
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_an_unsigned_file_costs_little_memory(root: Path, tmp_path: Path, kind: bytes) -> None:
+    (tmp_path / "x.update").write_bytes(bomb(kind))
+    bounded = ("prlimit", f"--as={256 << 20}", sys.executable, "-sP", root / "usr/lib/dictate/release", "--root", root)
+    done = subprocess.run(
+        [*bounded, "update", "--no-restart", tmp_path / "x.update"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1 and "not signed" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_pax_numbers_are_not_read(root: Path, tmp_path: Path) -> None:
+    """tarfile looks for the end of each of them, in time that is quadratic in their number."""
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, 320_000
+    (tmp_path / "x.update").write_bytes(gzip.compress(info.tobuf() + b"1" * 320_000 + bytes(2048)))
+    assert "not signed" in refused(root, tmp_path / "x.update")
+
+
+@pytest.mark.parametrize("limit", ["HEAD_S", "UNPACK_S"])
+def test_an_update_that_takes_too_long_is_refused(
+    root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    package.write(made, key, tmp_path / "x.update", 1)
+    monkeypatch.setattr(package, limit, -1.0)
+    before = everything(root)
+    with pytest.raises(Refused, match="takes too long to unpack"):
+        install(tmp_path / "x.update", Store(root), Machine(), print)
+    assert everything(root) == before
+
+
+def test_an_update_that_unpacks_to_too_much_is_refused(
+    root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package.write(made, key, file := tmp_path / "x.update", 1)
+    monkeypatch.setattr(package, "LARGEST", file.stat().st_size + 4_096)
+    with pytest.raises(Refused, match="larger than an update may be"):
+        install(file, Store(root), Machine(), print)
+    with file.open("ab") as stream:
+        stream.truncate(package.LARGEST + 1)
+    with pytest.raises(Refused, match="larger than an update may be"):
+        install(file, Store(root), Machine(), print)
 
 
 # ---- making one

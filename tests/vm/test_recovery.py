@@ -17,10 +17,6 @@ from provisioning.vm.card import Card
 from provisioning.vm.cuts import Cut, Fate, Survivor, cut
 from provisioning.vm.recovery import Replay, read_folder, repair
 
-pytestmark = pytest.mark.skipif(
-    any(shutil.which(tool, path=needs.SEARCH) is None for tool in ("mke2fs", "e2fsck", "debugfs")),
-    reason="needs e2fsprogs",
-)
 SIZE = 8 << 20
 START = 1 << 20
 

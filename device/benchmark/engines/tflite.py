@@ -1,4 +1,4 @@
-"""TensorFlow Lite on the CPU: the bundle, and the source's float32 weights in a bundle to compare with."""
+"""The bundle on the CPU: its int8 encoder in TensorFlow Lite, its head in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ PACKAGES = ("ai-edge-litert", "tflite-runtime")
 
 
 def missing(job: Job) -> str:
-    return stream.missing_comparison(job) if job.configuration == "tflite-fp32" else ""
+    return ""
 
 
 def load(job: Job) -> Engine:
     from device import assemble
 
-    bundle = stream.opened(job.comparison if job.configuration == "tflite-fp32" else job.bundle, job)
+    bundle = stream.opened(job.bundle, job)
     ears = assemble.recognizer(bundle, "cpu", job.threads, live=job.live)
     return stream.Stream(ears.recognizer, stream.files(bundle, "encoder", "head"))

@@ -1,11 +1,12 @@
-"""The update file: a release as a gzipped tar that begins with its manifest and the manifest's signature.
+"""The update file: a release as a gzipped ustar archive that begins with its manifest and the manifest's signature.
 
     release.json.sig    OpenSSH signature of the next member (PROTOCOL.sshsig), namespace "dictate-update"
-    release.json        the release's id, version, tags, and the SHA-256 of each file
+    release.json        the release's id, version, serial, tags, and the SHA-256 of each file
     site/… bundle/…     the files
 
 The signature is checked before anything else is looked at, and each file against the signed manifest, so what is
-installed is what was signed whatever else the tar holds. `tar tzf` lists it.
+installed is what was signed whatever else the archive holds. Reading either takes bounded memory and time
+(lifecycle/archive.py). `tar tzf` lists it.
 """
 
 from __future__ import annotations
@@ -13,25 +14,28 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import os
 import subprocess
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from lifecycle.errors import LifecycleError
+from lifecycle.archive import Archive, ArchiveError
+from lifecycle.errors import LifecycleError, Refused
 from lifecycle.releases import Release, parse
 
 NAMESPACE = "dictate-update"
 SIGNATURE, MANIFEST = "release.json.sig", "release.json"
 LIMITS = {SIGNATURE: 1 << 14, MANIFEST: 1 << 23}
-BLOCK = 1 << 20
-DAMAGED = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, MemoryError)
+LARGEST = 1 << 30
+"""Bytes of an update, packed and unpacked."""
+HEAD_S, UNPACK_S, VERIFY_S = 60.0, 600.0, 60.0
+"""Seconds that reading the head, unpacking all of it and ssh-keygen may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Package:
     name: str
     signature: bytes
     manifest: bytes
-    tar: tarfile.TarFile
+    archive: Archive
 
     @property
     def mark(self) -> str:
@@ -56,15 +60,15 @@ class Package:
             signature.write(self.signature)
             signature.flush()
             command = ["ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-I", "dictate", "-f", str(signers)]
-            done = _run([*command, "-s", signature.name], self.manifest)
+            done = _run([*command, "-s", signature.name], self.manifest, VERIFY_S)
         if done.returncode:
-            raise LifecycleError(
+            raise Refused(
                 f"{self.name}: not signed by a key that this device trusts; make it with make-update and that key"
             )
         try:
             return parse(self.manifest)
         except ValueError as error:
-            raise LifecycleError(f"{self.name}: {error}; make the update anew") from None
+            raise Refused(f"{self.name}: {error}; make the update anew") from None
 
     def extract(self, release: Release, folder: Path, room: Callable[[], int]) -> None:
         """Write the release's files and manifest into `folder`, which is new.
@@ -74,31 +78,39 @@ class Package:
         """
         folder.mkdir(mode=0o755)
         missing = dict(release.files)
+        self.archive.allow(UNPACK_S)
         with _clear(self.name):
-            while (member := self.tar.next()) is not None:  # iterating would begin with the head again
-                if not member.isreg() or member.name not in missing:
-                    raise LifecycleError(f"{self.name}: {member.name!r} is not in its signed list; nothing was changed")
+            while (member := self.archive.next()) is not None:
+                if not member.regular or member.name not in missing:
+                    raise Refused(f"{self.name}: {member.name!r} is not in its signed list; nothing was changed")
                 if member.size > room():
                     raise LifecycleError(f"no room for {member.name}: free some of the data partition and try again")
-                if _copy(self.tar, member, folder / member.name) != missing.pop(member.name):
-                    raise LifecycleError(f"{self.name}: {member.name} is damaged; copy the update again")
+                if _copy(self.archive, folder / member.name) != missing.pop(member.name):
+                    raise Refused(f"{self.name}: {member.name} is damaged; copy the update again")
         if missing:
-            raise LifecycleError(f"{self.name}: cut short, {len(missing)} files are missing; copy the update again")
+            raise Refused(f"{self.name}: cut short, {len(missing)} files are missing; copy the update again")
         (folder / MANIFEST).write_bytes(self.manifest)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Package]:
     """Open an update file and read its head. Raises LifecycleError."""
-    with _clear(path.name), tarfile.open(path, "r|gz") as tar:
-        head = {name: _head(tar, name) for name in (SIGNATURE, MANIFEST)}
-        yield Package(path.name, head[SIGNATURE], head[MANIFEST], tar)
+    with _clear(path.name), path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size > LARGEST:
+            raise Refused(f"{path.name}: larger than an update may be; make it with provisioning/make-update")
+        archive = Archive(file, LARGEST)
+        archive.allow(HEAD_S)
+        head = {name: _head(archive, name) for name in (SIGNATURE, MANIFEST)}
+        yield Package(path.name, head[SIGNATURE], head[MANIFEST], archive)
 
 
-def write(release: Path, key: Path, out: Path) -> Release:
-    """Make the update file `out` of a release's folder, signed with the private key `key` by ssh-keygen."""
+def write(release: Path, key: Path, out: Path, serial: int) -> Release:
+    """Make the update file `out` of a release's folder, signed with the private key `key` by ssh-keygen.
+
+    A device refuses a `serial` that is not above those of the updates that it has had.
+    """
     try:
-        manifest = (release / MANIFEST).read_bytes()
+        manifest = _numbered((release / MANIFEST).read_bytes(), serial)
         found = parse(manifest)
     except (OSError, ValueError) as error:
         raise LifecycleError(f"{release}: no release: {error}") from None
@@ -112,7 +124,7 @@ def write(release: Path, key: Path, out: Path) -> Release:
         with (
             beside.open("wb") as file,
             gzip.GzipFile("", "wb", 6, file, mtime=0) as stream,
-            tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+            tarfile.open(fileobj=stream, mode="w|", format=tarfile.USTAR_FORMAT) as tar,
         ):
             for name, data in ((SIGNATURE, signature), (MANIFEST, manifest)):
                 _add(tar, name, io.BytesIO(data), len(data))
@@ -120,9 +132,18 @@ def write(release: Path, key: Path, out: Path) -> Release:
                 with (release / name).open("rb") as content:
                     _add(tar, name, content, os.fstat(content.fileno()).st_size)
         beside.replace(out)
+    except ValueError as error:
+        raise LifecycleError(f"{release}: a file cannot be packed: {error}; give it a shorter name") from None
     finally:
         beside.unlink(missing_ok=True)
     return found
+
+
+def _numbered(manifest: bytes, serial: int) -> bytes:
+    said = json.loads(manifest)
+    if not isinstance(said, dict):
+        raise ValueError("release.json is no table")
+    return json.dumps(said | {"serial": serial}, indent=1).encode() + b"\n"
 
 
 def sign(manifest: bytes, key: Path) -> bytes:
@@ -136,20 +157,19 @@ def sign(manifest: bytes, key: Path) -> bytes:
     return done.stdout
 
 
-def _head(tar: tarfile.TarFile, name: str) -> bytes:
-    member = tar.next()
-    if member is None or member.name != name or not member.isreg() or member.size > LIMITS[name]:
-        raise LifecycleError("not an update file, or not signed: make it with provisioning/make-update")
-    content = tar.extractfile(member)
-    return content.read() if content else b""
+def _head(archive: Archive, name: str) -> bytes:
+    member = archive.next()
+    if member is None or member.name != name or not member.regular or member.size > LIMITS[name]:
+        raise Refused("not an update file, or not signed: make it with provisioning/make-update")
+    return b"".join(archive.blocks())
 
 
-def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> str:
-    """Write a member to `target` and return its SHA-256."""
+def _copy(archive: Archive, target: Path) -> str:
+    """Write the content of the archive's present member to `target` and return its SHA-256."""
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    digest, content = hashlib.sha256(), tar.extractfile(member)
+    digest = hashlib.sha256()
     with target.open("xb") as file:
-        while content and (block := content.read(BLOCK)):
+        for block in archive.blocks():
             digest.update(block)
             file.write(block)
     target.chmod(0o644)
@@ -162,11 +182,13 @@ def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None
     tar.addfile(member, content)
 
 
-def _run(command: list[str], data: bytes) -> subprocess.CompletedProcess[bytes]:
+def _run(command: list[str], data: bytes, seconds: float | None = None) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(command, input=data, capture_output=True)
+        return subprocess.run(command, input=data, capture_output=True, timeout=seconds)
     except FileNotFoundError:
         raise LifecycleError("ssh-keygen is missing; install the package openssh-client") from None
+    except subprocess.TimeoutExpired:
+        raise LifecycleError(f"ssh-keygen did not end within {seconds:g} s; nothing was changed") from None
 
 
 @contextmanager
@@ -176,7 +198,7 @@ def _clear(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise LifecycleError(f"{name}: no such file") from None
-    except DAMAGED as error:
-        raise LifecycleError(f"{name}: not an update file, or damaged ({error}); copy it again") from None
+    except ArchiveError as error:
+        raise Refused(f"{name}: not an update file, or damaged ({error}); copy it again") from None
     except OSError as error:
         raise LifecycleError(f"{name}: {error.strerror or error}; nothing was changed") from None

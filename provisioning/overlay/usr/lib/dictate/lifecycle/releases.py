@@ -28,6 +28,8 @@ from lifecycle.disk import Disk, RealDisk
 FACTORY = "factory"
 TRIAL_STARTS = 3
 """So often a new release may be started without becoming ready."""
+LARGEST_SERIAL = 2**53 - 1
+"""Such that any reader of JSON has it exactly."""
 
 UPDATES = Path("var/lib/dictate-releases")
 BUILT_IN = Path("usr/lib/dictate/factory")
@@ -43,12 +45,20 @@ class State:
     """Starts that a release on trial has left; None if it has been ready."""
     card: str = ""
     """The mark of the update file on the card that was dealt with last."""
+    refused: str = ""
+    """The size and SHA-256 of the file on the card that was refused last."""
+    reason: str = ""
+    """Why it was."""
+    serial: int = 0
+    """The serial of the release on trial."""
+    highest: int = 0
+    """The highest serial of a release that has been ready; going back does not lower it."""
 
-    def installed(self, release: str) -> State:
+    def installed(self, release: str, serial: int = 0) -> State:
         """`release` goes on trial; what has been ready stays to go back to."""
         if release == self.current:
             return self
-        return replace(self, current=release, previous=self._proven, starts_left=TRIAL_STARTS)
+        return replace(self, current=release, previous=self._proven, starts_left=TRIAL_STARTS, serial=serial)
 
     def begun(self) -> State:
         """A start is about to be made; a trial that has used up its starts is over."""
@@ -57,13 +67,13 @@ class State:
         return self.rolled_back() if self.starts_left <= 0 else replace(self, starts_left=self.starts_left - 1)
 
     def confirmed(self) -> State:
-        """The release in force is ready."""
-        return replace(self, starts_left=None)
+        """The release in force is ready; updates that were signed before it are no longer taken."""
+        return replace(self, starts_left=None, serial=0, highest=max(self.highest, self.serial))
 
     def rolled_back(self) -> State:
         """The release before is in force; the factory's, if there is no other."""
         back = self.previous if self.previous != self.current else FACTORY
-        return replace(self, current=back, previous=back, starts_left=None)
+        return replace(self, current=back, previous=back, starts_left=None, serial=0)
 
     @property
     def _proven(self) -> str:
@@ -79,6 +89,8 @@ class Release:
     python: str
     machine: str
     files: Mapping[str, str]
+    serial: int = 0
+    """What make-update gave it, higher than that of every update before; 0 for a release that came with an image."""
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -94,12 +106,16 @@ def parse(manifest: bytes) -> Release:
     """Read a release.json and check all of it. Raises ValueError saying what is wrong."""
     try:
         said = json.loads(manifest)
-        release = Release(said["id"], said["version"], said["python"], said["machine"], said["files"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        release = Release(
+            said["id"], said["version"], said["python"], said["machine"], said["files"], said.get("serial", 0)
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"release.json cannot be read: {type(error).__name__} {error}") from None
     texts = (release.id, release.version, release.python, release.machine)
     if not isinstance(release.files, dict) or not all(isinstance(text, str) for text in texts):
         raise ValueError("release.json has a value of the wrong type")
+    if type(release.serial) is not int or not 0 <= release.serial <= LARGEST_SERIAL:
+        raise ValueError("release.json has a serial that is none")
     for path, digest in release.files.items():
         if not re.fullmatch(r"(site|bundle)(/[^/\0]{1,255})+", path) or {".", ".."} & set(path.split("/")):
             raise ValueError(f"release.json names a file outside of site/ and bundle/: {path!r}")
@@ -134,6 +150,8 @@ class Store:
             state = State(**said)
             names = (state.current, state.previous)
             if not all(name == FACTORY or re.fullmatch(r"[0-9a-f]{12}", name) for name in names):
+                return State()
+            if not all(type(n) is int and 0 <= n <= LARGEST_SERIAL for n in (state.serial, state.highest)):
                 return State()
             left = state.starts_left
             return state if left is None or (type(left) is int and left <= TRIAL_STARTS) else State()
