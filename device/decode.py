@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -74,9 +74,10 @@ class Source:
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """Pieces of shape (n, channels), full scale ±1."""
         frames = max(1, round(self.rate * PIECE_S))
+        mpg123 = self._file.format == "MP3"  # which prints what `problem` says
         while True:
             try:
-                with only_lines(lambda line: False):  # mpg123 says there what `problem` says
+                with only_lines(lambda line: False) if mpg123 else nullcontext():
                     piece: NDArray[np.float32] = self._file.read(frames, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 self._broken = error.error_string.removeprefix("Error :").strip(" .") or "damaged or cut short"
