@@ -27,7 +27,7 @@ test-image: setup-image  ## Build a card's image, boot it in a virtual Pi and li
 	@$(BIN)/python -m pytest -m image -s $(TESTS)
 
 rootfs: setup-image  ## Build the bare Debian root file system of an image into the cache; as root
-	@$(BIN)/python -c 'from provisioning.image import rootfs; rootfs.archive(lambda line: print(line, flush=True))'
+	@$(BIN)/python provisioning/build-image --root-only
 
 lint: setup-dev  ## Check style (ruff check, ruff format) and types (mypy --strict)
 	@$(BIN)/ruff check .

@@ -27,6 +27,10 @@ LONGEST_RETRY_S = 300.0
 START_WAIT_S = 15.0
 
 
+class NoCoral(CoralError):
+    """No Coral is plugged in, which is no fault: it is optional."""
+
+
 class Accelerator(Protocol):
     """Runs the encoder: a full int8 input tensor in, a full int8 output tensor out."""
 
@@ -126,6 +130,8 @@ class FallbackAccelerator:
         self._used_since = clock()
         self.problem: str | None = None
         """Why the Coral is not in use; None while it is, or is being started for the first time."""
+        self.missed = False
+        """Whether a Coral that was there, in this process or now, is not in use: more than none being plugged in."""
 
     @property
     def name(self) -> str:
@@ -145,7 +151,7 @@ class FallbackAccelerator:
             try:
                 return self._coral.invoke(window)
             except CoralError as error:
-                self._coral = None
+                self._coral, self.missed = None, True
                 if self._clock() - self._used_since >= LONGEST_RETRY_S:
                     self._pause_s = self._retry_s
                 self._failed(str(error))
@@ -168,6 +174,7 @@ class FallbackAccelerator:
             self._use(ready)
         except CoralError as error:
             self._starting = None
+            self.missed = self.missed or not isinstance(error, NoCoral)
             self._failed(str(error))
 
     def close(self) -> None:
@@ -185,6 +192,7 @@ class FallbackAccelerator:
                 "build the bundle again"
             )
         self._coral, self.problem, self._used_since = coral, None, self._clock()
+        self.missed = False
         self._on_change(Change(coral.name, "the Coral is ready"))
 
     def _failed(self, reason: str) -> None:
@@ -195,7 +203,7 @@ class FallbackAccelerator:
 
 @dataclass(frozen=True)
 class Choice:
-    """The accelerator to use, why in one line, and whether that is less than was asked for."""
+    """The accelerator to use, why in one line, and whether that is less than was asked for, or plugged in."""
 
     accelerator: Accelerator
     reason: str
@@ -223,8 +231,8 @@ def choose(
     if backend == "cpu":
         return Choice(cpu, "the CPU, as configured", False)
     if coral_model is None:
-        reason = "the CPU: the bundle holds no encoder compiled for the Edge TPU; build it with a compiler"
-        return Choice(cpu, reason, backend == "coral")
+        reason = "the bundle holds no encoder compiled for the Edge TPU; build it with a compiler"
+        return Choice(cpu, reason, backend == "coral" or find() is not None)
     model = coral_model
 
     def start() -> Starting:
@@ -236,13 +244,13 @@ def choose(
     if accelerator.name != cpu.name:
         return Choice(accelerator, "the Coral", False)
     problem = accelerator.problem or "the Coral is still starting"
-    return Choice(accelerator, f"the CPU for now: {problem}", backend == "coral")
+    return Choice(accelerator, problem, backend == "coral" or accelerator.missed)
 
 
 def usable(coral: UsbCoral | None, permitted: Callable[[UsbCoral], bool] = permitted) -> UsbCoral:
     """The Coral, if it is there and may be opened; otherwise CoralError with what to do."""
     if coral is None:
-        raise CoralError("no Coral found on USB: plug it in, to a blue port, with a cable that carries data")
+        raise NoCoral("no Coral found on USB: plug it in, to a blue port, with a cable that carries data")
     if not permitted(coral):
         raise CoralError(f"no permission to use the Coral at {coral.node}: {PERMISSION_ADVICE}")
     return coral

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 TAIL_S = 0.3
 """After the button is let go, the sound up to that moment is still under way; wait this long for it."""
 
+OVERRUNS_S = 60.0
+"""Between two lines about lost sound."""
+
 RETRY_S = 10.0
 """Pause between tries to load a recogniser that failed."""
 
@@ -46,7 +49,8 @@ class Appliance:
         self._ending: float | None = None
         self._asked: Outcome | None = None
         self.last_end = last_end
-        self._seen_overruns = 0
+        self._seen_overruns = self._told_overruns = 0
+        self._tell_overruns_at = float("-inf")
         self._samples = self._words = 0
         self._heard_s = 0.0
         self._complaints: set[str] = set()
@@ -215,9 +219,9 @@ class Appliance:
 
     def _take(self, event: Event) -> None:
         match event:
-            case Segment(text):
+            case Segment(text=text, pauses=pauses):
                 self._words += len(text.split())
-                self._parts.put(self._parts.writer.segment(text))
+                self._parts.put(self._parts.writer.segment(text, pauses))
                 self._gestures(self._parts.gestures.heard())
             case Partial(stable, tail) if stable or tail:
                 self._gestures(self._parts.gestures.heard())
@@ -281,11 +285,13 @@ class Appliance:
             self.outcome = self._asked
 
     def _count_overruns(self, chunk: Chunk) -> None:
-        if chunk.overruns > self._seen_overruns:
-            lost = chunk.overruns - self._seen_overruns
-            self.overruns += lost
-            log.warning("sound was lost %d times (%d in all); is the machine too busy?", lost, self.overruns)
+        """Count lost sound; a device that loses it all the time is told of once a minute."""
+        self.overruns += max(0, chunk.overruns - self._seen_overruns)
         self._seen_overruns = chunk.overruns
+        lost, now = self.overruns - self._told_overruns, self._clock()
+        if lost and now >= self._tell_overruns_at:
+            log.warning("sound was lost %d times (%d in all); is the machine too busy?", lost, self.overruns)
+            self._told_overruns, self._tell_overruns_at = self.overruns, now + OVERRUNS_S
 
     def _boost(self) -> None:
         self._complain(self._parts.boost.raise_)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +9,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-import models
 from device.accelerator import Accelerator, Backend, Choice, choose
 from device.decoder import Decoder
 from device.encoder import Encoder
 from device.onnx_model import OnnxModel
 from device.recognizer import Endpointing, Recognizer, Stage
 from models.bundle import Bundle, Search
-
-BUILT = Path(models.__file__).parent / "build" / "base"
-
-
-def default_bundle() -> Path:
-    """Where a command looks for a bundle unless told: $DICTATE_BUNDLE, or what convert/build.py writes."""
-    return Path(os.environ.get("DICTATE_BUNDLE") or BUILT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +24,8 @@ class Ears:
     recognizer: Recognizer
     accelerator: Accelerator
     why: str
+    degraded: bool = False
+    """Whether the encoder runs on the CPU although a Coral was asked for, or is plugged in."""
 
 
 class FloatEncoder:
@@ -70,7 +63,12 @@ def recognizer(
     chosen = accelerator(bundle, backend, threads)
     encoder = Encoder(bundle, chosen.accelerator, threads)
     decoder = Decoder.of(bundle, words, search)
-    return Ears(Recognizer(bundle, encoder, decoder, live, endpointing, stage), chosen.accelerator, chosen.reason)
+    return Ears(
+        Recognizer(bundle, encoder, decoder, live, endpointing, stage),
+        chosen.accelerator,
+        chosen.reason,
+        chosen.degraded,
+    )
 
 
 def accelerator(bundle: Bundle, backend: Backend, threads: int) -> Choice:

@@ -18,21 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from models.errors import UserError
+from device.decode import AudioError as AudioError
+from device.decode import Source
+from device.mixing import Mixer
 
 SAMPLE_RATE = 16_000
 """Samples per second of every chunk."""
 
 BLOCK = 1_600
 """Samples in a chunk unless told otherwise: 100 ms."""
-
-
-class AudioError(UserError):
-    """A source of sound cannot be read; the message names it, the cause and what to do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,9 +58,10 @@ class Chunk:
 
 
 class Converter:
-    """Turns float32 mono sound of any rate into int16 blocks of 16 kHz, without seams between the pieces fed.
+    """Turns float32 sound of any rate into int16 blocks of 16 kHz mono, without seams between the pieces fed.
 
-    Resampling is libsoxr's streaming resampler at its high quality setting; at 16 kHz nothing is touched.
+    Channels are mixed so that a voice on any of them is heard (device/mixing.py). Resampling is libsoxr's streaming
+    resampler at its high quality setting; a single channel at 16 kHz is not touched.
 
     >>> converter = Converter(rate=8_000, block=1_600)
     >>> halves = [*converter.feed(np.zeros(8_000, np.float32)), *converter.finish()]
@@ -71,22 +69,24 @@ class Converter:
     (16000, dtype('int16'))
     """
 
-    def __init__(self, rate: int, block: int = BLOCK) -> None:
+    def __init__(self, rate: int, block: int = BLOCK, channels: int = 1) -> None:
         if block < 1:
             raise ValueError(f"a block of {block} samples: must be 1 or more")
         self._block = block
+        self._channels = channels
+        self._mixer = Mixer(rate, channels)
         self._pending: NDArray[np.int16] = np.zeros(0, np.int16)
         self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1) if rate != SAMPLE_RATE else None
 
     def feed(self, samples: NDArray[np.float32]) -> Iterator[NDArray[np.int16]]:
-        """Take `samples`, shape (n,), full scale ±1; yield every block that is now complete."""
-        self._append(samples, last=False)
+        """Take `samples`, shape (n, channels), or (n,) of one; full scale ±1. Yield every block now complete."""
+        self._append(self._mixer.feed(samples.reshape(-1, self._channels)), last=False)
         while len(self._pending) >= self._block:
             yield self._take(self._block)
 
     def finish(self) -> Iterator[NDArray[np.int16]]:
         """Yield what is left; the last block may be shorter than the others."""
-        self._append(np.zeros(0, np.float32), last=True)
+        self._append(self._mixer.finish(), last=True)
         while len(self._pending):
             yield self._take(self._block)
 
@@ -130,22 +130,16 @@ class PreRoll:
         return taken
 
 
-class _StraightThrough(soundfile.SoundFile):  # type: ignore[misc]
-    """A file read start to end: soundfile seeks after each read, and an MP3 decoder then loses sound."""
-
-    def seekable(self) -> bool:
-        return False
-
-
 class WaveFile:
-    """A recording as a source: WAV, FLAC, OGG or MP3 of any rate, its channels mixed to one.
+    """A recording as a source: WAV, FLAC, OGG or MP3 of any rate, all its channels heard; others through ffmpeg.
 
     It reads as fast as it is asked, holds one block in memory, and can be iterated again from the start.
-    Raises AudioError on iteration if the file is missing or is not a recording that libsndfile reads.
+    Raises AudioError on iteration if the file is missing or is no recording. Where a recording breaks off, whatever
+    can be read of it is yielded first, and then AudioError says where and how it ends.
 
     >>> list(WaveFile("missing.wav"))
     Traceback (most recent call last):
-    device.audio.AudioError: missing.wav: no such file; check the path
+    device.decode.AudioError: missing.wav: no such file; check the path
     """
 
     def __init__(self, path: str | Path, block: int = BLOCK) -> None:
@@ -156,20 +150,15 @@ class WaveFile:
 
     def __iter__(self) -> Iterator[Chunk]:
         first = 0
-        for samples in self._blocks():
-            yield Chunk(samples, first, overruns=0)
-            first += len(samples)
+        with Source(self._path) as source:
+            for samples in self._blocks(source):
+                yield Chunk(samples, first, overruns=0)
+                first += len(samples)
+            if problem := source.problem:
+                raise AudioError(f"{self._path}: {problem}")
 
-    def _blocks(self) -> Iterator[NDArray[np.int16]]:
-        try:
-            if not self._path.exists():
-                raise AudioError(f"{self._path}: no such file; check the path")
-            with _StraightThrough(self._path) as file:
-                converter = Converter(file.samplerate, self._block)
-                while len(piece := file.read(file.samplerate, dtype="float32", always_2d=True)):
-                    yield from converter.feed(piece.mean(axis=1, dtype=np.float32))
-                yield from converter.finish()
-        except soundfile.LibsndfileError as error:
-            raise AudioError(
-                f"{self._path}: not a recording that libsndfile reads ({error.error_string}); convert it to WAV or FLAC"
-            ) from error
+    def _blocks(self, source: Source) -> Iterator[NDArray[np.int16]]:
+        converter = Converter(source.rate, self._block, source.channels)
+        for piece in source:
+            yield from converter.feed(piece)
+        yield from converter.finish()

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from device.audio import SAMPLE_RATE, Chunk
+from device.audio import SAMPLE_RATE, AudioError, Chunk
 
 
 class Capture:
@@ -78,8 +78,12 @@ class Capture:
                     self._stopped.wait(0.05)
 
 
-def paced(chunks: Iterable[Chunk], sleep: Callable[[float], Any] = time.sleep) -> Iterator[Chunk]:
+def paced(
+    chunks: Iterable[Chunk], sleep: Callable[[float], Any] = time.sleep, told: Callable[[str], Any] = lambda text: None
+) -> Iterator[Chunk]:
     """Give the chunks of a recording when a microphone would have, then silence for ever.
+
+    A recording that breaks off, or cannot be read, is told of.
 
     >>> slept: list[float] = []
     >>> endless = paced([Chunk(np.ones(800, np.int16), 0, 0)], slept.append)
@@ -87,17 +91,20 @@ def paced(chunks: Iterable[Chunk], sleep: Callable[[float], Any] = time.sleep) -
     [0, 800, 2400]
     """
     begun, first = time.monotonic(), 0
-    for chunk in _then_silence(chunks):
+    for chunk in _then_silence(chunks, told):
         first = chunk.first + len(chunk.samples)
         sleep(max(0.0, begun + first / SAMPLE_RATE - time.monotonic()))
         yield chunk
 
 
-def _then_silence(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+def _then_silence(chunks: Iterable[Chunk], told: Callable[[str], Any]) -> Iterator[Chunk]:
     first = 0
-    for chunk in chunks:
-        yield chunk
-        first = chunk.first + len(chunk.samples)
+    try:
+        for chunk in chunks:
+            yield chunk
+            first = chunk.first + len(chunk.samples)
+    except AudioError as error:
+        told(str(error))
     while True:
         yield Chunk(np.zeros(1_600, np.int16), first, 0)
         first += 1_600

@@ -95,3 +95,8 @@ def complaints(root: Path = Path("/")) -> tuple[str, ...]:
         except OSError:
             continue
     return tuple(lines)
+
+
+def applied(root: Path = Path("/")) -> bool:
+    """Whether `dictate setup` has applied a card at this start."""
+    return (root / CONFIGURATION).exists()

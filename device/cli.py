@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import importlib.metadata
+import io
+import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from models.errors import UserError
+from models.errors import UsageError, UserError
 
 COMMANDS = {
     "transcribe": "device.cli_transcribe",
@@ -16,6 +21,7 @@ COMMANDS = {
     "config": "device.cli_config",
     "journal": "device.cli_journal",
     "words": "device.cli_words",
+    "format": "device.cli_format",
     "doctor": "device.cli_doctor",
     "run": "device.cli_run",
     "power": "device.cli_power",
@@ -27,9 +33,38 @@ COMMANDS = {
 }
 
 
+DONE, FAULTS, WRONG_USE = 0, 1, 2
+INTERRUPTED, NOBODY_READS = 130, 141
+"""As a shell reports SIGINT and SIGPIPE."""
+
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+else:
+    Subparsers = argparse._SubParsersAction  # is generic for type checkers only
+
+
+class _Commands(Subparsers):
+    """Subcommands whose own help begins with the line that stands in the list of commands."""
+
+    def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
+        text = options.get("help") or ""
+        options.setdefault("description", f"{text[:1].upper()}{text[1:]}." if text else None)
+        return super().add_parser(name, **options)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with a description for every subcommand at every level."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.register("action", "parsers", _Commands)
+
+
 def parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
     """The parser with every subcommand, or with only the one that is asked for, which starts faster."""
-    top = argparse.ArgumentParser(prog="dictate", description="Offline dictation: speak, and the words are typed.")
+    top = Parser(prog="dictate", description="Offline dictation: speak, and the words are typed.")
+    top.add_argument("--version", action="version", version=f"dictate {version()}")
     subparsers = top.add_subparsers(required=True, metavar="COMMAND")
     wanted = [c for c in chosen[:1] if c in COMMANDS] or list(COMMANDS)
     for command in wanted:
@@ -38,19 +73,55 @@ def parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; an expected error is one line and exit status 1."""
+    """Run a command and return its exit status; docs/commands.md has the table. An expected error is a line each."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    parsed = parser(given).parse_args(given)
+    _take_any_file_name()
     try:
+        parsed = parser(given).parse_args(given)
         status: int = parsed.run(parsed)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
-        return 141
+        _discard_output()
+        return NOBODY_READS
     except UserError as error:
-        print(f"dictate: {error}", file=sys.stderr)
-        return 1
+        return _failed(given, str(error), WRONG_USE if isinstance(error, UsageError) else FAULTS)
+    except OSError as error:
+        if error.filename is None:
+            _discard_output()
+        return _failed(given, f"{error.filename or 'standard output'}: {error.strerror or error}", FAULTS)
     return status
+
+
+def version() -> str:
+    """The version of the installed package, or of the checkout that this runs from."""
+    try:
+        return importlib.metadata.version("coral-dictation")
+    except importlib.metadata.PackageNotFoundError:
+        return "of a checkout that is not installed"
+
+
+def _failed(given: Sequence[str], text: str, status: int) -> int:
+    named = " ".join(["dictate", *(command for command in given[:1] if command in COMMANDS)])
+    for line in text.splitlines():
+        print(f"{named}: {line}", file=sys.stderr)
+    return status
+
+
+def _take_any_file_name() -> None:
+    """Print file names that are not in the terminal's encoding as the bytes that they are."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() in ("utf-8", "utf8"):
+            stream.reconfigure(errors="surrogateescape")
+
+
+def _discard_output() -> None:
+    """Send what is still buffered nowhere: the interpreter would try it once more at its end, and complain."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from device import assemble, battery, cli_config, config, realtime_bench
+from device import battery, bundle_folder, cli_config, config, options, realtime_bench
 from device.benchmark import cases, compare, machine, page, plots, record, runner, speech, table
 from device.benchmark.engine import CONFIGURATIONS
 from device.benchmark.meters import Counters, Energy
@@ -21,13 +22,16 @@ from device.power_log import samples_in
 from device.scoring import ScoringError, score
 from models import python
 from models.bundle import Bundle
-from models.errors import UserError
+from models.errors import UsageError
 
 PEERS = python.REPOSITORY / ".cache" / "peers" / "venv" / "bin" / "python"
 """Where `make peers` installs the peers."""
 
 
-class BenchError(UserError):
+DEFAULT_SWEEPS = "windows,capture"
+
+
+class BenchError(UsageError):
     """The command line does not fit; the message says how it should be."""
 
 
@@ -50,22 +54,21 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--speech", action="append", default=[], type=Path, metavar="DIR", help="the same, as an option"
     )
-    parser.add_argument("--configs", default=",".join(CONFIGURATIONS), metavar="LIST", help="default: %(default)s")
+    parser.add_argument("--configs", metavar="LIST", help=f"only these of {', '.join(CONFIGURATIONS)}")
     parser.add_argument(
         "--sweeps",
-        default="windows,capture",
         metavar="LIST",
-        help=f"of {', '.join(cases.SWEEPS)}, or none (default: %(default)s)",
+        help=f"of {', '.join(cases.SWEEPS)}, or none (default: {DEFAULT_SWEEPS}; none where --configs is given)",
     )
     parser.add_argument("--realtime", action="store_true", help="add the sweep of cores, priority and clock's governor")
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=options.positive,
         default=10.0,
         metavar="N",
         help="speech heard at a microphone's pace in each repetition (default 10)",
     )
-    parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="default 3")
+    parser.add_argument("--repetitions", type=options.count, default=3, metavar="N", help="default 3")
     parser.add_argument(
         "--baseline",
         default="onnx-fp32",
@@ -73,17 +76,21 @@ def add_parser(subparsers: Any) -> None:
         help="what ratios are to (default %(default)s; the first measured where that is not)",
     )
     parser.add_argument("--report", type=Path, metavar="DIR", help="write bench.html, .json, .md and summary.svg there")
-    parser.add_argument("--bundle", type=Path, help="bundle directory (default: $DICTATE_BUNDLE, models/build/base)")
+    parser.add_argument("--bundle", type=Path, help="bundle directory (default: bundle.dir of the configuration)")
     parser.add_argument(
         "--comparison",
         type=Path,
         metavar="DIR",
         help="what `convert/build.py --comparison` wrote (default: BUNDLE-comparison)",
     )
-    parser.add_argument("--threads", type=int, default=1, help="cores that a configuration may use (default 1)")
+    parser.add_argument(
+        "--threads", type=options.count, default=1, help="cores that a configuration may use (default 1)"
+    )
     parser.add_argument("--peers", type=Path, metavar="PYTHON", help="the Python that has the peers installed")
     parser.add_argument("--power-log", type=Path, metavar="DIR", help="watts for the battery (default: power.dir)")
-    parser.add_argument("--duty", type=float, default=0.25, help="share of the time spent dictating (default 0.25)")
+    parser.add_argument(
+        "--duty", type=options.share, default=0.25, help="share of the time spent dictating (default 0.25)"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -93,10 +100,9 @@ def _run(args: argparse.Namespace) -> int:
             raise BenchError("dictate bench compare: name two reports: dictate bench compare A.json B.json")
         print("\n".join(compare.lines(record.load(args.files[1]), record.load(args.files[2]))))
         return 0
-    if args.seconds <= 0 or args.repetitions < 1 or args.threads < 1:
-        raise BenchError("--seconds, --repetitions and --threads must be more than 0")
+    _check(args)
     settings = cli_config.load_from(args).config
-    bundle = Bundle.open(args.bundle or assemble.default_bundle())
+    bundle = Bundle.open(args.bundle or bundle_folder.default_bundle())
     wanted = _cases(args, settings.realtime, bundle)
     if args.report:
         _folder(args.report)
@@ -139,9 +145,23 @@ def _run(args: argparse.Namespace) -> int:
     return 0 if report.measurements else 1
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot work before anything is measured."""
+    if args.baseline not in CONFIGURATIONS:
+        raise BenchError(f"--baseline {args.baseline}: no such configuration; there are {', '.join(CONFIGURATIONS)}")
+    if args.peers is not None and not shutil.which(args.peers):
+        raise BenchError(
+            f"--peers {args.peers}: no program; name the Python that has the peers (`make peers` makes one)"
+        )
+
+
+def _listed(given: str | None, otherwise: str) -> list[str]:
+    return [name for name in (otherwise if given is None else given).split(",") if name]
+
+
 def _cases(args: argparse.Namespace, settings: config.Realtime, bundle: Bundle) -> list[cases.Case]:
-    names = [name for name in args.configs.split(",") if name]
-    sweeps = [name for name in args.sweeps.split(",") if name and name != "none"]
+    names = _listed(args.configs, ",".join(CONFIGURATIONS))
+    sweeps = [name for name in _listed(args.sweeps, "" if args.configs else DEFAULT_SWEEPS) if name != "none"]
     sweeps += ["realtime"] if args.realtime and "realtime" not in sweeps else []
     return [
         *cases.configurations(names, args.threads),

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from device import settings
+from device.bundle_folder import with_built_bundle
 from device.config import DEFAULT_FILE, Config, ConfigError, Loaded, load
 
 INTRODUCTION = """\
@@ -41,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def load_from(args: argparse.Namespace) -> Loaded:
     """The configuration that a command line asks for. Raises :class:`device.config.ConfigError`."""
-    return load(args.config, args.set)
+    return with_built_bundle(load(args.config, args.set))
 
 
 def add_parser(subparsers: Any) -> None:

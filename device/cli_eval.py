@@ -83,7 +83,7 @@ def evaluate(
     folder: Path, bundle_dir: Path | None, backend: Backend, threads: int, live: bool, progress: bool
 ) -> dict[str, Any]:
     """Transcribes every recording of `folder` and returns the report that --json prints."""
-    from device import assemble, scoring
+    from device import assemble, bundle_folder, scoring
     from device.audio import WaveFile
     from models.bundle import Bundle
 
@@ -91,8 +91,9 @@ def evaluate(
     scoring.normalizer()  # fail before the work, not after it
     clock = StageClock()
     began = time.monotonic()
-    bundle = Bundle.open(bundle_dir or assemble.default_bundle())
+    bundle = Bundle.open(bundle_dir or bundle_folder.default_bundle())
     ears = assemble.recognizer(bundle, backend, threads, live, stage=clock)
+    cli_transcribe.say_backend("eval", ears, backend)
     start = time.monotonic() - began
     seconds, total, items, wall = 0.0, 0.0, [], time.monotonic()
     for index, (file, reference) in enumerate(pairs):

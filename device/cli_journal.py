@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from device import cli_config
+from device import cli_config, options
 from device.journal import Entry, entries_in, text_of
-from models.errors import UserError
+from models.errors import UsageError, UserError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -23,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("search", nargs="?", default="", help="only edits with this text (any case)")
     parser.add_argument("--dir", type=Path, help="read this folder instead of the configured one")
     parser.add_argument("--regex", action="store_true", help="search is a regular expression")
-    parser.add_argument("--last", type=int, default=0, metavar="N", help="only the last N")
+    parser.add_argument("--last", type=options.count, default=0, metavar="N", help="only the last N")
     parser.add_argument("--since", type=_moment, default=0.0, metavar="WHEN", help="e.g. 2026-11-22 or ...T09:30")
     parser.add_argument("--untyped", action="store_true", help="only what did not reach the computer in full")
     form = parser.add_mutually_exclusive_group()
@@ -32,19 +32,23 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
+def sought(search: str, regex: bool = False) -> re.Pattern[str]:
+    """What to look for, in any case. Raises UsageError for a bad expression."""
+    try:
+        return re.compile(search if regex else re.escape(search), re.IGNORECASE)
+    except re.error as error:
+        raise UsageError(f"--regex {search}: {error}") from None
+
+
 def select(
-    entries: Iterable[Entry], search: str = "", regex: bool = False, since: float = 0.0, untyped: bool = False
+    entries: Iterable[Entry], pattern: re.Pattern[str], since: float = 0.0, untyped: bool = False
 ) -> Iterator[Entry]:
-    """The entries that match. Raises UserError for a bad expression.
+    """The entries that match.
 
     >>> said = [Entry(1, 0.0, "", 0, "Hello", "typed"), Entry(2, 5.0, "", 0, " world")]
-    >>> [entry.id for entry in select(said, "WORLD", untyped=True)]
+    >>> [entry.id for entry in select(said, sought("WORLD"), untyped=True)]
     [2]
     """
-    try:
-        pattern = re.compile(search if regex else re.escape(search), re.IGNORECASE)
-    except re.error as error:
-        raise UserError(f"--regex {search}: {error}") from None
     for entry in entries:
         if pattern.search(entry.text) and entry.time >= since and not (untyped and entry.state == "typed"):
             yield entry
@@ -66,12 +70,12 @@ def _moment(text: str) -> float:
 
 def _run(args: argparse.Namespace) -> int:
     journal = cli_config.load_from(args).config.sinks.journal
-    folder = args.dir or journal.dir
+    folder, pattern = args.dir or journal.dir, sought(args.search, args.regex)
     if args.dir is None and journal.mode != "disk":
         raise UserError(f'sinks.journal.mode = "{journal.mode}": nothing is kept on disk')
     try:
         next(folder.iterdir(), None)
-        found = list(select(entries_in(folder), args.search, args.regex, args.since, args.untyped))
+        found = list(select(entries_in(folder), pattern, args.since, args.untyped))
     except FileNotFoundError:
         raise UserError(f"{folder}: no journal here yet; dictate something, or name a folder with --dir") from None
     except OSError as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from device import picture_file
-from device.lights import PATTERNS
+from device.lights import PATTERNS, Pattern
 from device.lights_picture import svg
 
 
@@ -18,11 +19,26 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
+def _rows() -> Iterator[str]:
+    """Two lines a state, which fit a terminal of 80 columns."""
+    for state, pattern in PATTERNS.items():
+        lamp, colour = pattern.lamp.name.lower(), pattern.colour.name.lower()
+        yield f"{state.value:32} {lamp:10} {colour:8} {_rhythm(pattern)}"
+        yield f"    {pattern.meaning}"
+
+
+def _rhythm(pattern: Pattern) -> str:
+    match pattern.rhythm:
+        case (_,):
+            return "steady"
+        case (on, off) if on == off:
+            return f"blinks, {on} ms on and off"
+        case rhythm:
+            return f"{len(rhythm) // 2} short, then a pause"
+
+
 def _run(args: argparse.Namespace) -> int:
     if args.svg is None:
-        for state, pattern in PATTERNS.items():
-            lamp = pattern.lamp.name.lower()
-            rhythm = "steady" if len(pattern.rhythm) == 1 else "-".join(map(str, pattern.rhythm)) + " ms"
-            print(f"{state.value:32} {lamp:10} {pattern.colour.name.lower():8} {rhythm:34} {pattern.meaning}")
+        print("\n".join(_rows()))
         return 0
     return picture_file.write(args.svg, svg(PATTERNS))

@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from device import battery, cli_config
-from device.config import Config, ConfigError
-from device.power import SYS, PowerError, find_meter, read_gauges
+from device import battery, cli_config, options, picture_file
+from device.power import SYS, PowerError, Reading, find_meter, read_gauges
 from device.power_log import samples_in
+from device.power_monitor import charge
 from device.power_plot import svg
 from device.power_report import summarise, table, throttling
+from models.errors import UserError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -29,62 +30,70 @@ def add_parser(subparsers: Any) -> None:
     report = commands.add_parser("report", help="summarise the log")
     cli_config.add_options(report)
     report.add_argument("--dir", type=Path, help="read this folder instead of the configured one")
-    report.add_argument("--days", type=float, default=7.0, help="how far back (default 7)")
+    report.add_argument("--days", type=options.positive, default=7.0, help="how far back (default 7)")
     report.add_argument("--svg", type=Path, metavar="FILE", help="draw watts over time")
     report.set_defaults(run=_report)
     hours = commands.add_parser("hours", help="how long a battery would last, from the watts in the log")
     cli_config.add_options(hours)
     hours.add_argument("--dir", type=Path, help="read this folder instead of the configured one")
-    hours.add_argument("--battery-wh", type=float, metavar="WH", help="its energy (default: power.battery_wh)")
-    hours.add_argument("--duty", type=float, default=0.25, help="share of the time spent dictating (default 0.25)")
+    hours.add_argument("--battery-wh", type=options.positive, metavar="WH", help="energy (default: power.battery_wh)")
+    hours.add_argument("--duty", type=options.share, default=0.25, help="share of time spent dictating (default 0.25)")
     hours.set_defaults(run=_hours)
 
 
 def _now(args: argparse.Namespace) -> int:
+    settings = cli_config.load_from(args).config.power
+    status = 0
     try:
-        meter = find_meter(cli_config.load_from(args).config.power.meter, args.sys)
+        meter = find_meter(settings.meter, args.sys, reverse=settings.reverse_current)
         if meter is None:
-            raise PowerError("no meter found; wire an INA219 or INA226, or set power.meter to its folder")
-        print(meter.name)
-        for name, value in asdict(meter.read()).items():
-            print(f"  {name:10} {value}")
-    except (ConfigError, PowerError) as error:
-        print(error, file=sys.stderr)
-        return 2
+            print("no meter: what is drawn cannot be measured; wire an INA219 or INA226, or set power.meter")
+        else:
+            reading = meter.read()
+            print("\n".join([meter.name, *_rows(reading, charge(reading, settings))]))
+    except PowerError as error:
+        print(f"dictate power: {error}", file=sys.stderr)
+        status = 1
     gauges = read_gauges(args.sys)
-    print(f"  celsius    {gauges.celsius}\n  mhz        {gauges.mhz}\n  load       {gauges.load}")
-    print(f"  throttling {throttling(gauges.throttled or 0)}")
-    return 0
+    throttled = "not measured" if gauges.throttled is None else throttling(gauges.throttled)
+    rows = {"celsius": gauges.celsius, "mhz": gauges.mhz, "load": gauges.load, "throttling": throttled}
+    print("\n".join(_row(name, value) for name, value in rows.items()))
+    return status
+
+
+def _rows(reading: Reading, percent: float | None) -> Iterator[str]:
+    yield _row("volts", reading.volts)
+    yield _row("amps", reading.amps)
+    yield _row("watts", reading.watts)
+    yield _row("charge", percent, " %")
+    yield _row("current", reading.flow.value if reading.own else "not of this machine's battery")
+
+
+def _row(name: str, value: float | str | None, unit: str = "") -> str:
+    shown = "not measured" if value is None else f"{value:.4g}{unit}" if isinstance(value, float) else value
+    return f"  {name:10} {shown}"
 
 
 def _report(args: argparse.Namespace) -> int:
-    try:
-        config: Config = cli_config.load_from(args).config
-        folder = args.dir or config.power.dir
-        samples = list(samples_in(folder, since=time.time() - 86_400 * args.days))
-        if not samples:
-            print(f"{folder}: no samples in the last {args.days:g} days; run the appliance", file=sys.stderr)
-            return 2
-        day = datetime.fromtimestamp(samples[-1].time).replace(hour=0, minute=0, second=0, microsecond=0)
-        today = [sample for sample in samples if sample.time >= day.timestamp()]
-        print(table(summarise(samples), summarise(today), config.power.battery_wh))
-        if args.svg is not None:
-            args.svg.write_text(svg(samples), encoding="utf-8")
-    except (ConfigError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    settings = cli_config.load_from(args).config.power
+    folder = args.dir or settings.dir
+    samples = list(samples_in(folder, since=time.time() - 86_400 * args.days))
+    if not samples:
+        raise UserError(f"{folder}: no samples in the last {args.days:g} days; run the appliance")
+    day = datetime.fromtimestamp(samples[-1].time).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = [sample for sample in samples if sample.time >= day.timestamp()]
+    print(table(summarise(samples), summarise(today), settings.battery_wh))
+    if args.svg is not None:
+        picture_file.write(args.svg, svg(samples))
     return 0
 
 
 def _hours(args: argparse.Namespace) -> int:
+    settings = cli_config.load_from(args).config.power
+    folder = args.dir or settings.dir
+    log = summarise(samples_in(folder))
     try:
-        settings = cli_config.load_from(args).config.power
-        log = summarise(samples_in(args.dir or settings.dir))
         print(battery.hours(log, args.battery_wh if args.battery_wh is not None else settings.battery_wh, args.duty))
-    except (ConfigError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
     except battery.NotMeasured as error:
-        print(f"{args.dir or settings.dir}: {error}", file=sys.stderr)
-        return 2
+        raise UserError(f"{folder}: {error}") from None
     return 0

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from threading import Thread
 from typing import Any
 
 from device import cli_config, config
-from device.config import ConfigError
 from device.realtime import GovernorError, fifo, governor_from, pinned
 from device.realtime_bench import table, wake_ups
 
@@ -50,29 +48,16 @@ def problems(settings: config.Realtime) -> list[str]:
 
 
 def _check(args: argparse.Namespace) -> int:
-    try:
-        settings = cli_config.load_from(args).config.realtime
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    found = problems(settings)
+    found = problems(cli_config.load_from(args).config.realtime)
     print("\n".join(found) if found else "cores, priority and governor: permitted")
     return 1 if found else 0
 
 
 def _restore(args: argparse.Namespace) -> int:
-    try:
-        governor_from(cli_config.load_from(args).config.realtime).restore()
-    except (ConfigError, GovernorError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    governor_from(cli_config.load_from(args).config.realtime).restore()
     return 0
 
 
 def _wake_ups(args: argparse.Namespace) -> int:
-    try:
-        print(table(wake_ups(cli_config.load_from(args).config.realtime)))
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
+    print(table(wake_ups(cli_config.load_from(args).config.realtime)))
     return 0

@@ -9,9 +9,7 @@ import sys
 from typing import Any
 
 from device import card, cli_config, lenient
-from device.config import ConfigError
-from device.linefiles import Locked
-from models.errors import UserError
+from device.bundle_folder import with_built_bundle
 
 
 def add_parser(subparsers: Any) -> None:
@@ -26,25 +24,19 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    wrong: tuple[str, ...] = ()
+    if args.lenient:
+        loaded, wrong = lenient.load(args.config, args.set)
+        loaded = with_built_bundle(loaded)
+    else:
+        loaded = cli_config.load_from(args)
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.INFO,
         format="%(levelname)s %(name)s: %(message)s",
         stream=os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1),  # device.microphone silences descriptor 2
     )
-    try:
-        wrong: tuple[str, ...] = ()
-        if args.lenient:
-            loaded, wrong = lenient.load(args.config, args.set)
-        else:
-            loaded = cli_config.load_from(args)
-        from device.ears import open_ears  # these need gpiozero, PortAudio and an interpreter
-        from device.run import Machine, serve
+    from device.ears import open_ears  # these need gpiozero, PortAudio and an interpreter
+    from device.run import Machine, serve
 
-        machine = Machine(open_ears, complaints=lambda: wrong + card.complaints())
-        return serve(loaded, lambda: cli_config.load_from(args), machine)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except (UserError, Locked) as error:
-        print(f"dictate run: {error}", file=sys.stderr)
-        return 1
+    machine = Machine(open_ears, complaints=lambda: wrong + card.complaints())
+    return serve(loaded, lambda: cli_config.load_from(args), machine)

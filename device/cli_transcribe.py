@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from device import options
 from device.events import Event, Partial, Segment
+
+if TYPE_CHECKING:
+    from device import assemble
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of every command that loads a recogniser."""
-    parser.add_argument("--bundle", type=Path, help="bundle directory (default: $DICTATE_BUNDLE, models/build/base)")
+    parser.add_argument("--bundle", type=Path, help="bundle directory (default: bundle.dir of the configuration)")
     parser.add_argument("--backend", choices=("auto", "coral", "cpu"), default="auto", help="what runs the encoder")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads for encoder and head (default: 1)")
+    parser.add_argument(
+        "--threads", type=options.count, default=1, help="CPU threads for encoder and head (default: 1)"
+    )
     parser.add_argument("--live", action="store_true", help="hear as the appliance does: posteriors within 0.5 s")
 
 
 def add_parser(subparsers: Any) -> None:
     """Add `dictate transcribe`."""
     parser = subparsers.add_parser("transcribe", help="print what was said in recordings")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="WAV, FLAC, OGG or MP3 of any rate")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="WAV, FLAC, OGG or MP3 of any rate; others through ffmpeg"
+    )
     add_options(parser)
     parser.add_argument("--partials", action="store_true", help="show the words while they are found")
     parser.add_argument("--json", action="store_true", help="print one JSON object a file")
@@ -41,52 +50,97 @@ def joined(events: Iterable[Event]) -> str:
     return " ".join(e.text for e in events if isinstance(e, Segment))
 
 
-def show(event: Partial, width: int = 100) -> str:
-    """A partial as one line that overwrites the one before: stable words, then, after a bar, those that may change."""
+def show(event: Partial, width: int) -> str:
+    """A partial in one line of at most `width` characters, the newest: stable words, a bar, those that may change.
+
+    >>> show(Partial("it is", "late no", 1.0), width=9)
+    '| late no'
+    """
     text = f"{event.stable} | {event.tail}" if event.tail else event.stable
-    return "\r\x1b[K" + text[-width:]
+    return text[-width:]
 
 
-def _events(ears: Any, file: Path) -> Iterator[Event]:
-    from device.audio import WaveFile
+class Partials:
+    """Shows partials on standard error: in one line that is overwritten on a terminal, elsewhere one after another."""
 
-    for chunk in WaveFile(file):
-        yield from ears.recognizer.accept(chunk.samples)
-    yield from ears.recognizer.finish()
+    def __init__(self, wanted: bool, json: bool) -> None:
+        self._wanted = wanted
+        self._in_place = wanted and not json and sys.stderr.isatty()
+
+    def show(self, event: Partial) -> None:
+        """Show `event`, if partials are wanted."""
+        if self._in_place:
+            columns = shutil.get_terminal_size().columns
+            print(f"\r\x1b[K{show(event, max(1, columns - 1))}", end="", file=sys.stderr, flush=True)
+        elif self._wanted:
+            print(show(event, 1 << 30), file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Make room for a line of text."""
+        if self._in_place:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def say_backend(command: str, ears: assemble.Ears, backend: str) -> None:
+    """Say on standard error where less is at work than was asked for, or is plugged in; no Coral is no fault."""
+    if ears.degraded:
+        again = "; it is tried again every few minutes" if hasattr(ears.accelerator, "missed") else ""
+        wanted = "--backend coral" if backend == "coral" else "the Coral does not work"
+        print(f"dictate {command}: {wanted}: the encoder runs on the CPU{again}: {ears.why}", file=sys.stderr)
+
+
+def _transcribe(ears: assemble.Ears, file: Path, partials: Partials, print_segments: bool) -> dict[str, Any]:
+    """Hear one recording, as far as it goes; returns what --json prints of it."""
+    from device.audio import SAMPLE_RATE, AudioError, WaveFile
+
+    began = time.monotonic()
+    segments: list[Segment] = []
+    seconds = 0.0
+    problem = None
+
+    def take(events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, Partial):
+                partials.show(event)
+            elif isinstance(event, Segment):
+                segments.append(event)
+                if print_segments:
+                    partials.clear()
+                    print(event.text, flush=True)
+
+    try:
+        for chunk in WaveFile(file):
+            seconds = chunk.seconds + len(chunk.samples) / SAMPLE_RATE
+            take(ears.recognizer.accept(chunk.samples))
+    except AudioError as error:
+        problem = str(error)
+    take(ears.recognizer.finish())
+    partials.clear()
+    return {
+        "file": str(file),
+        "text": joined(segments),
+        "segments": [asdict(segment) for segment in segments],
+        "seconds": round(seconds, 3),
+        "backend": ears.accelerator.name,
+        "elapsed": round(time.monotonic() - began, 3),
+        "error": problem,
+    }
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from device import assemble
+    from device import assemble, bundle_folder
     from models.bundle import Bundle
 
-    bundle = Bundle.open(arguments.bundle or assemble.default_bundle())
+    bundle = Bundle.open(arguments.bundle or bundle_folder.default_bundle())
     ears = assemble.recognizer(bundle, arguments.backend, arguments.threads, arguments.live)
-    if arguments.backend == "auto" and ears.accelerator.name == "cpu":
-        print(f"dictate: the encoder runs on the CPU: {ears.why}", file=sys.stderr)
+    say_backend("transcribe", ears, arguments.backend)
+    partials = Partials(arguments.partials, arguments.json)
+    status = 0
     for file in arguments.files:
-        began, events = time.monotonic(), []
-        for event in _events(ears, file):
-            events.append(event)
-            if isinstance(event, Partial):
-                if arguments.partials:
-                    print(show(event), end="", file=sys.stderr, flush=True)
-            elif isinstance(event, Segment) and not arguments.json:
-                if arguments.partials:
-                    print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-                print(event.text, flush=True)
+        heard = _transcribe(ears, file, partials, print_segments=not arguments.json)
         if arguments.json:
-            segments = [asdict(e) for e in events if isinstance(e, Segment)]
-            print(
-                json.dumps(
-                    {
-                        "file": str(file),
-                        "text": joined(events),
-                        "segments": segments,
-                        "seconds": events[-1].end,
-                        "backend": ears.accelerator.name,
-                        "elapsed": round(time.monotonic() - began, 3),
-                    }
-                ),
-                flush=True,
-            )
-    return 0
+            print(json.dumps(heard), flush=True)
+        if heard["error"]:
+            print(f"dictate transcribe: {heard['error']}", file=sys.stderr, flush=True)
+            status = 1
+    return status

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from device import cli_config, own_words, vocabulary
 from device.config import Config
-from device.vocabulary import Pronounce
+from device.vocabulary import Pronounce, Word
 from models.bundle import Bundle
 from models.errors import UserError
 
@@ -41,18 +42,22 @@ def add_parser(subparsers: Any, pronouncer: OpenPronouncer = from_bundle) -> Non
 
 def _add(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer) -> str:
     new = vocabulary.word(" ".join(args.name), args.sounds_like)
-    said = " (whether it can be pronounced is not checked: no bundle that can tell)"
-    if pronounce := pronouncer(config):
-        ((_, tokens),) = vocabulary.lexicon([new], pronounce)
-        said = f" [{' '.join(tokens)}]"
-    if not vocabulary.add(config.vocabulary.file, new):
+    pronounce = pronouncer(config)
+    ((_, tokens),) = vocabulary.lexicon([new], pronounce or vocabulary.spelled_out)
+    said = f" [{' '.join(tokens)}]" if pronounce else " (how it sounds is not checked: no bundle that can tell)"
+    replaced = vocabulary.add(config.vocabulary.file, new)
+    if replaced is None:
         return f"{new.written}{said}: known already"
-    return f"{new.written}{said}: added; it is heard from the next dictation on"
+    instead = f", in place of {', '.join(map(_shown, replaced))}" if replaced else ""
+    return f"{new.written}{said}: added{instead}; it is heard from the next dictation on"
 
 
 def _list(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer) -> str:
-    words = vocabulary.load(config.vocabulary.file)
-    return "\n".join(f"{w.written}  (sounds like {w.sounds_like})" if w.sounds_like else w.written for w in words)
+    return "\n".join(map(_shown, vocabulary.load(config.vocabulary.file).words))
+
+
+def _shown(word: Word) -> str:
+    return f"{word.written}  (sounds like {word.sounds_like})" if word.sounds_like else word.written
 
 
 def _remove(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer) -> str:
@@ -70,8 +75,11 @@ def _told(
     file = (config := cli_config.load_from(args).config).vocabulary.file
     try:
         text = run(args, config, pronouncer)
+        faults = vocabulary.load(file).faults
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}; run as a user who may write it") from None
     if text:
         print(text)
-    return 0
+    for fault in faults:
+        print(f"dictate words: {fault}", file=sys.stderr)
+    return 1 if faults and args.action == "list" else 0

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import codecs
 import os
-import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from device import forms, settings
+from device import forms, settings, tomllines
 from device.settings import Problem, section, setting
-from models.errors import UserError
+from models.errors import UsageError
 
 DEFAULT_FILE = Path("/etc/dictate/dictation.toml")
 """Where `dictate` looks when no file is named; it need not exist."""
 
 LARGEST = 64 << 10
 """Bytes of a configuration file."""
+
+MOST = 40
+"""Problems that are told one by one: a serial console is slow."""
 
 STATE = Path("/var/lib/dictate")
 """What the appliance keeps: systemd's StateDirectory=dictate."""
@@ -56,7 +58,7 @@ class Recognizer:
 
     backend: Literal["auto", "coral", "cpu"] = setting(
         "auto",
-        help="auto and coral use the Coral and fall back to the CPU, saying so; cpu never looks for one.",
+        help="auto uses a Coral that is plugged in; coral also complains without one; cpu never looks for one.",
     )
     threads: int = setting(2, low=1, high=16, help="CPU threads for what runs on the CPU.")
     beam: int = setting(0, low=0, high=1_000, help="Hypotheses kept at each frame; 0 = as the bundle was tuned.")
@@ -151,6 +153,9 @@ class Power:
     """What the battery gives and what is left."""
 
     meter: str = setting("auto", help="auto, none, or the meter's folder in sysfs.")
+    reverse_current: bool = setting(
+        False, help="true where an INA219 or INA226 is wired so that current into the battery is positive."
+    )
     interval_s: float = setting(1.0, unit="s", low=0.1, high=600, help="Time between samples.")
     flush_s: float = setting(60.0, unit="s", low=0, high=3_600, help="Samples wait this long in memory.")
     low_percent: float = setting(10.0, unit="%", low=0, high=100, help="Warn on the LEDs below this.")
@@ -210,7 +215,7 @@ class Config:
     system: System = section(System)
 
 
-class ConfigError(UserError):
+class ConfigError(UsageError):
     """The configuration cannot be used; the text has one line for each problem, with file and key.
 
     `problems` is empty where the file could not even be read.
@@ -232,7 +237,7 @@ class Loaded:
 
     def origins(self) -> dict[str, str]:
         """For every key: ``default``, ``file:line`` or the override as it was given."""
-        lines = settings.lines_of(self.text)
+        lines = tomllines.lines_of(self.text)
         found = {leaf.key: "default" for leaf in settings.walk(Config)}
         found |= {key: f"{self.file}:{line}" for key, line in lines.items()}
         return found | dict(self.overridden)
@@ -252,16 +257,16 @@ def load(
     """
     text = _read(file) if file is not None else ""
     try:
-        table: dict[str, Any] = settings.without(tomllib.loads(text), left_out)
+        table: dict[str, Any] = settings.without(tomllines.parse(text), left_out)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
     given: dict[str, str] = {}
     if bundle := environ.get("DICTATE_BUNDLE"):
-        if "bundle.dir" not in set(settings.flatten(table)):
+        if "bundle.dir" not in set(tomllines.flatten(table)):
             given["bundle.dir"] = "DICTATE_BUNDLE"
         table = settings.merge(settings.nested("bundle.dir", str(Path(bundle).absolute())), table)
     paths = {leaf.key for leaf in settings.walk(Config) if leaf.type is Path}
-    secrets = {leaf.key for leaf in settings.walk(Config) if leaf.spec.secret}
+    said = {leaf.key for leaf in settings.walk(Config) if not leaf.spec.secret}
     for override in overrides:
         try:
             key, value = settings.parse_override(override)
@@ -270,7 +275,7 @@ def load(
         if key in paths and isinstance(value, str) and value:
             value = str(Path(value).expanduser().absolute())
         table = settings.merge(table, settings.nested(key, value))
-        given[key] = f"--set {key}={settings.HIDDEN}" if key in secrets else f"--set {override}"
+        given[key] = f"--set {override}" if key in said else f"--set {key}={settings.HIDDEN}"
     loaded = Loaded(Config(), file, text, given)
     try:
         config = settings.build(Config, table, file.parent if file else Path())
@@ -323,9 +328,11 @@ def _read(file: Path) -> str:
         raise ConfigError(f"{file}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8") from None
 
 
-def _report(loaded: Loaded, problems: Iterable[Problem]) -> str:
+def _report(loaded: Loaded, problems: Sequence[Problem]) -> str:
     origins = loaded.origins()
-    return "\n".join(f"{_origin(origins, loaded, problem.key)}: {problem}" for problem in problems)
+    lines = [f"{_origin(origins, loaded, problem.key)}: {problem}" for problem in problems[:MOST]]
+    more = len(problems) - MOST
+    return "\n".join([*lines, f"{loaded.file}: {more} more like these"] if more > 0 else lines)
 
 
 def _origin(origins: Mapping[str, str], loaded: Loaded, key: str) -> str:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -25,8 +24,10 @@ from gpiozero.pins import Factory
 from device import card, config, lights
 from device.cli_realtime import problems
 from device.doctor import Check, State
+from device.hidport import is_keyboard
 from device.panel import Panel, PanelError, pin_factory
-from device.power import PowerError, find_meter, read_gauges
+from device.power import Flow, PowerError, Reading, find_meter, read_gauges
+from device.power_monitor import charge
 from device.power_report import throttling
 
 QUIET_DBFS, LOUD_DBFS = -60.0, -3.0
@@ -178,21 +179,21 @@ def _press(settings: config.Panel, edges: SimpleQueue[bool], patient: Patient, s
 def meter_checks(settings: config.Power, sys: Path = Path("/sys")) -> Iterator[Check]:
     """Whether the power is measured, and whether the board is fed well."""
     try:
-        found = find_meter(settings.meter, sys)
+        found = find_meter(settings.meter, sys, reverse=settings.reverse_current)
         if found is None:
             advice = "wire an INA219 or INA226 for battery and power readings; nothing else needs it"
             yield Check("meter", State.NOTE, "none", advice)
         else:
             reading = found.read()
-            told = [f"{reading.volts:.2f} V"] if reading.volts is not None else []
-            told += [f"{reading.watts:.2f} W"] if reading.watts is not None else []
-            told += [f"{reading.percent:.0f} %"] if reading.percent is not None else []
-            yield Check("meter", State.GOOD, f"{found.name}: {', '.join(told)}")
+            yield Check("meter", State.GOOD, f"{found.name}: {', '.join(_told(reading))}")
+            yield _battery(reading, settings)
     except PowerError as error:
         cause, _, advice = str(error).partition("; ")
         yield Check("meter", State.BAD, cause, advice)
-    flags = read_gauges(sys).throttled or 0
-    if flags & 0xF:
+    flags = read_gauges(sys).throttled
+    if flags is None:
+        yield Check("supply", State.NOTE, "not measured: this machine does not tell whether it is fed well")
+    elif flags & 0xF:
         yield Check("supply", State.BAD, throttling(flags), "use a supply of 5.1 V, 3 A, and a short thick cable")
     elif flags:
         yield Check("supply", State.NOTE, throttling(flags), "it was so since the last start, and is not now")
@@ -200,17 +201,37 @@ def meter_checks(settings: config.Power, sys: Path = Path("/sys")) -> Iterator[C
         yield Check("supply", State.GOOD, "no under-voltage, no throttling")
 
 
+def _told(reading: Reading) -> Iterator[str]:
+    for value, form in ((reading.volts, ".2f V"), (reading.watts, ".2f W"), (reading.percent, ".0f %")):
+        if value is not None:
+            digits, _, unit = form.partition(" ")
+            yield f"{value:{digits}} {unit}"
+
+
+def _battery(reading: Reading, settings: config.Power) -> Check:
+    """What the meter can say about the battery: see the table in docs/appliance.md."""
+    percent = charge(reading, settings)
+    if percent is None:
+        advice = "wire the meter to the cell, not behind a regulator" if reading.own else ""
+        return Check("battery", State.NOTE, "charge not measured: no reading that a battery can have", advice)
+    if reading.flow is Flow.UNKNOWN:
+        advice = "the lamp warns of a low battery, but the device will not switch itself off"
+        return Check("battery", State.NOTE, f"{percent:.0f} %; whether it is being emptied is not measured", advice)
+    return Check("battery", State.GOOD, f"{percent:.0f} %, {reading.flow.value}")
+
+
 def keyboard_check(settings: config.Keyboard) -> Check:
     """Whether the gadget's device is there and may be written."""
     if not settings.enabled:
         return Check("keyboard", State.NOTE, "sinks.keyboard.enabled = false")
     try:
-        kind = settings.path.stat().st_mode
+        fits = is_keyboard(settings.path)
     except OSError as error:
         advice = "`systemctl status dictate-keyboard.service` says why"
         return Check("keyboard", State.BAD, f"{settings.path}: {error.strerror}", advice)
-    if not (stat.S_ISCHR(kind) or stat.S_ISFIFO(kind)):
-        return Check("keyboard", State.BAD, f"{settings.path} is no device", "remove it; set sinks.keyboard.path")
+    if not fits:
+        detail = f"{settings.path} is no USB keyboard gadget"
+        return Check("keyboard", State.BAD, detail, "set sinks.keyboard.path to one, such as /dev/hidg0")
     if not os.access(settings.path, os.W_OK):
         return Check("keyboard", State.BAD, f"{settings.path} may not be written", "run as user dictate, or as root")
     return Check("keyboard", State.GOOD, f"{settings.path}, layout {settings.layout}")
@@ -227,10 +248,14 @@ def disk_check(folder: Path, needed_mb: float = DISK_MB) -> Check:
     return Check("disk", State.GOOD, f"{free:.0f} MB free at {there}")
 
 
-def card_checks(lines: Iterable[str]) -> Iterator[Check]:
-    """What was not taken of the card's configuration or of its update; nothing where there is no complaint."""
+def card_checks(lines: Sequence[str], applied: bool) -> Iterator[Check]:
+    """What was not taken of the card's configuration or of its update; `applied` is whether there is such a card."""
     for line in lines:
         yield Check("card", State.BAD, line, "correct it on the card's FAT partition and start again")
+    if not lines and applied:
+        yield Check("card", State.GOOD, "everything on it was taken")
+    elif not lines:
+        yield Check("card", State.NOTE, "not looked at: this machine was not started from an image of build-image")
 
 
 def clock_check(now: float, built: float) -> Check:
@@ -267,7 +292,7 @@ Group = Callable[[config.Config, Patient | None], Iterable[Check]]
 """Looks at one part, with the help of a person if there is one."""
 
 MACHINE: dict[str, Group] = {
-    "Card": lambda settings, patient: card_checks(card.complaints()),
+    "Card": lambda settings, patient: card_checks(card.complaints(), card.applied()),
     "Panel": lambda settings, patient: panel_checks(settings.panel, patient),
     "Microphone": lambda settings, patient: microphone_checks(settings.audio, patient),
     "Keyboard": lambda settings, patient: [keyboard_check(settings.sinks.keyboard)],

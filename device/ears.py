@@ -34,7 +34,10 @@ def open_ears(settings: Config, words: tuple[Word, ...]) -> Ears:
     )
 
     def on_cpu() -> str:
-        slower = wanted.backend != "cpu" and ears.accelerator.name.startswith("cpu")
-        return "running on the CPU" if slower else ""
+        """Something to say only if a Coral was asked for, or there is one that does not work."""
+        if wanted.backend == "cpu" or not ears.accelerator.name.startswith("cpu"):
+            return ""
+        missed = wanted.backend == "coral" or getattr(ears.accelerator, "missed", ears.degraded)
+        return "running on the CPU" if missed else ""
 
     return Ears(ears.recognizer, on_cpu, ears.accelerator.close)

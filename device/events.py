@@ -31,6 +31,8 @@ class Segment:
     """Seconds from the beginning of the utterance."""
     end: float
     """Seconds from the beginning of the utterance."""
+    pauses: tuple[int, ...] = ()
+    """Indices of the words before which the speaker paused for a moment, ascending; never the first word."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,25 @@
 """From text to the reports of a USB boot keyboard (HID specification 1.11, appendix B.1).
 
-A character that the layout lacks is replaced by this rule, the first that applies:
-its entry in :data:`SUBSTITUTES`; its letters without their accents (Unicode NFKD); a question mark.
+Each report changes one thing: a modifier goes down, then the key, then the key comes up, then the modifier. Remote
+desktops, virtual machines and KVM switches lose a Shift that comes in the same report as its key.
+
+Text is typed in Unicode's composed form (NFC): "e" and a combining acute accent are one é. A character that the layout
+lacks is replaced by this rule, the first that applies: its entry in :data:`SUBSTITUTES`; its letters without their
+accents (Unicode NFKD); a question mark.
 Control characters other than tab and newline, and lone marks, are not typed.
 
 >>> from device import layouts
 >>> keys = layouts.strokes(layouts.LAYOUTS["us"])
 >>> spelled("“naïve” – 5 €", keys)
 '"naive" - 5 EUR'
->>> report(layouts.Stroke(0x04, layouts.SHIFT)).hex()
-'0200040000000000'
+>>> [report.hex(" ", 4) for report in reports(layouts.Stroke(0x04, layouts.SHIFT))]
+['02000000 00000000', '02000400 00000000', '02000000 00000000', '00000000 00000000']
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from device.layouts import Stroke
 
@@ -38,9 +42,41 @@ SUBSTITUTES: Mapping[str, str] = {
 """What people type instead."""
 
 
-def report(stroke: Stroke) -> bytes:
-    """The eight bytes that say a key is down: modifiers, a reserved byte, up to six usages."""
-    return bytes((stroke.modifiers, 0, stroke.usage, 0, 0, 0, 0, 0))
+def report(modifiers: int, usage: int = 0) -> bytes:
+    """The eight bytes that say what is down: modifiers, a reserved byte, up to six usages."""
+    return bytes((modifiers, 0, usage, 0, 0, 0, 0, 0))
+
+
+def reports(stroke: Stroke) -> tuple[bytes, ...]:
+    """The reports that press and release a key, each with one change; the last is :data:`RELEASE`."""
+    held = [0]
+    for bit in range(8):
+        if stroke.modifiers & 1 << bit:
+            held.append(held[-1] | 1 << bit)
+    around = [report(modifiers) for modifiers in held]
+    return (*around[1:], report(stroke.modifiers, stroke.usage), *reversed(around))
+
+
+def let_go(newest: bytes) -> bytes:
+    """The report after `newest` that releases what it holds down: its key first, then its modifiers."""
+    return report(newest[0]) if newest[0] and newest[2] else RELEASE
+
+
+def clusters(text: str) -> Iterator[tuple[str, int]]:
+    """The text in composed form (NFC), piece by piece, each with the number of code points that it had in `text`.
+
+    >>> list(clusters("re\u0301s"))
+    [('r', 1), ('é', 2), ('s', 1)]
+    """
+    piece = ""
+    for char in text:
+        joined = unicodedata.normalize("NFC", piece + char)
+        if piece and not unicodedata.combining(char) and len(joined) > len(unicodedata.normalize("NFC", piece)):
+            yield unicodedata.normalize("NFC", piece), len(piece)
+            piece = ""
+        piece += char
+    if piece:
+        yield unicodedata.normalize("NFC", piece), len(piece)
 
 
 def spell(char: str, keys: Keys) -> str:
@@ -59,4 +95,4 @@ def spell(char: str, keys: Keys) -> str:
 
 def spelled(text: str, keys: Keys) -> str:
     """What is typed for a text."""
-    return "".join(spell(char, keys) for char in text)
+    return "".join(spell(char, keys) for piece, _ in clusters(text) for char in piece)

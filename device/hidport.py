@@ -9,11 +9,27 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 CAPS_LOCK_LED = 0x02
 """Bit of the output report (HID 1.11, appendix B.1)."""
+
+
+def is_keyboard(path: Path, sysfs: Path = Path("/sys")) -> bool:
+    """Whether `path` is a HID gadget's device, or a named pipe that stands in for one. Raises OSError if it is missing.
+
+    >>> is_keyboard(Path("/dev/null")), is_keyboard(Path(__file__))
+    (False, False)
+    """
+    found = path.stat()
+    if stat.S_ISFIFO(found.st_mode):
+        return True
+    if not stat.S_ISCHR(found.st_mode):
+        return False
+    number = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+    return (sysfs / "dev/char" / number / "subsystem").resolve().name == "hidg"
 
 
 class Port:
@@ -28,9 +44,14 @@ class Port:
         self._leds = 0
 
     def write(self, report: bytes) -> None:
-        """Hand over one report, or raise OSError: EAGAIN (the last is unread), ESHUTDOWN (unplugged)."""
+        """Hand over one report, or raise OSError: EAGAIN (the last is unread), ESHUTDOWN (unplugged).
+
+        ENOTTY: what lies at `path` is no keyboard, and nothing was written to it.
+        """
         try:
             if self._fd < 0:
+                if not is_keyboard(self.path):
+                    raise OSError(errno.ENOTTY, "no USB keyboard gadget", str(self.path))
                 way = os.O_RDWR if self.path.is_char_device() else os.O_WRONLY
                 self._fd = os.open(self.path, way | os.O_NONBLOCK | os.O_CLOEXEC)
             if os.write(self._fd, report) != len(report):
@@ -70,6 +91,8 @@ def cause(error: OSError) -> str:
             return "no computer is connected; plug the USB-C port into one"
         case errno.ENOENT:
             return "missing; start dictate-keyboard.service"
+        case errno.ENOTTY:
+            return "no USB keyboard gadget; set sinks.keyboard.path to one, such as /dev/hidg0"
         case errno.EACCES | errno.EPERM:
             return "not permitted; give the user the device's group"
         case _:

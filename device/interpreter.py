@@ -16,6 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from device.quiet import only_lines
 from models.errors import UserError
 
 PACKAGES = ("ai_edge_litert", "tflite_runtime")
@@ -57,10 +58,11 @@ class Model:
         module = load_interpreter_module(packages)
         kernels = module.OpResolverType.BUILTIN_REF if reference else module.OpResolverType.AUTO
         try:
-            self._interpreter: Any = module.Interpreter(
-                str(path), num_threads=threads, experimental_op_resolver_type=kernels
-            )
-            self._interpreter.allocate_tensors()
+            with only_lines(lambda line: not line.startswith(b"INFO:")):
+                self._interpreter: Any = module.Interpreter(
+                    str(path), num_threads=threads, experimental_op_resolver_type=kernels
+                )
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InterpreterError(f"{path}: not a model that {module.__name__} runs ({reason})") from None

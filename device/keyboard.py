@@ -11,6 +11,7 @@ Rules:
   each took; characters that were dropped need none. When a deletion itself was dropped, what came before it
   is no longer touched.
 - A key that went down is let go, as soon as the computer listens again; and all keys are, to begin with.
+- A report changes one thing only, so a key with a modifier takes four reports; see :mod:`device.hid`.
 - Caps Lock, where the computer says that it is on, is switched off before an edit is typed.
 
 Nothing here is a thread: `step` does what is due, and `run` calls it until `close`.
@@ -93,6 +94,7 @@ class Keyboard:
         self._units: deque[_Unit] = deque()
         self._sent = 0
         self._release_due = True  # for all we know: a crash may have left one
+        self._newest = hid.RELEASE  # the report that the computer took last
         self._screen: deque[int] = deque(maxlen=SCREEN)
         self._begun = 0
         self._blocked: float | None = None
@@ -121,13 +123,13 @@ class Keyboard:
             return self._due - now
         if self._head is None and not self._release_due and not self._take():
             return None
-        report = self._units[0].reports[self._sent] if self._units else hid.RELEASE
+        report = self._units[0].reports[self._sent] if self._units else hid.let_go(self._newest)
         try:
             self._port.write(report)
         except OSError as error:
             return self._refused(now, error)
         self._accepted()
-        self._release_due = report != hid.RELEASE
+        self._newest, self._release_due = report, report != hid.RELEASE
         self._due = now + self._gap
         if self._units:
             self._sent += 1
@@ -157,9 +159,11 @@ class Keyboard:
             self._give_up()
         while self._waiting:
             self._drop(self._waiting.popleft().entry)
-        if self._release_due:
-            with suppress(OSError):
-                self._port.write(hid.RELEASE)
+        with suppress(OSError):
+            while self._release_due:
+                self._newest = hid.let_go(self._newest)
+                self._port.write(self._newest)
+                self._release_due = self._newest != hid.RELEASE
         self._port.close()
 
     def _take(self) -> bool:
@@ -175,7 +179,7 @@ class Keyboard:
             self._mark(entry.id, "typing")
             self._begun = 0
             if self._port.caps_lock():
-                self._units.append(_Unit((hid.report(layouts.CAPS_LOCK), hid.RELEASE)))
+                self._units.append(_Unit(hid.reports(layouts.CAPS_LOCK)))
             self._units.extend(self._plan(entry))
             self._skip_silent()
             if self._units:
@@ -186,15 +190,14 @@ class Keyboard:
     def _plan(self, entry: Entry) -> Iterator[_Unit]:
         presses = sum(self._screen.pop() for _ in range(min(entry.delete, len(self._screen))))
         for _ in range(presses):
-            yield _Unit((hid.report(layouts.BACKSPACE), hid.RELEASE), erases=True)
-        for char in entry.text:
+            yield _Unit(hid.reports(layouts.BACKSPACE), erases=True)
+        for piece, length in hid.clusters(entry.text):
             begins = True
-            for typed in hid.spell(char, self._keys):
-                reports = [(hid.report(stroke), hid.RELEASE) for stroke in self._keys[typed]]
-                yield _Unit(tuple(r for pair in reports for r in pair), begins, types=True)
+            for typed in hid.spelled(piece, self._keys):
+                reports = tuple(report for stroke in self._keys[typed] for report in hid.reports(stroke))
+                yield _Unit(reports, begins, types=True)
                 begins = False
-            if begins:
-                yield _Unit((), begins)
+            yield from [_Unit((), begins=True)] * (length - (not begins))  # marks that are part of the character
 
     def _finish_unit(self) -> None:
         unit = self._units.popleft()
@@ -222,6 +225,7 @@ class Keyboard:
 
     def _refused(self, now: float, error: OSError) -> float:
         self._release_due = True  # sent until it is taken, it also shows when the computer is back
+        self._step_back()
         if self._blocked is None:
             self._blocked = now
         if now - self._blocked >= GRACE_S and not self._told:
@@ -234,6 +238,12 @@ class Keyboard:
         retry = RETRY_S if self._head is not None else IDLE_RETRY_S
         self._due = now + (retry if self._told else min(retry, self._gap))
         return self._due - now
+
+    def _step_back(self) -> None:
+        """A computer that was away has forgotten which modifier is down: say it again before the key."""
+        if self._units and self._sent:
+            before, refused = self._units[0].reports[self._sent - 1 : self._sent + 1]
+            self._sent -= bool(before[0] and not before[2] and refused[2])
 
     def _give_up(self) -> None:
         assert self._head is not None

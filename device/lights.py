@@ -119,7 +119,7 @@ PATTERNS: dict[State, Pattern] = {
     State.RELEASE_TO_SWITCH_OFF: Pattern(
         Lamp.READY, Colour.WHITE, FAST, False, "Let go now and it switches off; speak and it stays on."
     ),
-    State.ON_CPU: Pattern(Lamp.FAULT, Colour.MAGENTA, flashes(1), True, "No Coral found: slower, but working."),
+    State.ON_CPU: Pattern(Lamp.FAULT, Colour.MAGENTA, flashes(1), True, "The Coral does not work; slower without."),
     State.CONFIGURATION: Pattern(
         Lamp.FAULT,
         Colour.YELLOW,

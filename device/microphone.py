@@ -38,6 +38,9 @@ SILENT_S = 1.0
 WAITING_BLOCKS = 600
 """Blocks that may wait to be iterated (60 s at 100 ms); more are lost, and counted."""
 
+MOST_CHANNELS = 8
+"""More than this no microphone has: such a device is a plug-in, or a mixing desk of which two are taken."""
+
 ASOUND = Path("/proc/asound")
 """Where the kernel tells the USB id of each sound card (Documentation/sound/designs/procfile.rst)."""
 
@@ -153,7 +156,8 @@ class Microphone:
                 self._stopped.wait(self._settings.retry_s)
 
     def _converted(self, stream: _Stream) -> Iterator[NDArray[np.int16]]:
-        converter = Converter(stream.status.rate, SAMPLE_RATE * self._settings.block_ms // 1_000)
+        length = SAMPLE_RATE * self._settings.block_ms // 1_000
+        converter = Converter(stream.status.rate, length, stream.status.channels)
         try:
             for block in stream.blocks(self._stopped):
                 self._heartbeat()
@@ -197,7 +201,7 @@ class _Stream:
         return None, pyaudio.paContinue
 
     def blocks(self, stopped: Event) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks of shape (frames,), full scale ±1, until `stopped`; raise AudioError when lost."""
+        """Yield blocks of shape (frames, channels), full scale ±1, until `stopped`; raise AudioError when lost."""
         heard = 0.0
         silent = max(SILENT_S, 3 * self._block_s)
         while not stopped.is_set():
@@ -210,7 +214,7 @@ class _Stream:
             heard += self._block_s
             self._count(flags, now, heard)
             frames = np.frombuffer(data, "<i2").reshape(-1, self.status.channels)
-            yield (frames.mean(axis=1) / 32_768.0).astype(np.float32)
+            yield (frames / 32_768.0).astype(np.float32)
 
     def _count(self, flags: int, now: float, heard: float) -> None:
         if flags & pyaudio.paInputOverflow or self._dropped:
@@ -310,10 +314,14 @@ def _cards_with_usb_id(wanted: str, asound: Path) -> list[str]:
 
 
 def _formats(portaudio: pyaudio.PyAudio, device: dict[str, Any], preferred: int) -> Status:
-    """Choose the preferred rate if the device can, else its own or a common one; one channel if it can."""
+    """Choose the preferred rate if the device can, else its own or a common one; all channels of a sound card.
+
+    One channel of several would do only if the voice were on it. A plug-in offers channels that no card has.
+    """
     most = device["maxInputChannels"]
+    every = most if most <= MOST_CHANNELS else 2
     for rate in dict.fromkeys((preferred, int(device["defaultSampleRate"]), 48_000, 44_100)):
-        for channels in dict.fromkeys((1, min(2, most), most)):
+        for channels in dict.fromkeys((every, min(2, most), 1, most)):
             with suppress(ValueError):
                 portaudio.is_format_supported(
                     rate,

@@ -1,33 +1,60 @@
 """Numbers, times, dates and money as people write them: a bounded set of rules over recognised words.
 
-Each rule looks at one position and either writes what starts there or declines; the first that writes wins.
-Anything that no rule knows stays in words. Why not a library: see docs/dictating.md.
+Number words that follow each other without a break are a *run*. A rule rewrites a run only if the whole of it has one
+reading; otherwise the run stays as it was said, since "two twenty dollar bills" is neither $220 nor $2.20. Runs joined
+by "to", "or" and the like are written alike: all in digits or all in words. Each rule looks at one position and either
+writes what starts there or declines; the first that writes wins. Why not a library: see docs/dictating.md.
 
 >>> " ".join(write("meet me at five thirty p m on march twenty first".split()))
 'meet me at 5:30 p.m. on March 21'
 >>> " ".join(write("two of the twelve cost fifty dollars and five cents".split()))
 'two of the 12 cost $50.05'
+>>> " ".join(write("three to four hundred dollars for two twenty dollar bills".split()))
+'three to four hundred dollars for two twenty dollar bills'
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from device import numberwords as nw
+from device.numbercontext import (
+    AFTER_PARTS,
+    ALIKE,
+    AMOUNTS_BEFORE,
+    ARITHMETIC,
+    BEFORE_PARTS,
+    CLOCK,
+    CLOCK_MINUTES,
+    CLOSED,
+    CONNECTORS,
+    COUNTED,
+    CURRENCIES,
+    DATE,
+    DECADES,
+    DETERMINERS,
+    DIGIT_LABELS,
+    EQUALS,
+    FRACTIONS,
+    IDIOMS,
+    LABELS,
+    MEASURES,
+    MONTHS,
+    NOW,
+    ORDINAL_NOUNS,
+    OTHER_SCALES,
+    PAIR_LABELS,
+    PARTS,
+    POUNDS,
+    PRICED,
+    PRONOUN_ONE,
+    TWO_PART,
+    YEAR,
+)
 from device.numberwords import Number
-
-MONTHS = {
-    m: m.capitalize()
-    for m in ("january february march april may june july august september october november december".split())
-}
-CURRENCIES = {"dollar": "$", "dollars": "$", "euro": "€", "euros": "€"}
-POUNDS = {"pound": "£", "pounds": "£"}
-PARTS = {"cent": "¢", "cents": "¢", "pence": "p", "penny": "p"}
-LABELS = frozenset({"chapter", "page", "number", "version", "figure", "section", "room"})
-CLOCK = frozenset({"at", "until", "till", "before", "after", "since", "from", "by"})
-RANGES = frozenset({"to", "or"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +78,16 @@ Rule = Callable[[Sequence[str], int, Style], Written | None]
 
 def write(words: Sequence[str], style: Style | None = None) -> list[str]:
     """Words as recognised to words as written; a written number is one item, spaces within it included."""
-    style = style or Style()
+    style, spoken = style or Style(), [word.lower() for word in words]
     out: list[str] = []
     at = 0
     while at < len(words):
-        written = next((w for rule in RULES if (w := rule(words, at, style))), None)
-        out.append(written.text if written else words[at])
-        at = written.end if written else at + 1
+        written = next((w for rule in RULES if (w := rule(spoken, at, style))), None)
+        end = written.end if written else max(nw.run_end(spoken, at), at + 1)
+        changed = written is not None and written.text != " ".join(spoken[at:end])
+        out += [written.text] if written and changed else words[at:end]
+        at = end
     return out
-
-
-def number_at(words: Sequence[str], at: int) -> Number | None:
-    """A decimal, ordinal or whole number, whichever is longest."""
-    found = [n for find in (nw.decimal, nw.ordinal, nw.cardinal) if (n := find(words, at))]
-    return max(found, key=lambda n: n.end, default=None)
 
 
 def grouped(number: Number, from_length: int = 5) -> str:
@@ -78,164 +101,291 @@ def grouped(number: Number, from_length: int = 5) -> str:
     return text + point + rest
 
 
+def idiom(words: Sequence[str], at: int, style: Style) -> Written | None:
+    """Phrases whose numbers stay words: "forty winks", "at one point"."""
+    longest = max(map(len, IDIOMS))
+    for end in range(min(len(words), at + longest), at, -1):
+        if tuple(words[at:end]) in IDIOMS and not _half_of_day(words, end, style)[0]:
+            return _said(words, at, end)
+    return None
+
+
+def half_phrase(words: Sequence[str], at: int, style: Style) -> Written | None:
+    """Numbers that are only a part of what was said stay words: "couple hundred and fifty", "ten and a half"."""
+    end = nw.run_end(words, at)
+    if end == at:
+        return None
+    before, after = _at(words, at - 1), _at(words, end)
+    joined = before == "and" and _at(words, at - 2) in AMOUNTS_BEFORE
+    mixed = after == "and" and _at(words, end + 1) in ("a", "one", "two", "three") and _at(words, end + 2) in FRACTIONS
+    height = before in TWO_PART and nw.cardinal(words, at - 2) and after not in MEASURES
+    parted = before in OTHER_SCALES | nw.LARGE | BEFORE_PARTS or after in FRACTIONS | OTHER_SCALES | AFTER_PARTS
+    share = _share_of(words, at, end)
+    side = before in CONNECTORS and _at(words, at - 2) in FRACTIONS
+    torn = before == "between" and "and" in words[at:end] and _divided(words, at, end) == [(at, end)]
+    if joined or mixed or height or parted or share or side or (torn and not _more_to_come(words, end)):
+        return _said(words, at, end)
+    return None
+
+
+def _share_of(words: Sequence[str], at: int, end: int) -> bool:
+    """Whether it belongs to "nine times out of ten" or "ninety times out of a hundred", a part of which stays words."""
+    of = next((k for k in (at - 2, end, end + 1) if k >= 0 and list(words[k : k + 2]) == ["out", "of"]), None)
+    if of is None:
+        return False
+    whole = _run(words, of + 2)
+    return whole is None or whole.bare or (of < at and any(word in nw.UNITS for word in words[max(0, of - 3) : of]))
+
+
 def date(words: Sequence[str], at: int, style: Style) -> Written | None:
     """ "march twenty first", "the first of may", "july twenty twenty six", with or without a year."""
-    if month := MONTHS.get(_at(words, at)):
-        if found := _year(words, at + 1):
-            return Written(f"{month} {found.text}", found.end)
-        day = _day(words, at + 1, ordinal=_at(words, at) in ("may", "march"))
-        if not day:
-            return None
-        if year := _year(words, day.end):
-            return Written(f"{month} {day.text}, {year.text}", year.end)
-        return Written(f"{month} {day.text}", day.end)
-    day = _day(words, at, ordinal=True)
-    if not day:
-        return None
-    of = _at(words, day.end) == "of"
-    month = MONTHS.get(_at(words, day.end + of))
-    if not month:
-        return None
-    year = _year(words, day.end + of + 1)
-    text = f"{day.text}{nw.suffix(day.text)} of {month}" if of else f"{day.text} {month}"
-    return Written(f"{text} {year.text}" if year else text, year.end if year else day.end + of + 1)
-
-
-def time(words: Sequence[str], at: int, style: Style) -> Written | None:
-    """ "five thirty p m", "six o'clock", "at ten oh five", "seven fifteen"."""
-    hour = nw.cardinal(words, at)
-    if not hour or hour.bare or hour.end != at + 1 or not 1 <= hour.value <= 23:
-        return None
-    minutes = nw.two_digits(words, hour.end)
-    if minutes and minutes[0] > 59:
-        minutes = None
-    end = minutes[1] if minutes else hour.end
-    clock = f"{hour.text}:{minutes[0]:02}" if minutes else hour.text
-    half, after = _half_of_day(words, end, style)
-    if half and hour.value <= 12:
-        return Written(f"{clock} {half}", after)
-    if not minutes:
-        oclock = _oclock(words, end) if hour.value <= 12 else None
-        return Written(f"{clock} o'clock", oclock) if oclock else None
-    if _counted(words, end):
-        return None
-    alone = not number_at(words, end) and not (at and number_at(words, at - 1))
-    told = _at(words, at - 1) in (CLOCK if hour.value <= 12 else {"at"})
-    usual = hour.value <= 12 and minutes[0] % 5 == 0 and alone
-    return Written(clock, end) if told or usual else None
+    return _month_first(words, at) if _at(words, at) in MONTHS else _day_first(words, at)
 
 
 def past_hour(words: Sequence[str], at: int, style: Style) -> Written | None:
-    """ "half past six", "quarter to nine": stays in words, whatever the hour."""
-    if _at(words, at) not in ("half", "quarter") or _at(words, at + 1) not in ("past", "to", "of"):
+    """ "half past six", "quarter to nine", "ten past ten", "at twenty to five": stays in words, whatever the hour."""
+    quarters = _at(words, at) in ("half", "quarter")
+    to = at + 1 if quarters else nw.run_end(words, at)
+    if to == at or _at(words, to) not in (("past", "to", "of") if quarters else ("past", "to")):
         return None
-    hour = nw.cardinal(words, at + 2)
-    if not hour or hour.end != at + 3 or not 1 <= hour.value <= 12:
+    hour = _run(words, to + 1)
+    if not hour or not 1 <= hour.value <= 12 or hour.end != to + 2:
         return None
-    return Written(" ".join(words[at : hour.end]), hour.end)
+    told = words[at] in CLOCK_MINUTES and _at(words, at - 1) in NOW and _at(words, hour.end) in CLOSED
+    return _said(words, at, hour.end) if quarters or _at(words, to) == "past" or told else None
+
+
+def chain(words: Sequence[str], at: int, style: Style) -> Written | None:
+    """Numbers joined by "to", "or", "and" ...: written alike, or as said where one of them has no sure reading.
+
+    "Three to four hundred" stays as said, because the first number may be three or three hundred.
+    """
+    between = at > 0 and words[at - 1] == "between"
+    spans = _spans(words, at, between)
+    if len(spans) < 2:
+        return None
+    end = spans[-1][1]
+    if words[at] == "one" and _at(words, at - 1) in PRONOUN_ONE:
+        return _said(words, at, spans[0][1])
+    if times := _times(words, at, spans, style):
+        return times
+    if years := _years(words, at, spans):
+        return years
+    numbers = [_number(words[a:b]) for a, b in spans]
+    plain = [number for number in numbers if number and not number.ordinal]
+    if len(plain) < len(numbers):
+        return None if all(numbers) else _said(words, at, end)
+    joints = [" ".join(words[b:a]) for (_, b), (a, _) in pairwise(spans)]
+    if any(map(_share, plain, plain[1:])) and (between or joints != ["and"]):
+        return _said(words, at, end)
+    alike = between or set(joints) <= ALIKE
+    small = [number.value < style.digits_from and "." not in number.text for number in plain]
+    amount = _amount_at(words, spans[-1][0], style)
+    if any(number.bare for number in plain) or (any(small) and not alike and not all(small)):
+        return _said(words, at, end) if not amount or alike else None
+    if not alike:
+        return None
+    if all(small) and not amount:
+        return _said(words, at, end)
+    last = amount or Written(_with_scale(plain[-1]), end)
+    sign = last.text[0] if amount and not last.text[0].isdigit() else ""
+    texts = [f"{sign}{grouped(number)}" for number in plain[:-1]] + [last.text]
+    return Written("".join(f"{a} {joint} " for a, joint in zip(texts, joints, strict=False)) + texts[-1], last.end)
+
+
+def time(words: Sequence[str], at: int, style: Style) -> Written | None:
+    """ "five thirty p m", "six o'clock", "at ten oh five", "seven fifteen in the morning"."""
+    clock = _clock(words, at, nw.run_end(words, at))
+    if not clock:
+        return None
+    hour, text, end = clock.hour, clock.text, clock.end
+    half, after = _half_of_day(words, end, style)
+    if half and hour <= 12:
+        other, last = _half_of_day(words, after + 1, style)
+        return (
+            Written(f"{text} {half} or {other}", last)
+            if other and words[after] == "or"
+            else Written(f"{text} {half}", after)
+        )
+    if not clock.minutes:
+        oclock = _oclock(words, end) if hour <= 12 else None
+        return Written(f"{text} o'clock", oclock) if oclock else None
+    before, follows = _at(words, at - 1), _at(words, end)
+    told = before in (CLOCK if hour <= 12 else {"at"}) and _at(words, at - 2) not in PRICED
+    sure = follows in CLOSED - {"a", "an", "of"} and not _joined(words, end)
+    if hour <= 12 and _part_of_day(words, end):
+        return Written(text, end)
+    return Written(text, end) if told and sure else None
 
 
 def money(words: Sequence[str], at: int, style: Style) -> Written | None:
     """ "fifty dollars and five cents", "two million euros", in the UK also "five pounds fifty"."""
-    signs = CURRENCIES | (POUNDS if style.english == "uk" else {})
-    amount = _price(words, at, signs) or _plain(words, at)
-    if not amount:
+    amount = _run(words, at)
+    if not amount or amount.ordinal:
         return None
     if style.english == "uk" and _at(words, amount.end) in ("pence", "penny"):
-        return Written(f"{amount.text}p", amount.end + 1)
-    sign = signs.get(_at(words, amount.end))
-    if not sign:
+        return Written(f"{grouped(amount)}p", amount.end + 1)
+    sign = _sign(words, at, amount.end, style)
+    if not sign or (amount.bare and amount.value >= 10**6) or _hundreds_of(words, amount):
         return None
-    end = amount.end + 1
-    text = f"{sign}{_with_scale(amount, from_length=4)}"
-    if "." not in text and " " not in text:
-        joined = _at(words, end) == "and"
-        part = nw.cardinal(words, end + joined)
-        if part and not part.bare and 1 <= part.value <= 99:
-            named = _at(words, part.end) in PARTS
-            if named or (sign != "$" and not joined and part.value >= 10 and not _counted(words, part.end)):
-                return Written(f"{text}.{int(part.value):02}", part.end + named)
-    return Written(text, end)
+    text, end = f"{sign}{_with_scale(amount, from_length=4)}", amount.end + 1
+    if "." in text or " " in text:
+        return Written(text, end)
+    joined = _at(words, end) == "and"
+    part = _run(words, end + joined)
+    if not part or part.ordinal or not 1 <= part.value <= 99 or "." in part.text:
+        return Written(text, end)
+    if _at(words, part.end) in PARTS:
+        return Written(f"{text}.{int(part.value):02}", part.end + 1)
+    if part.value < 10 or _at(words, part.end) not in CLOSED:
+        return Written(text, end)
+    return _said(words, at, part.end) if joined else Written(f"{text}.{int(part.value):02}", part.end)
 
 
 def percent(words: Sequence[str], at: int, style: Style) -> Written | None:
     """ "fifty percent", "three point five per cent"."""
-    amount = _plain(words, at)
-    if not amount or amount.bare:
+    amount = _run(words, at)
+    if not amount or amount.bare or amount.ordinal:
         return None
-    if _at(words, amount.end) == "percent":
-        return Written(f"{_with_scale(amount)}%", amount.end + 1)
-    if list(words[amount.end : amount.end + 2]) == ["per", "cent"]:
-        return Written(f"{_with_scale(amount)}%", amount.end + 2)
-    return None
+    end = _percent(words, amount.end)
+    return Written(f"{_with_scale(amount)}%", end) if end else None
 
 
 def year(words: Sequence[str], at: int, style: Style) -> Written | None:
-    """ "nineteen eighty four", "twenty twenty six", "nineteen oh five"."""
+    """ "in nineteen eighty four", "since nineteen oh five", "the nineteen eighties"."""
+    century = nw.cardinal(words[at : at + 1], 0)
+    if century and 13 <= century.value <= 20 and (ten := DECADES.get(_at(words, at + 1))):
+        return Written(f"{century.text}{ten}s", at + 2)
     found = _year_pair(words, at)
-    return Written(found.text, found.end) if found and not _counted(words, found.end) else None
+    if not found or found.end != nw.run_end(words, at):
+        return None
+    sure = _at(words, at - 1) in YEAR and _at(words, found.end) in CLOSED
+    return Written(found.text, found.end) if sure else None
 
 
 def minus(words: Sequence[str], at: int, style: Style) -> Written | None:
-    """ "minus forty", unless a number comes before it."""
-    if _at(words, at) != "minus" or (at and number_at(words, at - 1)):
+    """ "minus forty degrees", "it is minus five"; elsewhere "minus" is a word."""
+    if _at(words, at) != "minus" or _numeric(_at(words, at - 1)):
         return None
-    amount = _plain(words, at + 1)
-    return Written(f"-{_with_scale(amount)}", amount.end) if amount and not amount.bare else None
+    amount = _run(words, at + 1)
+    if not amount or amount.bare or amount.ordinal:
+        return None
+    told = _at(words, at - 1) in {*"is was at to below of about it's reached hit from around".split(), ""}
+    return Written(f"-{_with_scale(amount)}", amount.end) if told or _at(words, amount.end) == "degrees" else None
 
 
 def digits(words: Sequence[str], at: int, style: Style) -> Written | None:
-    """Three or more digits said one by one."""
+    """Digits said one by one: seven or more, or fewer with a zero among them, or where digits are expected."""
+    end = nw.run_end(words, at)
+    if toll_free := _toll_free(words, at, end):
+        return toll_free
     found = nw.digit_string(words, at)
-    return Written(found.text, found.end) if found else None
+    if not found or found.end != end:
+        return None
+    counting = all(int(b) - int(a) == 1 for a, b in pairwise(found.text))
+    told = not DIGIT_LABELS.isdisjoint(words[max(0, at - 3) : at])
+    free = _at(words, end) in CLOSED
+    sure = len(found.text) >= 7 or any(word in nw.REPEATS for word in words[at:end])
+    likely = free and not counting and (told or "0" in found.text)
+    return Written(found.text, end) if sure or likely or (free and told and len(found.text) >= 4) else None
+
+
+def version(words: Sequence[str], at: int, style: Style) -> Written | None:
+    """ "one point two point three" is 1.2.3."""
+    found = nw.dotted(words, at)
+    return Written(found.text, found.end) if found and found.end == nw.run_end(words, at) else None
 
 
 def label(words: Sequence[str], at: int, style: Style) -> Written | None:
-    """ "chapter five", "version three point two": always digits."""
-    number = _plain(words, at + 1) if _at(words, at) in LABELS else None
-    return Written(f"{words[at]} {_with_scale(number)}", number.end) if number and not number.bare else None
+    """ "chapter five", "version three point two", "room two fourteen": always digits."""
+    name, end = _at(words, at), nw.run_end(words, at + 1)
+    if name not in LABELS | PAIR_LABELS or end == at + 1:
+        return None
+    number = _run(words, at + 1)
+    if number and not number.bare and not number.ordinal and name in LABELS:
+        doing = name in ("page", "figure") and _at(words, at - 1) in {"i", "we", "you", "they", "to", "would", "can"}
+        return None if doing or _counted(words, end) else Written(f"{name} {_with_scale(number)}", end)
+    if name not in PAIR_LABELS or _at(words, end) in MEASURES or _counted(words, end):
+        return None
+    if (spelled := nw.digit_string(words, at + 1)) and spelled.end == end:
+        return Written(f"{name} {spelled.text}", end)
+    unit = nw.UNITS.get(_at(words, at + 1))
+    rest = nw.two_digits(words, at + 2) if unit else None
+    return Written(f"{name} {unit}{rest[0]:02}", end) if rest and rest[1] == end else None
 
 
-def numeric_range(words: Sequence[str], at: int, style: Style) -> Written | None:
-    """ "five to twelve" in digits on both sides, as soon as either side has them."""
-    low = nw.cardinal(words, at)
-    if not low or low.bare or _at(words, low.end) not in RANGES:
+def ordinal(words: Sequence[str], at: int, style: Style) -> Written | None:
+    """ "the twenty first", "nineteenth century"; where it may be a fraction or a count, the words as said."""
+    number = _run(words, at)
+    if not number or not number.ordinal or number.value < style.digits_from:
         return None
-    high = _plain(words, low.end + 1)
-    if not high or high.bare or max(low.value, high.value) < style.digits_from:
-        return None
-    if cost := money(words, low.end + 1, style):
-        sign = cost.text[0] if not cost.text[0].isdigit() else ""
-        return Written(f"{sign}{grouped(low)}", low.end)
-    if percent(words, low.end + 1, style):
-        return Written(grouped(low), low.end)
-    if time(words, low.end + 1, style):
-        return None
-    return Written(f"{grouped(low)} {words[low.end]} {_with_scale(high)}", high.end)
+    before, after = _at(words, at - 1), _at(words, number.end)
+    determined = before in DETERMINERS or before.endswith("'s")
+    told = determined or after in ORDINAL_NOUNS or _ordinal_before(words, at - 1, style)
+    second = words[number.end - 1] == "second" and not (told and after in CLOSED | ORDINAL_NOUNS)
+    fraction = before in ("a", "an", "one") or (words[at] == "one" and before not in DETERMINERS)
+    return Written(_with_scale(number), number.end) if told and not second and not fraction else None
+
+
+def _ordinal_before(words: Sequence[str], joint: int, style: Style) -> bool:
+    """Whether an ordinal that is written in digits is joined to what follows: "the sixteenth and seventeenth"."""
+    if _at(words, joint) not in ("and", "or", "to", "through"):
+        return False
+    found = (ordinal(words, begin, style) for begin in range(max(0, joint - 5), joint))
+    return any(written.end == joint for written in found if written)
 
 
 def plain(words: Sequence[str], at: int, style: Style) -> Written | None:
     """Any other number; below ten (``digits_from``) it stays in words, and so does "a hundred" alone."""
-    number = number_at(words, at)
-    if not number or number.bare:
+    number = _run(words, at)
+    if not number or number.bare or number.ordinal or _hundreds_of(words, number):
         return None
-    if number.value < style.digits_from and "." not in number.text:
-        return Written(" ".join(words[at : number.end]), number.end)
+    small = number.value < style.digits_from and "." not in number.text
+    if small and not _measured_with(words, number, style):
+        return None
     return Written(_with_scale(number), number.end)
 
 
 RULES: tuple[Rule, ...] = (
-    date, past_hour, time, money, percent, year, minus, digits, label, numeric_range, plain
+    idiom, half_phrase, date, past_hour, chain, time, money, percent, year, minus, digits, version, label,
+    ordinal, plain,
 )  # fmt: skip
 """The rules, most particular first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    hour: int
+    minutes: tuple[int, int] | None
+    end: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.hour}:{self.minutes[0]:02}" if self.minutes else str(self.hour)
 
 
 def _at(words: Sequence[str], index: int) -> str:
     return words[index] if 0 <= index < len(words) else ""
 
 
-def _plain(words: Sequence[str], at: int) -> Number | None:
-    return nw.decimal(words, at) or nw.cardinal(words, at)
+def _said(words: Sequence[str], at: int, end: int) -> Written:
+    return Written(" ".join(words[at:end]), end)
+
+
+def _numeric(word: str) -> bool:
+    return any(map(str.isdigit, word)) or nw.run_end([word], 0) > 0
+
+
+def _run(words: Sequence[str], at: int) -> Number | None:
+    """The number that the whole run at `at` is, None if it has another reading or several."""
+    end = nw.run_end(words, at)
+    number = _number(words[at:end]) if end > at else None
+    return Number(number.text, end, number.ordinal, number.scale, number.bare) if number else None
+
+
+def _number(run: Sequence[str]) -> Number | None:
+    found = (find(run, 0) for find in (nw.decimal, nw.ordinal, nw.cardinal))
+    return next((number for number in found if number and number.end == len(run)), None)
 
 
 def _with_scale(number: Number, from_length: int = 5) -> str:
@@ -245,55 +395,222 @@ def _with_scale(number: Number, from_length: int = 5) -> str:
     if number.ordinal:
         return grouped(number) + nw.suffix(number.text)
     if "." not in number.text:
-        for word in ("trillion", "billion", "million"):
+        for word in ("quadrillion", "trillion", "billion", "million"):
             size = nw.SCALES[word]
             if int(number.text) >= size and int(number.text) % size == 0:
                 return f"{int(number.text) // size:,} {word}"
     return grouped(number, from_length)
 
 
-def _price(words: Sequence[str], at: int, signs: Mapping[str, str]) -> Number | None:
-    """ "nineteen ninety nine" before "dollars"."""
-    whole = nw.two_digits(words, at) or (nw.UNITS.get(_at(words, at), 0), at + 1)
-    part = nw.two_digits(words, whole[1]) if whole[0] else None
-    if not part or _at(words, part[1]) not in signs:
+def _spans(words: Sequence[str], at: int, between: bool) -> list[tuple[int, int]]:
+    """Runs joined by connectors, from the one at `at`; after "between", "and" divides its run in two."""
+    end = nw.run_end(words, at)
+    if end == at:
+        return []
+    spans, sum_ = [(at, end)], False
+    while begin := _joined(words, end, sum_):
+        sum_ = sum_ or words[end] in ARITHMETIC
+        end = nw.run_end(words, begin)
+        spans.append((begin, end))
+    return _divided(words, at, end) if between and len(spans) == 1 else spans
+
+
+def _joined(words: Sequence[str], end: int, sum_: bool = False) -> int | None:
+    """Where the number begins that a connector at `end` joins to the one before; `sum_`: "is" does so too."""
+    joint = _at(words, end)
+    two = f"{joint} {_at(words, end + 1)}" in CONNECTORS
+    begin = end + 1 + two
+    connects = two or joint in CONNECTORS or (sum_ and joint in EQUALS)
+    return begin if connects and nw.run_end(words, begin) > begin else None
+
+
+def _divided(words: Sequence[str], at: int, end: int) -> list[tuple[int, int]]:
+    """The two numbers of "between one hundred and two thousand"; the second must be the larger one."""
+    found = []
+    for joint in (k for k in range(at + 1, end) if words[k] == "and"):
+        low, high = _number(words[at:joint]), _number(words[joint + 1 : end])
+        if low and high and low.value < high.value:
+            found += [(at, joint), (joint + 1, end)]
+    return found if len(found) == 2 and not _more_to_come(words, end) else [(at, end)]
+
+
+def _more_to_come(words: Sequence[str], end: int) -> bool:
+    """Whether another "and" with a number follows soon: "between a hundred and one metres and two hundred"."""
+    return any(_at(words, k) == "and" and nw.run_end(words, k + 1) > k + 1 for k in range(end, end + 4))
+
+
+def _share(low: Number, high: Number) -> bool:
+    """Whether the first number may lack the second one's scale: "three to four hundred", "two or three thousand"."""
+    sizes = [100, *nw.SCALES.values()]
+    return any(low.value < size <= high.value and low.value * size <= high.value for size in sizes)
+
+
+def _amount_at(words: Sequence[str], at: int, style: Style) -> Written | None:
+    return money(words, at, style) or percent(words, at, style)
+
+
+def _clock(words: Sequence[str], at: int, end: int) -> _Clock | None:
+    """Words `at` to `end` as an hour, or an hour and minutes; the hour takes as many words as it can."""
+    for begin in (at + 2, at + 1):
+        hour = nw.cardinal(words[at:begin], 0)
+        if not hour or hour.end != begin - at or begin > end or hour.bare or not 1 <= hour.value <= 23:
+            continue
+        minutes = nw.two_digits(words[:end], begin)
+        if begin == end or (minutes and minutes[1] == end and minutes[0] <= 59):
+            return _Clock(int(hour.value), minutes, end)
+    return None
+
+
+def _times(words: Sequence[str], at: int, spans: Sequence[tuple[int, int]], style: Style) -> Written | None:
+    """ "from nine to five p m", "from five thirty to six": two times of day."""
+    if len(spans) != 2:
         return None
-    return Number(f"{whole[0]}.{part[0]:02}", part[1])
+    first, last = (_clock(words, a, b) for a, b in spans)
+    if not first or not last or max(first.hour, last.hour) > 12:
+        return None
+    half, end = _half_of_day(words, last.end, style)
+    ranged = _at(words, at - 1) in ("from", "between", "open") and _at(words, last.end) in CLOSED - {"a", "an"}
+    exact = [clock.minutes for clock in (first, last) if clock.minutes]
+    usual = all(minutes[0] in (15, 30, 45) for minutes in exact)
+    if half or (ranged and exact and usual):
+        return Written(f"{first.text} {words[first.end]} {last.text}" + (f" {half}" if half else ""), end)
+    return None
+
+
+def _years(words: Sequence[str], at: int, spans: Sequence[tuple[int, int]]) -> Written | None:
+    """ "from nineteen fourteen to nineteen eighteen"."""
+    if _at(words, at - 1) not in YEAR | {"between"} or _at(words, spans[-1][1]) not in CLOSED:
+        return None
+    texts = []
+    for a, b in spans:
+        found = _year(words[a:b], 0)
+        if not found or found.end != b - a:
+            return None
+        texts.append(found.text)
+    if len(spans) != 2:
+        return None
+    return Written(f"{texts[0]} {words[spans[0][1]]} {texts[1]}", spans[-1][1])
+
+
+def _month_first(words: Sequence[str], at: int) -> Written | None:
+    month, spoken, before = MONTHS[words[at]], words[at], _at(words, at - 1)
+    dated = before in DATE
+    word_too = spoken in ("may", "march")
+    if word_too and not dated and before:
+        return None
+    if (found := _year(words, at + 1)) and found.end == nw.run_end(words, at + 1):
+        return Written(f"{month} {found.text}", found.end) if _at(words, found.end) in CLOSED else None
+    the = _at(words, at + 1) == "the"
+    day = _day(words, at + 1 + the, ordinal=the or word_too)
+    if not day:
+        return None
+    after_day = nw.run_end(words, at + 1 + the)
+    year = _year(words, day.end) if day.end < after_day or nw.run_end(words, day.end) > day.end else None
+    end = year.end if year else day.end
+    if max(after_day, nw.run_end(words, day.end)) != end:
+        return None
+    free = _at(words, end) in CLOSED
+    if not year and not free and not (dated and day.ordinal and not word_too):
+        return None
+    if the and not dated and not year:
+        return None
+    return Written(f"{month} {day.text}, {year.text}" if year else f"{month} {day.text}", end)
+
+
+def _day_first(words: Sequence[str], at: int) -> Written | None:
+    day = _day(words, at, ordinal=True)
+    if not day:
+        return None
+    of = _at(words, day.end) == "of"
+    month = MONTHS.get(_at(words, day.end + of))
+    if not month:
+        return None
+    end = day.end + of + 1
+    year = _year(words, end)
+    if year and year.end != nw.run_end(words, end):
+        year = None
+    text = f"{day.text}{nw.suffix(day.text)} of {month}" if of else f"{day.text} {month}"
+    return Written(f"{text} {year.text}" if year else text, year.end if year else end)
 
 
 def _day(words: Sequence[str], at: int, ordinal: bool) -> Number | None:
-    at += _at(words, at) == "the" and MONTHS.get(_at(words, at - 1)) is not None
     day = nw.ordinal(words, at) or (None if ordinal else nw.cardinal(words, at))
     return day if day and not day.bare and 1 <= day.value <= 31 and not _counted(words, day.end) else None
 
 
 def _year_pair(words: Sequence[str], at: int) -> Number | None:
-    century = nw.cardinal(words, at)
-    if not century or century.end != at + 1 or not 13 <= century.value <= 20:
-        return None
-    rest = nw.two_digits(words, century.end)
-    return Number(f"{century.text}{rest[0]:02}", rest[1]) if rest else None
+    century = nw.cardinal(words[at : at + 1], 0)
+    rest = nw.two_digits(words, at + 1) if century and 13 <= century.value <= 20 else None
+    return Number(f"{century.text}{rest[0]:02}", rest[1]) if century and rest else None
 
 
 def _year(words: Sequence[str], at: int) -> Number | None:
     if pair := _year_pair(words, at):
         return pair
     number = nw.cardinal(words, at)
-    return number if number and 1000 <= number.value <= 2999 else None
+    return number if number and not number.bare and 1000 <= number.value <= 2999 else None
 
 
 def _counted(words: Sequence[str], at: int) -> bool:
-    """Whether the word at `at` makes the number before it an amount, not a year, a day or a time."""
-    return _at(words, at) in {*CURRENCIES, *POUNDS, *PARTS, *nw.SCALES, "hundred", "percent", "times"} or (
-        _at(words, at) == "per" and _at(words, at + 1) == "cent"
+    return _at(words, at) in COUNTED or (_at(words, at) == "per" and _at(words, at + 1) == "cent")
+
+
+def _percent(words: Sequence[str], at: int) -> int | None:
+    if _at(words, at) == "percent":
+        return at + 1
+    return at + 2 if list(words[at : at + 2]) == ["per", "cent"] else None
+
+
+def _sign(words: Sequence[str], at: int, end: int, style: Style) -> str:
+    """The sign of the currency at `end`; in the UK, pounds may also be a weight."""
+    word = _at(words, end)
+    weight = _at(words, end + 1) == "of" or _at(words, at - 1) in {"lost", "gained", "weighs", "weigh", "lose", "gain"}
+    pounds: Mapping[str, str] = POUNDS if style.english == "uk" and not weight else {}
+    return CURRENCIES.get(word, "") or pounds.get(word, "")
+
+
+def _hundreds_of(words: Sequence[str], number: Number) -> bool:
+    """ "two hundred dollar bills": two bills of a hundred dollars, or bills of two hundred?"""
+    unit, noun = _at(words, number.end), _at(words, number.end + 1)
+    round_ = number.value >= 100 and _at(words, number.end - 1) in nw.LARGE and not number.scale
+    single = unit in {*CURRENCIES, "pound", "year", "meter", "metre", "mile", "page", "day", "foot", "watt"}
+    return round_ and single and not unit.endswith("s") and noun.endswith("s") and noun not in CLOSED
+
+
+def _toll_free(words: Sequence[str], at: int, end: int) -> Written | None:
+    """ "one eight hundred five five five one two three four", "oh eight hundred one two three four five six"."""
+    first, area = _at(words, at), nw.UNITS.get(_at(words, at + 1))
+    rest = nw.digit_string(words, at + 3)
+    if area not in (8, 9) or _at(words, at + 2) != "hundred" or not rest or rest.end != end:
+        return None
+    if first == "one" and len(rest.text) == 7:
+        return Written(f"1-{area}00-{rest.text[:3]}-{rest.text[3:]}", end)
+    return Written(f"0{area}00 {rest.text}", end) if first in nw.ZEROS and len(rest.text) in (6, 7) else None
+
+
+def _measured_with(words: Sequence[str], number: Number, style: Style) -> bool:
+    """Whether it is the small part of a measure whose other part has digits: "two hours and fifteen minutes"."""
+    if _at(words, number.end) not in MEASURES:
+        return False
+    begin = number.end + 1 + (_at(words, number.end + 1) == "and")
+    other = _run(words, begin)
+    return bool(other and not other.ordinal and other.value >= style.digits_from and _at(words, other.end) in MEASURES)
+
+
+def _part_of_day(words: Sequence[str], at: int) -> bool:
+    """ "in the morning", "this evening", "tonight"."""
+    return _at(words, at) == "tonight" or (
+        _at(words, at + (2 if _at(words, at) == "in" else 1)) in {"morning", "afternoon", "evening"}
+        and _at(words, at) in ("in", "this")
     )
 
 
 def _half_of_day(words: Sequence[str], at: int, style: Style) -> tuple[str, int]:
     for half in ("a", "p"):
         for spoken in ([half, "m"], [f"{half}m"], [f"{half}.m."]):
-            if list(words[at : at + len(spoken)]) == spoken:
-                return f"{half}.m." if style.english == "us" else f"{half}m", at + len(spoken)
+            end = at + len(spoken)
+            if list(words[at:end]) == spoken and not (spoken == ["am"] and _at(words, end) == "i"):
+                return f"{half}.m." if style.english == "us" else f"{half}m", end
     return "", at
 
 

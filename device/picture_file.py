@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+
+from models.errors import UserError
 
 
 def write(path: Path, picture: str) -> int:
-    """Write an SVG to `path`; returns the command's exit status, 2 where it cannot be written and that was said."""
+    """Write an SVG to `path` and return 0, the command's exit status. Raises UserError."""
     try:
         path.write_text(picture, encoding="utf-8")
     except OSError as error:
-        print(f"{path}: cannot be written: {error.strerror}", file=sys.stderr)
-        return 2
+        raise UserError(f"{path}: cannot be written: {error.strerror}; name another file") from None
     return 0

@@ -15,6 +15,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
+from math import isfinite
 from pathlib import Path
 
 WAITING = 100_000
@@ -121,16 +122,23 @@ def _sample(row: list[str]) -> Sample | None:
     try:
         optional = ("watts", "volts", "amps", "percent", "celsius", "mhz", "load")
         return Sample(
-            time=float(cells["time"]),
-            seconds=float(cells["seconds"]),
+            time=_finite(cells["time"]),
+            seconds=_finite(cells["seconds"]),
             state=cells["state"],
             throttled=int(cells["throttled"]) if cells["throttled"] else None,
-            speech_s=float(cells["speech_s"]),
+            speech_s=_finite(cells["speech_s"]),
             words=int(cells["words"]),
-            **{name: float(cells[name]) for name in optional if cells[name]},
+            **{name: _finite(cells[name]) for name in optional if cells[name]},
         )
     except ValueError:
         return None
+
+
+def _finite(cell: str) -> float:
+    value = float(cell)
+    if not isfinite(value):
+        raise ValueError(cell)
+    return value
 
 
 def _append(file: Path, data: bytes) -> None:

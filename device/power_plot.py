@@ -38,7 +38,7 @@ class _Bar:
 
 def svg(samples: Sequence[Sample]) -> str:
     """Draw mean watts over time; a bar has the colour of the state in which it spent most time."""
-    measured = [(s, s.watts) for s in samples if s.watts is not None and s.seconds > 0]
+    measured = [(s, s.watts) for s in samples if s.watts is not None and s.watts >= 0 and s.seconds > 0]
     if not measured:
         return _frame([chart.text(WIDTH / 2, HEIGHT / 2, "no power was measured", "middle")])
     begin = measured[0][0].time - measured[0][0].seconds

@@ -91,7 +91,7 @@ def summarise(samples: Iterable[Sample]) -> Report:
     for sample in samples:
         state = sample.state
         seconds[state] = seconds.get(state, 0.0) + sample.seconds
-        if sample.watts is not None:
+        if sample.watts is not None and sample.watts >= 0:  # older logs have current flowing in as watts below 0
             measured[state] = measured.get(state, 0.0) + sample.seconds
             joules[state] = joules.get(state, 0.0) + sample.watts * sample.seconds
         speech_s += sample.speech_s

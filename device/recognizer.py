@@ -5,7 +5,7 @@ Pure: no threads, no clock but the count of samples, no hardware but the acceler
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -32,6 +32,7 @@ class Endpointing:
     short_pause: float = 0.2
     limit: float = 25.0  # a segment longer than this ends at the next gap between words
     gap: float = 0.1
+    set_off: float = 0.25  # within a segment, what stands between two pauses of this length may be a command
 
 
 LOOK_BEAM = 30  # hypotheses of what is said just now
@@ -65,6 +66,7 @@ class Recognizer:
         self._frame = d.front_end.hop * d.window.stride / self._rate  # seconds a posterior frame
         self._quiet_tokens = [d.blank] if d.boundary is None else [d.blank, d.boundary]
         self._ends, self._stage = endpointing or Endpointing(), stage
+        self._set_off = round(self._ends.set_off / self._frame)
         self._well_heard = max(self._ends.pause, d.window.right * d.front_end.hop / self._rate)  # seconds after a word
         self.reset()
 
@@ -75,6 +77,7 @@ class Recognizer:
         self._decoder.finish()
         self._samples = self._posteriors = self._looked = 0
         self._segment: tuple[int, int] | None = None  # first and newest frame with speech
+        self._paused_after: list[tuple[str, ...]] = []  # the words of the segment before each of its pauses
         self._lead: NDArray[np.float32] | None = None  # what was heard last, outside a segment
         self._shown = Partial("", "", 0.0)
 
@@ -127,6 +130,10 @@ class Recognizer:
                 self._search(log_probs[begin : index + 1])
                 begin = index + 1
                 yield from self._close()
+            elif self._segment and frame - self._segment[1] == self._set_off:
+                self._search(log_probs[begin : index + 1])
+                begin = index + 1
+                self._paused_after.append(self._words_so_far())
         self._search(log_probs[begin:])
         self._posteriors += len(log_probs)
 
@@ -161,6 +168,10 @@ class Recognizer:
         with self._stage("search"):
             self._decoder.accept(log_probs)
 
+    def _words_so_far(self) -> tuple[str, ...]:
+        with self._stage("search"):
+            return self._decoder.fork(LOOK_BEAM).finish()
+
     def _partial(self, look: NDArray[np.float32]) -> Iterator[Event]:
         """What is being said, after a look at frames [n, tokens] that are not for good: on a copy of the search."""
         self._looked = self._posteriors + len(look)
@@ -187,5 +198,20 @@ class Recognizer:
             words = self._decoder.finish()
         if self._segment and words:
             first, last = self._segment
-            yield Segment(" ".join(words), first * self._frame, (last + 1) * self._frame)
-        self._segment, self._shown = None, Partial("", "", 0.0)
+            pauses = tuple(sorted({at for said in self._paused_after if (at := resumed(said, words))}))
+            yield Segment(" ".join(words), first * self._frame, (last + 1) * self._frame, pauses)
+        self._segment, self._shown, self._paused_after = None, Partial("", "", 0.0), []
+
+
+def resumed(said: Sequence[str], words: Sequence[str]) -> int:
+    """The index in `words` of the word that followed a pause, before which `said` was heard; 0 if there is none.
+
+    What comes later may change what was heard before, so the words need not be the same up to there.
+
+    >>> resumed(["an", "ice", "cream"], ["a", "nice", "cream", "comma"]), resumed(["hi"], ["hi"])
+    (3, 0)
+    """
+    for at in sorted(range(1, len(words)), key=lambda at: abs(at - len(said))):
+        if abs(at - len(said)) <= 2 and said and words[at - 1] == said[-1]:
+            return at
+    return 0

@@ -23,15 +23,15 @@ from device.appliance import Appliance
 from device.audio import SAMPLE_RATE, AudioError, Chunk, PreRoll, WaveFile
 from device.config import Audio, Config, ConfigError, Loaded
 from device.journal import open_journal
+from device.lasting_meter import LastingMeter
 from device.lights import State
 from device.panel import Panel, gestures_from, pin_factory
 from device.parts import Ears, Edge, End, Input, Lost, Outcome, Parts, Phase, Trouble
-from device.power import Meter, PowerError, find_meter
 from device.power_monitor import Monitor
 from device.service import Notifier, Watchdog
 from device.sinks import open_sinks
 from device.text import Writer, rules_from
-from device.vocabulary import VocabularyError, Watched, Word, spellings
+from device.vocabulary import Watched, Word, spellings
 from models.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -126,6 +126,7 @@ class _Session:
         self._watchdog = Watchdog(machine.environ, notifier.alive)
         self._words = Watched(settings.vocabulary.file)
         self._known: tuple[Word, ...] = ()
+        self._faults: tuple[str, ...] = ()  # of the file with the user's words
         self._wanted: Config | None = None
         self._look_at = 0.0
         self._said = ""
@@ -143,7 +144,8 @@ class _Session:
             )
             stack.callback(sinks.close)
             sinks.resume(settings.sinks.keyboard.patience_s)
-            monitor = Monitor(settings.power, self._meter(), self._inbox.put)
+            meter = LastingMeter(settings.power.meter, reverse=settings.power.reverse_current)
+            monitor = Monitor(settings.power, meter, self._inbox.put)
             stack.callback(monitor.stop)
             monitor.start()
             boost = realtime.governor_from(settings.realtime)
@@ -224,13 +226,6 @@ class _Session:
             chunk = chunk.joined(after)
         return chunk
 
-    def _meter(self) -> Meter | None:
-        try:
-            return find_meter(self._config.power.meter)
-        except PowerError as error:
-            log.warning("%s", error)
-            return None
-
     def _panel(self, stack: ExitStack) -> Callable[[frozenset[State]], None]:
         settings = self._config.panel
         if not settings.enabled:
@@ -245,7 +240,9 @@ class _Session:
         priority = self._config.realtime.capture_priority if self._config.realtime.enabled else 0
         if settings.source == "file":
             recording = WaveFile(settings.file, settings.block_ms * 16)
-            sound = capture.Capture(lambda: capture.paced(recording), self._inbox.put, settings.keep_open)
+            sound = capture.Capture(
+                lambda: capture.paced(recording, told=self._say_once), self._inbox.put, settings.keep_open
+            )
             stack.callback(sound.stop)
         else:
             sound = self._microphone(stack, settings, priority)
@@ -302,10 +299,17 @@ class _Session:
 
     def _read_words(self) -> tuple[Word, ...]:
         try:
-            return self._words.words()
-        except (VocabularyError, OSError) as error:
+            parsed = self._words.read()
+        except OSError as error:
+            self._say_once(f"{self._words.file}: {error.strerror}")
+            return self._known
+        except UserError as error:
             self._say_once(str(error))
             return self._known
+        for fault in parsed.faults if parsed.faults != self._faults else ():
+            log.warning("%s; this line is left out", fault)
+        self._faults = parsed.faults
+        return parsed.words
 
     def _reload(self, appliance: Appliance) -> None:
         self._notifier.reloading()

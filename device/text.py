@@ -4,17 +4,19 @@
 >>> writer = Writer()
 >>> edits = writer.segment("hello comma i'm at home full stop")
 >>> edits += writer.segment("it is five thirty p m")
->>> edits += writer.segment("scratch that see you")
+>>> edits += writer.segment(*pauses("scratch that | see you"))
 >>> apply("", edits)
 "Hello, I'm at home. See you"
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
-from device import config, numbers, spoken
+from device import config, numbers, numberwords, spoken
 from device.edits import Delete, Edit, Insert
 from device.spoken import Item, Join, Mark, Scratch, Word
 
@@ -87,11 +89,26 @@ def begin(state: State, idle_s: float, rules: Rules) -> State:
     return replace(state, dictation=state.dictation + 1)
 
 
-def write(state: State, text: str, rules: Rules) -> tuple[State, tuple[Edit, ...]]:
-    """Write one finished stretch of speech: at most one deletion, then one insertion."""
+def pauses(said: str, mark: str = "|") -> tuple[str, tuple[int, ...]]:
+    """Words with a mark for each pause between them, as the words and the indices of those that follow a pause.
+
+    >>> pauses("dear anna | new line | thank you")
+    ('dear anna new line thank you', (2, 4))
+    """
+    stretches = [part.split() for part in said.split(mark)]
+    ends = list(accumulate(map(len, stretches)))
+    return " ".join(word for part in stretches for word in part), tuple(end for end in ends if 0 < end < ends[-1])
+
+
+def write(state: State, text: str, rules: Rules, pauses: Collection[int] = ()) -> tuple[State, tuple[Edit, ...]]:
+    """Write one finished stretch of speech: at most one deletion, then one insertion.
+
+    `pauses` are the indices of the words before which the speaker paused.
+    """
     entries, spot = state.entries, state.spot
     said, before, gone = "", spot, 0
-    for item in _numbered(spoken.parse(text.split(), rules.spellings, rules.punctuation), rules.style):
+    words = unicodedata.normalize("NFC", text).split()
+    for item in _numbered(spoken.parse(words, rules.spellings, rules.punctuation, pauses), rules.style):
         if not isinstance(item, Scratch):
             piece, spot = _place(item, spot)
             said += piece
@@ -128,9 +145,9 @@ class Writer:
         """A dictation begins; see :func:`begin`."""
         self.state = begin(self.state, idle_s, self.rules)
 
-    def segment(self, text: str) -> tuple[Edit, ...]:
+    def segment(self, text: str, pauses: Collection[int] = ()) -> tuple[Edit, ...]:
         """The edits that write a segment; see :func:`write`."""
-        self.state, edits = write(self.state, text, self.rules)
+        self.state, edits = write(self.state, text, self.rules, pauses)
         return edits
 
     def take_back(self) -> tuple[Edit, ...]:
@@ -151,10 +168,23 @@ def _numbered(items: Sequence[Item], style: numbers.Style | None) -> list[Item]:
         if isinstance(item, Word) and not item.fixed:
             run.append(item.text)
             continue
-        out += [Word(word) for word in (numbers.write(run, style) if style else run)]
+        before = out[-1] if out else None
+        out += [Word(word) for word in (_written(run, style, before, item) if style else run)]
         out.append(item)
         run = []
     return out[:-1]
+
+
+def _written(run: Sequence[str], style: numbers.Style, before: Item | None, after: Item) -> list[str]:
+    """Words as written; a number beside a sign is in digits: "dollar sign five", "five percent sign"."""
+    signed = replace(style, digits_from=0)
+    if isinstance(before, Mark) and before.text in ("$", "€", "#"):
+        end = numberwords.run_end(run, 0)
+        return numbers.write(run[:end], signed) + numbers.write(run[end:], style)
+    if isinstance(after, Mark) and after.text == "%":
+        begin = next((at for at in range(len(run)) if numberwords.run_end(run, at) == len(run)), len(run))
+        return numbers.write(run[:begin], style) + numbers.write(run[begin:], signed)
+    return numbers.write(run, style)
 
 
 def _place(item: Word | Mark | Join, spot: Spot) -> tuple[str, Spot]:
@@ -172,6 +202,6 @@ def _place(item: Word | Mark | Join, spot: Spot) -> tuple[str, Spot]:
 
 
 def _cased(word: str) -> str:
-    if word == "i" or word.startswith("i'") or word in ALWAYS_CAPITAL:
+    if word in ALWAYS_CAPITAL or (word.split("'")[0] == "i" and word != "i's"):
         return word[:1].upper() + word[1:]
     return word

@@ -1,6 +1,8 @@
 """The user's own words: a small file, one word or name a line, and what it sounds like if that is not obvious.
 
->>> words = parse("# mine\\nXiaoming\\tshao ming\\nNew York\\n")
+A line that is wrong is named and left out; the others count.
+
+>>> words = parse("# mine\\nXiaoming\\tshao ming\\nNew York\\n").words
 >>> words[0]
 Word(written='Xiaoming', sounds_like='shao ming')
 >>> spellings(words)["xiaoming"], spellings(words)["new york"], spellings(words)["new_york"]
@@ -11,6 +13,7 @@ Word(written='Xiaoming', sounds_like='shao ming')
 
 from __future__ import annotations
 
+import codecs
 import errno
 import fcntl
 import os
@@ -40,7 +43,7 @@ class Word:
     @property
     def heard(self) -> str:
         """What the recogniser calls it: lower case, without spaces."""
-        return "_".join(self.written.lower().split())
+        return heard(self.written)
 
     @property
     def line(self) -> str:
@@ -48,13 +51,33 @@ class Word:
         return f"{self.written}\t{self.sounds_like}\n" if self.sounds_like else f"{self.written}\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The words of a file, and a line of text for each of its lines that is no word."""
+
+    words: tuple[Word, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
 class VocabularyError(UserError):
     """A word or a line of the file cannot be used; the message says which and why."""
 
 
+def heard(written: str) -> str:
+    """What the recogniser calls a word: lower case, composed (NFC), without spaces.
+
+    >>> heard("New  York") == heard("new york"), heard("Cafe\u0301") == heard("café")
+    (True, True)
+    """
+    return "_".join(unicodedata.normalize("NFC", written).lower().split())
+
+
 def word(written: str, sounds_like: str = "") -> Word:
     """A checked word. Raises :class:`VocabularyError`."""
+    written, sounds_like = unicodedata.normalize("NFC", written), unicodedata.normalize("NFC", sounds_like)
     written, sounds_like = " ".join(written.split()), " ".join(sounds_like.lower().split())
+    if any(0xDC80 <= ord(char) <= 0xDCFF for char in written + sounds_like):
+        raise VocabularyError(f"{_shown(written)}: is not UTF-8; save the file as UTF-8")
     if not written or written.startswith("#") or not any(map(str.isalnum, written)):
         raise VocabularyError(f"{written!r}: a word needs a letter or digit and does not begin with #")
     if any(unicodedata.category(char).startswith("C") for char in written + sounds_like):
@@ -65,9 +88,10 @@ def word(written: str, sounds_like: str = "") -> Word:
     return Word(written, sounds_like)
 
 
-def parse(text: str, name: str = "words") -> tuple[Word, ...]:
+def parse(text: str, name: str = "words") -> Parsed:
     """The words of a file's text: written form, then perhaps a tab and what it sounds like; # is a comment."""
     words: list[Word] = []
+    faults: list[str] = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -75,32 +99,39 @@ def parse(text: str, name: str = "words") -> tuple[Word, ...]:
         try:
             words.append(word(written, sounds_like))
         except VocabularyError as error:
-            raise VocabularyError(f"{name}:{number}: {error}") from None
-    return tuple(words)
+            faults.append(f"{name}:{number}: {error}")
+    return Parsed(tuple(words), tuple(faults))
 
 
-def load(file: Path) -> tuple[Word, ...]:
-    """The words of a file; none if there is no file. Raises :class:`VocabularyError` or OSError."""
+def load(file: Path) -> Parsed:
+    """The words of a file; none if there is no file. Raises OSError."""
     return parse(_text(file), str(file))
 
 
-def add(file: Path, new: Word) -> bool:
-    """Append a word and return whether it was new. The file changes at once or not at all."""
+def add(file: Path, new: Word) -> tuple[Word, ...] | None:
+    """Put a word into the file; return the words of the same name that it takes the place of.
+
+    None: it is there already. A word that is added without `sounds_like` keeps the one that it had. Lines that are
+    wrong stay as they are. The file changes at once or not at all.
+    """
     with _alone(file) as folder:
         text = _text(file, folder)
-        if new in parse(text, str(file)):
-            return False
+        known = tuple(each for each in parse(text).words if each.heard == new.heard)
+        if new in known or (not new.sounds_like and new.written in {each.written for each in known}):
+            return None
+        if not new.sounds_like and len(known) == 1:
+            new = Word(new.written, known[0].sounds_like)
+        kept = [line for line in text.split("\n") if not _is_for(line, new.heard)]
+        text = "\n".join(kept) if known else text
         _replace(folder, file.name, text + ("\n" if text and not text.endswith("\n") else "") + new.line)
-        return True
+        return known
 
 
 def remove(file: Path, written: str) -> int:
-    """Remove every line for `written` and return how many there were; the other lines stay as they are."""
+    """Remove every line for `written`, in capitals or not; return how many there were. The others stay as they are."""
     with _alone(file) as folder:
-        text = _text(file, folder)
-        parse(text, str(file))
-        lines = text.split("\n")
-        kept = [line for line in lines if [w.written for w in parse(line)] != [" ".join(written.split())]]
+        lines = _text(file, folder).split("\n")
+        kept = [line for line in lines if not _is_for(line, heard(written))]
         if len(kept) < len(lines):
             _replace(folder, file.name, "\n".join(kept))
         return len(lines) - len(kept)
@@ -109,26 +140,26 @@ def remove(file: Path, written: str) -> int:
 class Watched:
     """Reads the file again when it has changed, so that a word is known without a restart.
 
-    >>> Watched(Path("/nonexistent/words.tsv")).words()
-    ()
+    >>> Watched(Path("/nonexistent/words.tsv")).read()
+    Parsed(words=(), faults=())
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self._seen: tuple[int, ...] | None = None
-        self._words: tuple[Word, ...] = ()
+        self._parsed = Parsed()
 
-    def words(self) -> tuple[Word, ...]:
-        """The words now. Raises what :func:`load` does, each time until the file is put right."""
+    def read(self) -> Parsed:
+        """The words and the faults now. Raises OSError, each time until the file can be read."""
         try:
             now = self.file.lstat()
             seen: tuple[int, ...] = (now.st_ino, now.st_mtime_ns, now.st_size)
         except FileNotFoundError:
             seen = ()
         if seen != self._seen:
-            self._words = load(self.file)
+            self._parsed = load(self.file)
             self._seen = seen
-        return self._words
+        return self._parsed
 
 
 def spellings(words: Iterable[Word]) -> dict[str, str]:
@@ -154,8 +185,32 @@ def lexicon(words: Iterable[Word], pronounce: Pronounce) -> list[tuple[str, tupl
     return found
 
 
+def spelled_out(word: str) -> Sequence[str]:
+    """The letters of a word, where no bundle can tell how it sounds. Raises ValueError for one that is not Latin.
+
+    >>> spelled_out("Zoë")
+    ['z', 'o', 'ë']
+    """
+    for char in word:
+        if char != "'" and not unicodedata.name(char, "").startswith("LATIN"):
+            raise ValueError(f"{char!r} is no letter of the Latin alphabet")
+    return list(word.lower())
+
+
+def _is_for(line: str, name: str) -> bool:
+    """Whether a line of the file is for the word that the recogniser calls `name`."""
+    return not line.startswith("#") and bool(line.strip()) and heard(line.partition("\t")[0]) == name
+
+
+def _shown(text: str) -> str:
+    """Text with bytes that are no UTF-8, for a message."""
+    return repr(text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+
+
 def _text(file: Path, folder: int | None = None) -> str:
-    """The file's text; empty if there is none. `folder` is its folder, opened before.
+    """The file's text without a byte-order mark, empty if there is none; `folder` is its folder, opened before.
+
+    Bytes that are no UTF-8 become lone surrogates, to be written back.
 
     `dictate words` is run as root, in a folder that the service's user may write to: so a link, or a file of somebody
     else's, is refused rather than read (CWE-59).
@@ -187,10 +242,9 @@ def _text(file: Path, folder: int | None = None) -> str:
         os.close(descriptor)
     if len(data) > LARGEST:
         raise VocabularyError(f"{file}: larger than {LARGEST >> 20} MiB: are these words?")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise VocabularyError(f"{file}: not UTF-8 ({error.reason}); save it as UTF-8") from None
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace").replace("\r\n", "\n")
+    return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
 
 
 def _replace(folder: int, name: str, text: str) -> None:
@@ -201,7 +255,7 @@ def _replace(folder: int, name: str, text: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(beside, flags, 0o600, dir_fd=folder)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             stream.write(text)
             stream.flush()
             owner = os.fstat(folder)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from device.accelerator import LONGEST_RETRY_S, Change, FallbackAccelerator
+from device.accelerator import LONGEST_RETRY_S, Change, FallbackAccelerator, NoCoral
 from device.coral_process import CoralError
 
 SHAPE = (1, 1, 2, 4)
@@ -59,7 +59,7 @@ class Starts:
         self.when.append(self.clock())
         self.life = self.lives[min(len(self.when), len(self.lives)) - 1]
         if self.life.absent:
-            raise CoralError("no Coral found")
+            raise NoCoral("no Coral found")
         self.waits = self.life.polls
         return self
 
@@ -124,3 +124,26 @@ def test_a_coral_with_other_shapes_is_closed_and_not_used() -> None:
     accelerator.wait(0.0)
     assert accelerator.name == "cpu" and other.closed
     assert accelerator.problem is not None and "build the bundle again" in accelerator.problem
+
+
+def test_only_a_coral_that_was_there_is_missed() -> None:
+    clock = Clock()
+    starts = Starts([Life(True, 0, 0), Life(True, 0, 0), Life(False, 0, 2), Life(True, 0, 0)], clock)
+    accelerator = FallbackAccelerator(Scripted("cpu"), starts, lambda change: None, clock, RETRY_S)
+    missed = {}
+    for second in range(200):
+        accelerator.invoke(np.zeros(SHAPE, np.int8))
+        missed[second] = accelerator.missed
+        clock.now += 1.0
+    worked = [later for later in missed if missed[later]]
+    assert worked and min(worked) > starts.when[2] - starts.when[0], "none was plugged in before"
+    assert worked == list(range(min(worked), 200)), "it was pulled out, and is not back"
+
+
+def test_a_coral_that_is_there_and_fails_is_missed() -> None:
+    def start() -> Starts:
+        raise CoralError("no permission")
+
+    accelerator = FallbackAccelerator(Scripted("cpu"), start, lambda change: None, Clock(), RETRY_S)
+    accelerator.wait(0.0)
+    assert accelerator.missed

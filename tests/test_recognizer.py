@@ -77,6 +77,20 @@ def test_a_pause_ends_a_segment(recognizer: Recognizer) -> None:
     assert all(a.end <= b.start for a, b in pairwise(segments))
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_a_short_pause_is_told_with_the_word_that_follows_it(opened: Bundle, live: bool) -> None:
+    patient = assemble.recognizer(opened, "cpu", live=live, endpointing=Endpointing(pause=2.0)).recognizer
+    (once,) = [e for e in hear(patient, SPEECH) if isinstance(e, Segment)]
+    twice = np.concatenate([SPEECH, silence(0.5), SPEECH])
+    (segment,) = [e for e in hear(patient, twice) if isinstance(e, Segment)]
+    words = segment.text.split()
+    between = len(once.text.split())
+    assert words[:between] == once.text.split() and between in segment.pauses
+    assert set(segment.pauses) - {between} <= {*once.pauses, *(between + at for at in once.pauses)}
+    (in_pieces,) = [e for e in hear(patient, twice, [800] * 60) if isinstance(e, Segment)]
+    assert in_pieces.pauses == segment.pauses
+
+
 def test_speech_without_a_pause_is_cut_all_the_same(opened: Bundle) -> None:
     ends = Endpointing(hurry=2.0, limit=3.0)
     impatient = assemble.recognizer(opened, "cpu", endpointing=ends).recognizer

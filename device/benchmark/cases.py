@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from device import config
 from device.benchmark.engine import CONFIGURATIONS, RATE
 from models.bundle import Window
-from models.errors import UserError
+from models.errors import UsageError
 
 SWEEPS = ("windows", "capture", "realtime")
 OURS = "tflite-int8"
 """What the sweeps are made with."""
 
 
-class CaseError(UserError):
+class CaseError(UsageError):
     """A configuration or sweep of that name is not known; the message lists those that are."""
 
 

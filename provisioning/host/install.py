@@ -42,6 +42,7 @@ class Driver(NamedTuple):
 def main(arguments: Sequence[str] | None = None, ask: Callable[[str], str] = input) -> int:
     """Run the command; `ask` gets a question and answers it. Returns the exit status."""
     given = parser().parse_args(arguments)
+    os.umask(0o022)  # whoever runs this: the service's user reads what is installed
     try:
         if os.geteuid():
             raise UserError("this changes the system; run it with sudo")

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.image import coral, disk, layer, mounts, process, release, rootfs, tree
+from provisioning.image import coral, disk, emulation, layer, mounts, process, release, rootfs, tree
 from provisioning.image.build import CONFIG, Built, Request
 from provisioning.image.layout import MIB, SECTOR
 from provisioning.image.progress import Progress
 from provisioning.image.recipe import Recipe
 from provisioning.image.target import PYTHONS, Target
 
-TOOLS = ("sfdisk", "e2fsck", "losetup", "zstd", "bmaptool", "qemu-aarch64-static")
+TOOLS = ("sfdisk", "e2fsck", "resize2fs", "losetup", "mcopy", "mmd", "zstd", "bmaptool", "qemu-aarch64-static")
 UNPACKERS = {".zst": "zstd", ".xz": "xz", ".gz": "gzip"}
 MACHINES = {3: "a PC (32 bits)", 40: "32-bit ARM", 62: "a PC (64 bits)", 183: "arm64"}
 ARM64 = 183
@@ -58,11 +58,12 @@ def build_on(base: Path, request: Request, progress: Progress) -> Built:
 
     Leaves nothing behind unless it succeeds; raises UserError.
     """
-    options = request.checked()
     inspect_name(base)
+    options = request.checked()
     if os.geteuid():
         raise UserError("working on an image needs root's rights (loop mounts, chroot); run it with sudo")
-    process.require((*TOOLS, *layer.TOOLS, *release.TOOLS))
+    unpacker = [UNPACKERS[base.suffix]] if base.suffix in UNPACKERS else []
+    process.require((*TOOLS, *layer.TOOLS, *release.TOOLS, *unpacker))
     mounts.private_namespace()
     with tempfile.TemporaryDirectory(prefix=f".{request.out.name}-", dir=request.out.parent) as scratch:
         work = Path(scratch)
@@ -84,7 +85,7 @@ def build_on(base: Path, request: Request, progress: Progress) -> Built:
             if found.firmware is None or not firmware.is_dir():
                 raise UserError(f"{base} has no FAT partition for /boot/firmware; take Bookworm or later")
             disk.read_fat(image, found.firmware.start, "config.txt", firmware / "config.txt")
-            with rootfs.emulation():
+            with emulation.arm64():
                 progress.step("packages")
                 _packages(root, base)
                 if not request.without_coral:

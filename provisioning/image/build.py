@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.image import coral, disk, layer, process, release, rootfs, tree
+from provisioning.image import coral, disk, emulation, layer, process, release, rootfs, tree
 from provisioning.image.layout import MIB
 from provisioning.image.progress import Progress
 from provisioning.image.recipe import Recipe
-from provisioning.image.target import Target
+from provisioning.image.target import REPOSITORY, Target
 
 TARGET = Target("cp311")
 CONFIG = Path("boot/firmware/dictation.toml")
@@ -37,11 +38,12 @@ class Request:
         """The layer's options. Raises UserError for anything that would only fail after minutes."""
         disk.check_output(self.out)
         if self.config:
-            try:
-                tomllib.loads(self.config.read_text())
-            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-                raise UserError(f"{self.config} cannot be used: {error}") from None
-        return layer.Options(own_image=True, update_key=read_key(self.update_key))
+            check_config(self.config)
+        options = layer.Options(own_image=True, update_key=read_key(self.update_key))
+        if self.coral_file and not self.coral_file.is_file():
+            raise UserError(f"{self.coral_file}: no such file; give the driver's package, or leave --coral out")
+        release.check_bundle(self.bundle)
+        return options
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,28 @@ class Built:
     root_bytes: int
 
 
+def check_config(path: Path) -> None:
+    """Have the application that goes onto the card judge its configuration, key by key. Raises UserError.
+
+    It is asked in a process of its own: this program does not import it, and it needs no more than Python for this.
+    """
+    command = [sys.executable, "-m", "device.cli", "config", "--config", str(path.absolute())]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=REPOSITORY)
+    if done.returncode:
+        lines = done.stderr.removeprefix("dictate: ").strip().splitlines()
+        raise UserError("; ".join(lines) or f"{path} cannot be used")
+
+
 def read_key(path: Path | None) -> str:
-    """The text of a public key file; empty for None."""
+    """The text of a public key file, of which the first line is a key; empty for None. Raises UserError."""
+    if path is None:
+        return ""
     try:
-        return path.read_text().strip() if path else ""
+        text = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
+    layer.signer(text, str(path))
+    return text
 
 
 def build(request: Request, progress: Progress) -> Built:
@@ -67,7 +85,7 @@ def build(request: Request, progress: Progress) -> Built:
     options = request.checked()
     if os.geteuid():
         raise UserError("building needs root's rights (files of many owners, chroot); run it with sudo")
-    process.require((*disk.TOOLS, *layer.TOOLS, *release.TOOLS, "tar"))
+    process.require((*disk.TOOLS, *layer.TOOLS, *release.TOOLS, *rootfs.TOOLS))
     disk.check_space(request.out.parent, SPACE)
     cache, epoch = rootfs.cache_directory(), Recipe.read().epoch
     with tempfile.TemporaryDirectory(prefix=f".{request.out.name}-", dir=request.out.parent) as scratch:
@@ -84,10 +102,10 @@ def build(request: Request, progress: Progress) -> Built:
         progress.step("unpack")
         root = unpack(archive, work / "root")
         progress.step("layer")
-        if driver:
-            with rootfs.emulation():
+        with emulation.arm64():
+            if driver:
                 coral.install(root, driver)
-        layer.apply(root, work / "release", options)
+            layer.apply(root, work / "release", options)
         if request.config:
             (root / CONFIG).write_bytes(request.config.read_bytes())
         tree.clamp_times(root, epoch)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import signal
 import sys
 from pathlib import Path
 
 from models.errors import UserError
+from provisioning.image import rootfs
 from provisioning.image.base import build_on
 from provisioning.image.build import Request, build
 from provisioning.image.layout import MIB
@@ -22,15 +24,19 @@ def main(arguments: list[str], description: str) -> int:
     """Run it; returns the exit status: 0, 1 for an error that is named in one line, 130 for an interruption."""
     parser = _parser(description)
     options = parser.parse_args(arguments)
+    os.umask(0o022)  # whoever runs this: the image's users read what is in it
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     request = Request(options.out, options.bundle, options.config, options.update_key, options.without_coral,
                       options.coral, options.fresh)  # fmt: skip
     progress = Progress()
     try:
-        if options.base == "debian":
-            built = build(request, progress)
-        else:
-            built = build_on(Path(options.base), request, progress)
+        with progress.beating():
+            if options.root_only:
+                return _root_only(options.fresh, progress)
+            if options.base == "debian":
+                built = build(request, progress)
+            else:
+                built = build_on(Path(options.base), request, progress)
     except UserError as error:
         print(f"build-image: {error}", file=sys.stderr)
         return 1
@@ -48,6 +54,12 @@ def main(arguments: list[str], description: str) -> int:
     return 0
 
 
+def _root_only(fresh: bool, progress: Progress) -> int:
+    progress.step("root file system")
+    progress.done(str(rootfs.archive(progress.say, fresh=fresh)))
+    return 0
+
+
 def _parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="build-image", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -61,4 +73,5 @@ def _parser(description: str) -> argparse.ArgumentParser:
     add("--coral", type=Path, metavar="FILE.deb", help="the Coral's driver, fetched by hand; verified all the same")
     add("--update-key", type=Path, metavar="KEY.pub", help="whose updates the device accepts; none without it")
     add("--fresh", action="store_true", help="take today's packages, not the root file system that is in the cache")
+    add("--root-only", action="store_true", help="only put the bare root file system into the cache")
     return parser

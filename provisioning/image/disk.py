@@ -15,6 +15,13 @@ TOOLS = ("sfdisk", "mkfs.vfat", "mcopy", "mke2fs", "debugfs", "bmaptool", "zstd"
 LARGEST_CARD = 1 << 40
 """The data partition can grow to this while it is mounted, in bytes."""
 FIRMWARE = Path("boot/firmware")
+TEARABLE_SUPERBLOCK = "^metadata_csum,uninit_bg"
+"""Features of the data partition, which is written to when the power may go.
+
+ext4 writes its superblock in place at each mount and each growth, and the medium may keep one of its two sectors only.
+All that changes while in use is in the first sector, so either version of it is a sound superblock; but a checksum over
+both (metadata_csum) makes it one that neither kernel nor `e2fsck -p` accepts. A partition of this size has no backup.
+"""
 
 
 def check_output(out: Path) -> None:
@@ -51,7 +58,8 @@ def write_image(root: Path, image: Path, digest: str, epoch: int, firmware_size:
     _ext4(image, layout.root.label, layout.root.start, layout.root.size, names, epoch, "-d", str(root), "-J", "size=4")
     _settle_times(image, layout.root.start, root, epoch)
     grown = f"resize={LARGEST_CARD // BLOCK}"
-    _ext4(image, layout.data.label, layout.data.start, layout.data.size, names, epoch, "-E", grown)
+    _ext4(image, layout.data.label, layout.data.start, layout.data.size, names, epoch, "-E", grown,
+          "-O", TEARABLE_SUPERBLOCK)  # fmt: skip
     shutil.rmtree(firmware)
     return layout
 

@@ -88,13 +88,18 @@ def _meter(root: Path) -> Path:
     return METER_OVERLAY
 
 
-def _trust(root: Path, key: str) -> Path:
+def signer(key: str, name: str = "the update key") -> str:
+    """The line of allowed_signers(5) for an SSH public key. Raises UserError, which calls the key `name`."""
     fields = key.split()
     if len(fields) < 2 or not fields[0].startswith(("ssh-", "ecdsa-", "sk-")):
-        raise UserError("the update key is no SSH public key; give the .pub file that ssh-keygen wrote")
-    path = root / SIGNERS
+        raise UserError(f"{name} is no SSH public key; give the .pub file that ssh-keygen wrote")
+    return f'dictate namespaces="dictate-update" {fields[0]} {fields[1]}\n'
+
+
+def _trust(root: Path, key: str) -> Path:
+    line, path = signer(key), root / SIGNERS
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    path.write_text(f'dictate namespaces="dictate-update" {fields[0]} {fields[1]}\n')
+    path.write_text(line)
     return SIGNERS
 
 

@@ -73,8 +73,7 @@ def build_release(
     """
     if destination.exists():
         raise UserError(f"{destination} is there already; name another folder or remove it")
-    if not (bundle / "bundle.json").is_file():
-        raise UserError(f"{bundle} is no model bundle: it has no bundle.json; build one with `make demo`")
+    check_bundle(bundle)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as scratch:
         root = Path(scratch, "release")
@@ -91,6 +90,12 @@ def build_release(
         release = describe(root, target, without_coral)
         root.rename(destination)
     return release
+
+
+def check_bundle(bundle: Path) -> None:
+    """Raise UserError for a folder that holds no model bundle."""
+    if not (bundle / "bundle.json").is_file():
+        raise UserError(f"{bundle} is no model bundle: it has no bundle.json; build one with `make demo`")
 
 
 def install_packages(target: Target, site: Path) -> None:

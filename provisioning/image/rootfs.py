@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import shlex
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from models import python
 from models.errors import UserError
-from provisioning.image import process, recipe, trim
+from provisioning.image import emulation, process, recipe, trim
 from provisioning.image.recipe import Recipe
 from provisioning.image.target import REPOSITORY
 
-BINFMT = Path("/proc/sys/fs/binfmt_misc")
-ELF = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
-MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
-INTERPRETER = "/usr/bin/qemu-aarch64-static"
-TOOLS = ("mmdebstrap", "qemu-aarch64-static", "tar", "zstd")
+TOOLS = ("mmdebstrap", "arch-test", "qemu-aarch64-static", "tar", "zstd")
 
 
 def cache_directory() -> Path:
@@ -49,7 +43,7 @@ def archive(say: Callable[[str], None], cache: Path | None = None, fresh: bool =
         raise UserError("building a root file system needs root's rights (chroot, mknod); run it with sudo")
     process.require(TOOLS)
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".rootfs-", dir=cache) as scratch, emulation():
+    with tempfile.TemporaryDirectory(prefix=".rootfs-", dir=cache) as scratch, emulation.arm64():
         made = Path(scratch, "root.tar.zst")
         for name, text in files(contents).items():
             path = Path(scratch, "files", name)
@@ -121,21 +115,3 @@ def _mmdebstrap(words: list[str], epoch: int, scratch: Path, say: Callable[[str]
         log = scratch.parent / "rootfs.log"
         log.write_text(text + "\n")
         raise UserError(f"mmdebstrap failed: {process.gist(text)}; all that it said is in {log}")
-
-
-@contextmanager
-def emulation() -> Iterator[None]:
-    """Have the kernel run arm64 programs; taken back afterwards where it was not so before."""
-    if platform.machine() == "aarch64" or (BINFMT / "qemu-aarch64").exists():
-        yield
-        return
-    if not (BINFMT / "register").exists():
-        process.run("mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT)
-    try:
-        (BINFMT / "register").write_text(rf":dictate-aarch64:M::{ELF}:{MASK}:{INTERPRETER}:OF")
-    except OSError as error:
-        raise UserError(f"the kernel takes no emulator for arm64 ({error.strerror}); is this a container?") from None
-    try:
-        yield
-    finally:
-        (BINFMT / "dictate-aarch64").write_text("-1")

@@ -7,19 +7,27 @@ The model is a card with a volatile write cache:
   sector (512 bytes). A write with FUA counts as flushed, unless it is the last.
 
 `plan` picks cut points and decides each one's fate with a seeded generator, so that a failure can be run again.
+`outcomes` lists what a cut at one moment can leave, and `moments` the moments for which that has to be asked.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import combinations
 from typing import BinaryIO
 
 from provisioning.vm.blocklog import Entry, Kind
 
 SECTOR = 512
+ALL_WRITES = 6
+"""Up to so many writes that a cut may lose, every combination of them is an outcome of its own."""
+ALL_SECTORS = 4
+"""Up to so many sectors that a torn write changes, every combination of them is."""
+SAMPLED = 8
+"""Random combinations where there are more, of writes and of sectors each."""
 
 
 class Fate(Enum):
@@ -104,6 +112,69 @@ def plan(entries: Sequence[Entry], first: int, last: int, count: int, seed: int)
         made = cut(entries, at, fate, choose)
         found.setdefault((made.at, made.flushed, made.survivors), made)
     return sorted(found.values(), key=lambda made: (made.at, made.fate.value))
+
+
+def moments(entries: Sequence[Entry], first: int, last: int) -> list[int]:
+    """The cuts between the requests `first` and `last` whose outcomes include those of all the others.
+
+    Until the next flush is answered, whatever an earlier cut can leave is left as well by a later one that loses the
+    requests in between. A write with FUA ends being volatile, so it has a moment of its own.
+    """
+    found = []
+    for at in range(first, last + 1):
+        ends = at == last or flushed_before(entries, at + 1) != flushed_before(entries, at)
+        sure_next = at > 0 and Kind.FUA in entries[at - 1].kind
+        if (ends or sure_next) and volatile(entries, at):
+            found.append(at)
+    return found
+
+
+def outcomes(entries: Sequence[Entry], at: int, changed: Mapping[int, Sequence[int]], seed: int) -> list[Cut]:
+    """What a cut after `at` requests can leave, each outcome once.
+
+    `changed` has, for each volatile write, the sectors of it that differ from what was there: tearing makes a
+    difference in those alone. Complete up to `ALL_WRITES` writes and `ALL_SECTORS` sectors of a torn one; beyond that,
+    all that lose or keep at most two, every prefix, and some combinations drawn with `seed`.
+    """
+    choose = random.Random(seed)
+    border = flushed_before(entries, at)
+    open_writes = volatile(entries, at)
+    sure = {place for place in open_writes if Kind.FUA in entries[place].kind and place < at - 1}
+    unsure = [place for place in open_writes if place not in sure]
+    found: dict[tuple[Survivor, ...], Cut] = {}
+
+    def leave(kept: set[int], torn: int | None = None, sectors: tuple[int, ...] = ()) -> None:
+        survivors = tuple(
+            Survivor(place, sectors if place == torn else None)
+            for place in open_writes
+            if place in sure or place in kept or place == torn
+        )
+        whole = Fate.KEPT if len(kept) == len(unsure) else Fate.SOME if kept else Fate.LOST
+        found.setdefault(survivors, Cut(at, border, whole if torn is None else Fate.TORN, survivors))
+
+    for subset in _subsets(unsure, ALL_WRITES, choose):
+        leave(set(subset))
+    for place in unsure:
+        others = [other for other in unsure if other != place]
+        before = [other for other in others if other < place]
+        for sectors in _subsets(changed[place], ALL_SECTORS, choose):
+            if 0 < len(sectors) < len(changed[place]):
+                for kept in (others, before, []):
+                    leave(set(kept), place, sectors)
+    return list(found.values())
+
+
+def _subsets(items: Sequence[int], complete: int, choose: random.Random) -> set[tuple[int, ...]]:
+    """All subsets of up to `complete` items; of more, those described at `outcomes`."""
+    if len(items) <= complete:
+        return {subset for size in range(len(items) + 1) for subset in combinations(items, size)}
+    few = items if len(items) <= 16 else choose.sample(items, 16)
+    lost = {subset for size in range(3) for subset in combinations(few, size)}
+    found = {tuple(item for item in items if item in some) for some in map(set, lost)}
+    found |= {tuple(item for item in items if item not in some) for some in map(set, lost)}
+    ends = range(len(items)) if len(items) <= 16 else sorted(choose.sample(range(len(items)), 16))
+    found |= {tuple(items[:end]) for end in ends}
+    return found | {tuple(item for item in items if choose.random() < 0.5) for _ in range(SAMPLED)}
 
 
 def changes(entries: Sequence[Entry], made: Cut) -> Iterator[tuple[Entry, tuple[int, ...] | None]]:

@@ -6,6 +6,7 @@ journal, so everything here works on a file that holds one partition.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -13,11 +14,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from provisioning.vm import card
+from provisioning.vm import card, cuts, needs
 from provisioning.vm.blocklog import Entry
 from provisioning.vm.card import Card, Partition
-from provisioning.vm.cuts import Cut, Medium, changes
+from provisioning.vm.cuts import SECTOR, Cut, Medium, Survivor, changes
 
 HARMLESS = re.compile(
     r"recovering journal|^Pass \d|^Setting free (inodes|blocks) count|Free (inodes|blocks) count wrong"
@@ -62,7 +65,8 @@ def read_folder(partition: Path, folder: str, destination: Path) -> Path:
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+    environment = {**os.environ, "PATH": needs.SEARCH}
+    return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, env=environment)
 
 
 class Replay:
@@ -75,29 +79,27 @@ class Replay:
     def __init__(self, image: Card, size: int, log: Path, entries: Sequence[Entry]) -> None:
         self._image, self._size, self._log, self._entries = image, size, log, entries
 
-    def partitions(self, cuts: Sequence[Cut], folder: Path) -> Iterator[tuple[Cut, Path]]:
-        """For each cut a file with the data partition of that moment, overwritten by the next. `cuts` in order."""
-        sure, moment = folder / "flushed.ext4", folder / "moment.ext4"
-        part = self._image.data
-        card.copy_partition(self._image, part, sure, self._size - part.start)
-        done = 0
-        with ExitStack() as stack:
-            log = stack.enter_context(self._log.open("rb"))
-            flushed = stack.enter_context(sure.open("r+b"))
-            for cut in cuts:
-                medium = Medium(flushed, log, part.start, self._size)
-                for entry in self._entries[done : cut.flushed]:
-                    if entry.writes:
-                        medium.apply(entry)
-                done = max(done, cut.flushed)
-                flushed.flush()
-                _run("cp", "--sparse=always", str(sure), str(moment))
-                with moment.open("r+b") as disk:
-                    late = Medium(disk, log, part.start, self._size)
-                    for survivor in cut.survivors:
-                        late.apply(self._entries[survivor.entry], survivor.sectors)
-                _fit(moment, self._table_at(cut))
-                yield cut, moment
+    def partitions(self, planned: Sequence[Cut], folder: Path) -> Iterator[tuple[Cut, Path]]:
+        """For each cut a file with the data partition of that moment, overwritten by the next. `planned` in order."""
+        with _Advancing(self._partition(folder), self._log, self._entries, self._image.data.start) as disk:
+            for cut in planned:
+                disk.advance(cut.flushed)
+                yield cut, self._fitted(disk.after(cut), cut)
+
+    def outcomes(self, first: int, last: int, folder: Path, seed: int) -> list[Cut]:
+        """All that cuts between the requests `first` and `last` can leave of the data partition, in order.
+
+        See `cuts.outcomes`; those that differ in other partitions alone are one.
+        """
+        found: dict[tuple[int | Survivor, ...], Cut] = {}
+        with _Advancing(self._partition(folder), self._log, self._entries, self._image.data.start) as disk:
+            for at in cuts.moments(self._entries, first, last):
+                disk.advance(cuts.flushed_before(self._entries, at))
+                changed = disk.changed(cuts.volatile(self._entries, at))
+                for cut in cuts.outcomes(self._entries, at, changed, seed):
+                    left = (kept for kept in cut.survivors if changed[kept.entry] or self._is_table(kept.entry))
+                    found.setdefault((at, *left), cut)
+        return list(found.values())
 
     def card(self, cut: Cut, destination: Path) -> Path:
         """The whole card of that moment, as a raw image to boot from."""
@@ -108,6 +110,18 @@ class Replay:
             for entry, sectors in changes(self._entries, cut):
                 medium.apply(entry, sectors)
         return destination
+
+    def _partition(self, folder: Path) -> Path:
+        part = self._image.data
+        card.copy_partition(self._image, part, folder / "flushed.ext4", self._size - part.start)
+        return folder / "flushed.ext4"
+
+    def _fitted(self, partition: Path, cut: Cut) -> Path:
+        os.truncate(partition, self._table_at(cut).size)
+        return partition
+
+    def _is_table(self, place: int) -> bool:
+        return self._entries[place].offset < card.SECTOR
 
     def _table_at(self, cut: Cut) -> Partition:
         """The data partition as the table of that moment has it: the first boot lets it grow."""
@@ -122,5 +136,71 @@ class Replay:
             return card.table(disk.read(card.SECTOR))[-1]
 
 
-def _fit(file: Path, partition: Partition) -> None:
-    os.truncate(file, partition.size)
+class _Advancing:
+    """A partition in the file `flushed`, from byte `start` of the recorded disk, that goes on with the record."""
+
+    def __init__(self, flushed: Path, log: Path, entries: Sequence[Entry], start: int) -> None:
+        self._path, self._entries, self._start = flushed, entries, start
+        self._end = start + flushed.stat().st_size
+        self._done = 0
+        self._stack = ExitStack()
+        self._log = self._stack.enter_context(log.open("rb"))
+        self._disk = self._stack.enter_context(flushed.open("r+b"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def advance(self, flushed: int) -> None:
+        """Write the requests before that one, which are on the medium."""
+        medium = Medium(self._disk, self._log, self._start, self._end)
+        for entry in self._entries[self._done : flushed]:
+            if entry.writes:
+                medium.apply(entry)
+        self._done = max(self._done, flushed)
+        self._disk.flush()
+
+    def changed(self, places: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        """Sectors of each write that differ from what is flushed, or that one of the writes before it may change."""
+        written: set[int] = set()
+        found = {}
+        for place in places:
+            entry = self._entries[place]
+            after = io.BytesIO(self._there(entry))
+            Medium(after, self._log, entry.offset, entry.offset + entry.size).apply(entry)
+            old, new = self._there(entry), after.getvalue()
+            first = entry.offset // SECTOR
+            found[place] = tuple(
+                sector
+                for sector in range(entry.size // SECTOR)
+                if self._start <= entry.offset + sector * SECTOR < self._end
+                and (
+                    first + sector in written
+                    or old[sector * SECTOR : (sector + 1) * SECTOR] != new[sector * SECTOR : (sector + 1) * SECTOR]
+                )
+            )
+            written.update(first + sector for sector in found[place])
+        return found
+
+    def after(self, cut: Cut) -> Path:
+        """A copy with what survived of the rest."""
+        moment = self._path.with_name("moment.ext4")
+        _run("cp", "--sparse=auto", str(self._path), str(moment))
+        with moment.open("r+b") as disk:
+            late = Medium(disk, self._log, self._start, self._end)
+            for survivor in cut.survivors:
+                late.apply(self._entries[survivor.entry], survivor.sectors)
+        return moment
+
+    def _there(self, entry: Entry) -> bytes:
+        """What is flushed where a request writes; zeros outside of the partition."""
+        low, high = max(entry.offset, self._start), min(entry.offset + entry.size, self._end)
+        if low >= high:
+            return bytes(entry.size)
+        self._disk.seek(low - self._start)
+        held = self._disk.read(high - low)
+        return bytes(low - entry.offset) + held + bytes(entry.offset + entry.size - high)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from device import assemble
+from device import assemble, bundle_folder
 from device.audio import BLOCK, SAMPLE_RATE, WaveFile
 from device.cli_eval import read_transcripts
 from device.decoder import Decoder
@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--look", nargs="+", default=LOOKS, metavar="HOP:RIGHT")
-    parser.add_argument("--bundle", type=Path, default=assemble.default_bundle())
+    parser.add_argument("--bundle", type=Path, default=bundle_folder.default_bundle())
     arguments = parser.parse_args()
     opened = Bundle.open(arguments.bundle)
     encoder = Encoder(opened, assemble.accelerator(opened, "cpu", 1).accelerator)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from device import assemble
+from device import assemble, bundle_folder
 from device.audio import WaveFile
 from device.events import Segment
 from models.bundle import Bundle
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--minutes", type=int, default=30)
-    parser.add_argument("--bundle", type=Path, default=assemble.default_bundle())
+    parser.add_argument("--bundle", type=Path, default=bundle_folder.default_bundle())
     parser.add_argument("--live", action="store_true")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()

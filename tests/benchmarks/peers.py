@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from device import assemble, config
+from device import bundle_folder, config
 from device.benchmark import machine, runner, speech
 from device.benchmark.cases import Case
 from device.benchmark.meters import Counters, Energy
@@ -126,7 +126,7 @@ def main() -> int:
     arguments = parser.parse_args()
     here = machine.describe()
     where = f"{here.model}, {arguments.cores} of {here.cores} cores, load {here.load[0]:.1f} before the run"
-    python, bundle, results = install(), assemble.default_bundle(), []
+    python, bundle, results = install(), bundle_folder.default_bundle(), []
     with tempfile.TemporaryDirectory(prefix="peers-") as scratch:
         settings = {}
         for index, folder in enumerate(arguments.directories or [None]):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from device import assemble
+from device import assemble, bundle_folder
 from device.audio import WaveFile
 from device.cli_eval import read_transcripts
 from device.decoder import Decoder
@@ -40,7 +40,7 @@ def built(make: Callable[[], Search]) -> tuple[Search, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("--bundle", type=Path, default=assemble.default_bundle())
+    parser.add_argument("--bundle", type=Path, default=bundle_folder.default_bundle())
     parser.add_argument("--beams", type=int, nargs="+", default=[100, 50, 30])
     arguments = parser.parse_args()
     bundle = Bundle.open(arguments.bundle)

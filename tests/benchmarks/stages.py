@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from device import assemble
+from device import assemble, bundle_folder
 from device.audio import BLOCK, WaveFile
 from models.bundle import Bundle
 
@@ -32,7 +32,7 @@ def done(step):
     now = time.perf_counter(), time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"| {step} | {1e3 * (now[0] - wall):.0f} | {1e3 * (now[1] - work):.0f} | {peak:.0f} |", flush=True)
-from device import assemble
+from device import assemble, bundle_folder
 from device.decoder import Decoder
 from device.encoder import Encoder
 from device.interpreter import load_interpreter_module
@@ -90,7 +90,7 @@ def multiplications(model: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("--bundle", type=Path, default=assemble.default_bundle())
+    parser.add_argument("--bundle", type=Path, default=bundle_folder.default_bundle())
     arguments = parser.parse_args()
     cold(arguments.bundle)
 

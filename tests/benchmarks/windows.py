@@ -13,7 +13,7 @@ import dataclasses
 import time
 from pathlib import Path
 
-from device import assemble
+from device import assemble, bundle_folder
 from device.audio import WaveFile
 from device.cli_eval import read_transcripts
 from device.cli_transcribe import joined
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--keep", nargs="+", default=KEEP, metavar="HOP:RIGHT")
-    parser.add_argument("--bundle", type=Path, default=assemble.default_bundle())
+    parser.add_argument("--bundle", type=Path, default=bundle_folder.default_bundle())
     arguments = parser.parse_args()
     opened = Bundle.open(arguments.bundle)
     pairs = read_transcripts(arguments.folder)

@@ -108,11 +108,12 @@ class Manager:
 class Bench:
     """An appliance in a process, and everything around it."""
 
-    def __init__(self, folder: Path, journal: Path | None = None, config: str = "") -> None:
+    def __init__(self, folder: Path, journal: Path | None = None, config: str = "", meter: str | Path = "none") -> None:
         self.folder = folder
         self.journal = journal or folder / "journal"
         self.file = folder / "config.toml"
         self.config = config
+        self.meter = meter
         self.computer = Computer(folder / "hidg0")
         self.manager = Manager(folder / "notify")
         self.child: subprocess.Popen[str] | None = None
@@ -134,7 +135,9 @@ patience_s = 1
 [sinks.journal]
 dir = "{self.journal}"
 [power]
-meter = "none"
+meter = "{self.meter}"
+interval_s = {1.0 if self.meter == "none" else 0.1}
+flush_s = 1
 dir = "{self.folder}/power"
 [realtime]
 enabled = false

@@ -39,7 +39,7 @@ def alsa_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sound_card(alsa_plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SoundCard]:
-    """Make a sound card hear `samples` at `rate`, its clock running `speed` times faster than time."""
+    """Make a sound card hear `samples`, [n] or [n, channels], at `rate`, its clock running `speed` times too fast."""
 
     def make(
         samples: np.ndarray, rate: int = 16_000, speed: int = 1, names: Iterable[str] = ("Virtual mic",)
@@ -47,13 +47,14 @@ def sound_card(alsa_plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         card = SoundCard(tmp_path / "heard.raw", tmp_path / "control")
         samples.astype("<i2").tofile(card.source)
         card.control.mkdir()
+        channels = 1 if samples.ndim == 1 else samples.shape[1]
         config = tmp_path / "asound.conf"
         config.write_text(
             f'pcm_type.virtual_microphone {{ lib "{alsa_plugin}" }}\n'
             "pcm.default { type null }\n"
             + "".join(
                 f'pcm."{name}" {{ type virtual_microphone source "{card.source}" rate {rate} '
-                f'speed {speed} control "{card.control}" }}\n'
+                f'channels {channels} speed {speed} control "{card.control}" }}\n'
                 for name in names
             )
         )

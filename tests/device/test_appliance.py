@@ -453,3 +453,24 @@ class AnyOrder(RuleBasedStateMachine):
 
 AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
+
+
+@pytest.mark.parametrize(
+    ("pauses", "screen"), [((1, 3), "Hello\nYou"), ((1,), "Hello new line you"), ((), "Hello new line you")]
+)
+def test_a_command_that_moves_text_is_obeyed_between_pauses(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, pauses: tuple[int, ...], screen: str
+) -> None:
+    said = [Segment("hello new line you", 0.0, 1.0, pauses), Final(1.0)]
+    monkeypatch.setattr(bench.script, "finish", lambda: said)
+    bench.dictate()
+    assert bench.screen == screen
+
+
+def test_sound_that_is_lost_all_the_time_is_told_once_a_minute(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(1_500):
+        bench.overruns += 2
+        bench.sound(0.1)
+    told = [record.getMessage() for record in caplog.records if "sound was lost" in record.getMessage()]
+    assert len(told) == 3 and "2 times (2 in all)" in told[0] and told[2].endswith("machine too busy?")
+    assert bench.appliance.overruns == 3_000 and "3000 overruns" in bench.appliance.status()

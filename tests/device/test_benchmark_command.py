@@ -12,8 +12,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from device import cli, cli_bench, config
 from device.benchmark import record
 from device.benchmark.speech import TESTDATA
+from models.bundle import Bundle
 
 DICTATE = Path(sys.executable).with_name("dictate")
 CLIP, SAID = "sense_and_sensibility_01_austen_64kb-0880.wav", "he was not an ill disposed young man"
@@ -154,7 +156,9 @@ def test_a_configuration_that_fails_leaves_the_others(bundle: Path, speech: Path
     [
         (["--configs", "tflite-int9"], "--configs tflite-int9: no such configuration; there are onnx-fp32"),
         (["--sweeps", "tide"], "--sweeps tide: no such sweep; there are windows"),
-        (["--seconds", "0"], "must be more than 0"),
+        (["--seconds", "0"], "must be a number above 0"),
+        (["--baseline", "nope"], "--baseline nope: no such configuration; there are onnx-fp32"),
+        (["--peers", "/nope"], "--peers /nope: no program"),
         (["--speech", "/nonexistent.wav"], "/nonexistent.wav: no such file"),
         (["compare", "/nonexistent.json"], "name two reports"),
         (["compare", "/nonexistent.json", "/etc/hostname"], "/nonexistent.json: No such file"),
@@ -163,5 +167,15 @@ def test_a_configuration_that_fails_leaves_the_others(bundle: Path, speech: Path
 )
 def test_what_it_refuses_it_says_in_one_line(arguments: list[str], said: str, bundle: Path) -> None:
     answer = dictate("bench", *arguments, DICTATE_BUNDLE=str(bundle))
-    assert answer.returncode == 1
-    assert said in answer.stderr and answer.stderr.count("\n") == 1
+    assert answer.returncode == (1 if "/nonexistent" in said else 2)
+    assert said in answer.stderr.splitlines()[-1] and "Traceback" not in answer.stderr
+
+
+def test_a_configuration_that_is_named_is_measured_alone(bundle: Path) -> None:
+    def planned(*arguments: str) -> list[str]:
+        args = cli.parser(["bench"]).parse_args(["bench", *arguments])
+        return [case.name for case in cli_bench._cases(args, config.Realtime(), Bundle.open(bundle))]
+
+    assert planned("--configs", "whisper") == ["whisper"]
+    assert planned("--configs", "whisper", "--sweeps", "capture")[1:] == ["capture 16 kHz", "capture 48 kHz"]
+    assert len(planned()) > 10

@@ -111,7 +111,9 @@ def test_pins_that_cannot_be_used() -> None:
 
 
 def test_the_meter(tmp_path: Path) -> None:
-    assert by_name(list(meter_checks(config.Power(), tmp_path)))["meter"].state is State.NOTE
+    nothing = by_name(list(meter_checks(config.Power(), tmp_path)))
+    assert nothing["meter"].state is nothing["supply"].state is State.NOTE
+    assert "not measured" in nothing["supply"].detail
     folder = tmp_path / "class/hwmon/hwmon0"
     folder.mkdir(parents=True)
     for name, text in {"name": "ina219", "in1_input": "3900", "curr1_input": "600"}.items():
@@ -121,7 +123,13 @@ def test_the_meter(tmp_path: Path) -> None:
     (firmware / "get_throttled").write_text("50005\n")
     found = by_name(list(meter_checks(config.Power(), tmp_path)))
     assert "3.90 V, 2.34 W" in found["meter"].detail
+    assert found["battery"].state is State.GOOD and found["battery"].detail == "71 %, discharging"
     assert found["supply"].state is State.BAD and "under-voltage (now)" in found["supply"].detail
+    (folder / "in1_input").write_text("5080\n")
+    assert by_name(list(meter_checks(config.Power(), tmp_path)))["battery"].state is State.NOTE
+    (folder / "in1_input").write_text("3900\n")
+    (folder / "curr1_input").write_text("0\n")
+    assert "not measured" in by_name(list(meter_checks(config.Power(), tmp_path)))["battery"].detail
 
 
 def test_the_keyboard(tmp_path: Path) -> None:
@@ -129,7 +137,8 @@ def test_the_keyboard(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "hidg0")
     assert keyboard_check(config.Keyboard(path=tmp_path / "hidg0")).state is State.GOOD
     (tmp_path / "file").write_text("")
-    assert "no device" in keyboard_check(config.Keyboard(path=tmp_path / "file")).detail
+    for path in (tmp_path / "file", tmp_path, Path("/dev/null")):
+        assert "no USB keyboard" in keyboard_check(config.Keyboard(path=path)).detail
 
 
 def test_disk_and_clock(tmp_path: Path) -> None:
@@ -153,6 +162,11 @@ def test_the_command(sound_card: Callable[..., Any], tmp_path: Path, capsys: pyt
 
 
 def test_what_was_not_taken_of_the_card_is_a_fault() -> None:
-    assert list(card_checks(())) == []
-    (check,) = card_checks(("dictation.toml:2: audio.rat = 1: no such key; nearest: audio.rate",))
+    (check,) = card_checks(("dictation.toml:2: audio.rat: no such key; nearest: audio.rate",), True)
     assert check.state is State.BAD and "audio.rat" in str(check)
+
+
+@pytest.mark.parametrize(("applied", "state"), [(True, State.GOOD), (False, State.NOTE)])
+def test_a_card_without_a_fault_has_a_line_too(applied: bool, state: State) -> None:
+    (check,) = card_checks((), applied)
+    assert check.state is state

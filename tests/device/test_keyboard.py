@@ -6,6 +6,7 @@ import errno
 import os
 import unicodedata
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from usb_host import Host, Reader, Table, Xkb
 
 from device import hid, layouts
 from device.edits import Delete, Insert, apply
-from device.hidport import Port
+from device.hidport import Port, is_keyboard
 from device.journal import Entry
 from device.keyboard import GRACE_S, Keyboard
 
@@ -143,12 +144,13 @@ def test_any_edits_make_the_document_on_the_screen(name: str, data: st.DataObjec
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=st.text(max_size=20), kept=st.text(st.sampled_from("ab…ß—\u200b€"), max_size=8))
 @example(said="…ﬁ€漢🙂", kept="…")
+@example(said="e\u0301u\u0308\u0323각\u0301", kept="a")
 def test_deleting_takes_back_substitutes_whole(name: str, said: str, kept: str, tmp_path: Path) -> None:
     bench = Bench(tmp_path, name)
     bench.put(kept)
     bench.put(said)
     bench.work()
-    assert bench.screen == hid.spelled(kept + said, KEYS[name])
+    assert bench.screen == hid.spelled(kept, KEYS[name]) + hid.spelled(said, KEYS[name])
     bench.put(delete=len(said))
     bench.work()
     assert bench.screen == hid.spelled(kept, KEYS[name])
@@ -183,6 +185,93 @@ def test_every_substitute_ends_in_ascii() -> None:
     for char in hid.SUBSTITUTES:
         assert hid.spell(char, us).isascii()
         assert len(unicodedata.normalize("NFC", char)) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(said=st.text(max_size=20), stop=st.integers(0, 60))
+@example(said="A?", stop=99)
+@example(said="A?", stop=3)
+@example(said="".join(sorted(KEYS["de"])), stop=99)
+def test_a_report_changes_one_thing(name: str, said: str, stop: int, tmp_path: Path) -> None:
+    """Modifier, key, key, modifier; also where typing ends in the middle of a key."""
+    bench = Bench(tmp_path, name)
+    sent = [hid.RELEASE]
+    write = bench.keyboard._port.write
+    bench.keyboard._port.write = lambda report: (write(report), sent.append(report))[0]  # type: ignore[method-assign]
+    bench.put(said)
+    for _ in range(stop):
+        bench.now += bench.keyboard.step() or 0.0
+        bench.read()
+    bench.keyboard.finish()
+    assert sent[-1] == hid.RELEASE
+    for before, after in pairwise(sent):
+        modifiers = (before[0] ^ after[0]).bit_count()
+        keys = len((set(before[2:]) ^ set(after[2:])) - {0})
+        assert modifiers + keys <= 1
+    bench.unplug()
+
+
+def test_after_a_loss_the_modifier_is_said_again_before_its_key(bench: Bench) -> None:
+    bench.put("aB")
+    for _ in range(4):  # release, a, release, Shift
+        bench.now += bench.keyboard.step() or 0.0
+    bench.read()
+    bench.unplug()
+    bench.work(seconds=0.1)
+    bench.plug_in()
+    bench.now += 1.0
+    bench.keyboard.step()
+    assert os.read(bench.end, 64) == hid.report(layouts.SHIFT)
+    bench.work()
+    assert bench.screen == "aB"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_letter_and_its_accent_are_one_character(name: str, tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "über café Ångström 각")
+    assert len(decomposed) > len("über café Ångström 각")
+    bench = Bench(tmp_path, name)
+    bench.put(decomposed)
+    bench.work()
+    assert bench.screen == hid.spelled("über café Ångström 각", KEYS[name])
+    if name in ("de", "fr"):
+        assert "ü" in bench.screen and "é" in bench.screen
+    bench.put(delete=len(unicodedata.normalize("NFD", "é Ångström 각")))
+    bench.work()
+    assert bench.screen == hid.spelled("über caf", KEYS[name])
+    bench.unplug()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "/dev/null", "/dev/zero"])
+def test_what_is_no_keyboard_is_not_typed_to(tmp_path: Path, kind: str) -> None:
+    bench = Bench(tmp_path)
+    bench.unplug()
+    bench.path.unlink()
+    if kind == "file":
+        bench.path.write_bytes(b"kept")
+    elif kind == "folder":
+        bench.path.mkdir()
+    else:
+        bench.path.symlink_to(kind)
+    id = bench.put("a")
+    bench.work(seconds=11.0)
+    assert bench.troubles == [
+        f"{bench.path}: no USB keyboard gadget; set sinks.keyboard.path to one, such as /dev/hidg0"
+    ]
+    assert bench.state(id) == "dropped"
+    assert kind != "file" or bench.path.read_bytes() == b"kept"
+
+
+def test_a_gadget_is_told_from_other_devices_by_its_class(tmp_path: Path) -> None:
+    number = f"{os.major(Path('/dev/null').stat().st_rdev)}:{os.minor(Path('/dev/null').stat().st_rdev)}"
+    device = tmp_path / "dev/char" / number
+    device.mkdir(parents=True)
+    for name, gadget in (("mem", False), ("hidg", True)):
+        (tmp_path / "class" / name).mkdir(parents=True)
+        (device / "subsystem").unlink(missing_ok=True)
+        (device / "subsystem").symlink_to(tmp_path / "class" / name)
+        assert is_keyboard(Path("/dev/null"), tmp_path) is gadget
 
 
 @given(rate=st.floats(1, 500), text=st.text(st.sampled_from("abc"), min_size=1, max_size=30))

@@ -52,6 +52,18 @@ def test_samples_arrive_unchanged(sound_card: Callable[..., Any], statuses: list
     assert statuses == [Status("Virtual mic", rate=16_000, channels=1)]
 
 
+@pytest.mark.parametrize("voice", [0, 1, 5])
+def test_a_voice_on_any_channel_is_heard(sound_card: Callable[..., Any], statuses: list[Status], voice: int) -> None:
+    channels = np.zeros((len(NOISE), max(2, voice + 1)), np.int16)
+    channels[:, voice] = NOISE
+    channels[:, voice - 1] = 9_000  # an offset is no sound
+    sound_card(channels, speed=4)
+    chunks = list(islice(Microphone(MIC, statuses.append), 20))
+    assert statuses == [Status("Virtual mic", rate=16_000, channels=channels.shape[1])]
+    heard = np.concatenate([chunk.samples for chunk in chunks]).astype(float)
+    assert np.abs(np.diff(heard) - np.diff(NOISE[: len(heard)].astype(float)))[1_000:].max() < 200
+
+
 @pytest.mark.parametrize("block_ms", [10, 32, 100])
 def test_blocks_are_as_long_as_configured(sound_card: Callable[..., Any], block_ms: int) -> None:
     sound_card(NOISE, speed=4)

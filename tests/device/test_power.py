@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device import cli_power, config
+from device import cli, config
+from device.lasting_meter import LastingMeter
 from device.power import (
+    Flow,
     Gauges,
     Hwmon,
     Iio,
@@ -27,7 +29,7 @@ from device.power import (
     read_gauges,
 )
 from device.power_log import PowerLog, Sample, log_files, samples_in
-from device.power_monitor import Battery, BatteryGuard, Monitor, Usage, charge
+from device.power_monitor import Battery, BatteryGuard, Monitor, Usage, charge, judge
 from device.power_plot import svg
 from device.power_report import summarise
 
@@ -85,32 +87,32 @@ OTHERS = {
 def test_hwmon_units(tmp_path: Path) -> None:
     meter = find_meter("auto", layout(tmp_path, INA219 | OTHERS))
     assert isinstance(meter, Hwmon) and "ina219" in meter.name
-    assert meter.read() == Reading(pytest.approx(3.928), pytest.approx(0.612), pytest.approx(2.4))
+    assert meter.read() == Reading(pytest.approx(3.928), pytest.approx(0.612), pytest.approx(2.4), flow=Flow.OUT)
 
 
 def test_iio_units(tmp_path: Path) -> None:
     meter = find_meter("auto", layout(tmp_path, IIO))
     assert isinstance(meter, Iio)
-    assert meter.read() == Reading(pytest.approx(4.0), pytest.approx(0.5), pytest.approx(2.0))
+    assert meter.read() == Reading(pytest.approx(4.0), pytest.approx(0.5), pytest.approx(2.0), flow=Flow.OUT)
 
 
 def test_battery_units(tmp_path: Path) -> None:
     meter = find_meter("auto", layout(tmp_path, BATTERY))
     assert isinstance(meter, PowerSupply)
-    assert meter.read() == Reading(pytest.approx(3.7), 0.5, pytest.approx(1.85), 42.0)
+    assert meter.read() == Reading(pytest.approx(3.7), 0.5, pytest.approx(1.85), 42.0, flow=Flow.OUT)
     layout(tmp_path, {"class/power_supply/BAT0/status": "Charging"})
-    assert meter.read().charging
+    assert meter.read() == Reading(pytest.approx(3.7), -0.5, None, 42.0, flow=Flow.IN)
 
 
 def test_a_battery_that_only_knows_its_charge(tmp_path: Path) -> None:
     files = {"type": "Battery", "status": "Discharging", "capacity": "42", "scope": "Device"}
     folder = layout(tmp_path / "hid-u1-battery", files)
-    assert find_meter(str(folder)).read() == Reading(percent=42.0)
+    assert find_meter(str(folder)).read() == Reading(percent=42.0, flow=Flow.OUT, own=False)
 
 
 def test_pmic_adds_up_its_rails() -> None:
     reading = Pmic(lambda command: PMIC).read()
-    assert reading == Reading(volts=5.135, watts=pytest.approx(0.37 + 0.66 + 0.8))
+    assert reading == Reading(volts=5.135, watts=pytest.approx(0.37 + 0.66 + 0.8), own=False)
 
 
 def test_pmic_failures_are_named() -> None:
@@ -134,6 +136,9 @@ def test_a_meter_by_folder(tmp_path: Path) -> None:
     for files, kind in ((INA219, Hwmon), (IIO, Iio)):
         assert isinstance(find_meter(str((tmp_path / next(iter(files))).parent)), kind)
     assert isinstance(find_meter(str(tmp_path / "class/power_supply/BAT0")), PowerSupply)
+    (tmp_path / "1-0040/hwmon").mkdir(parents=True)
+    (tmp_path / "class/hwmon/hwmon2").rename(tmp_path / "1-0040/hwmon/hwmon7")
+    assert find_meter(str(tmp_path / "1-0040")) == Hwmon(tmp_path / "1-0040/hwmon/hwmon7")
     with pytest.raises(PowerError, match=r"power\.meter"):
         find_meter(str(tmp_path))
 
@@ -233,27 +238,222 @@ def test_a_full_disk_loses_and_doubles_nothing(tmp_path: Path) -> None:
     assert [sample.time for sample in samples_in(folder)] == [1.0, 2.0, 3.0]
 
 
+def states(readings: Iterable[Reading], seconds: float = 1.0) -> list[Battery]:
+    """What the guard makes of readings that are `seconds` apart."""
+    guard = BatteryGuard()
+    return [guard.take(judge(reading, config.Power()), n * seconds) for n, reading in enumerate(readings)]
+
+
+def cell(volts: float, flow: Flow = Flow.OUT) -> Reading:
+    return Reading(volts=volts, flow=flow)
+
+
 def test_a_dip_is_no_low_battery() -> None:
-    guard = BatteryGuard(low=10, empty=4)
-    assert {guard.take(percent, charging=False) for percent in [50, 3, 50, 3, 3, 50] * 20} == {Battery.FINE}
+    assert set(states(map(cell, [3.8, 3.31, 3.8, 3.31, 3.31, 3.8] * 20))) == {Battery.FINE}
+
+
+def test_readings_at_one_moment_confirm_nothing() -> None:
+    assert set(states([cell(3.31)] * 50, seconds=0.03)) == {Battery.FINE}
 
 
 def test_a_battery_that_empties_is_told() -> None:
-    guard = BatteryGuard(low=10, empty=4)
-    told = [guard.take(percent / 10, charging=False) for percent in range(200, 0, -1)]
+    told = states(cell(3.8 - n / 1000) for n in range(500))
     assert list(dict.fromkeys(told)) == [Battery.FINE, Battery.LOW, Battery.EMPTY]
     assert told == sorted(told, key=[Battery.FINE, Battery.LOW, Battery.EMPTY].index)
-    assert [guard.take(1, charging=True) for _ in range(3)][-1] is Battery.FINE
+    back = states([cell(3.31)] * 3 + [cell(3.31, Flow.IN)] * 3)
+    assert (back[2], back[-1]) == (Battery.EMPTY, Battery.FINE)
 
 
-def test_unknown_charge_is_no_reason_to_stop() -> None:
-    assert {BatteryGuard(10, 4).take(None, charging=False) for _ in range(10)} == {Battery.FINE}
+SUPPLY_TREES: dict[str, tuple[dict[str, str], Battery]] = {
+    "INA219, emptying": ({"volts": "3310", "amps": "850"}, Battery.EMPTY),
+    "INA219, charging": ({"volts": "3250", "amps": "-850"}, Battery.FINE),
+    "INA219, no current": ({"volts": "3310", "amps": "0"}, Battery.LOW),
+    "INA219, wire off": ({"volts": "0", "amps": "850"}, Battery.FINE),
+    "INA219, below what a cell can have": ({"volts": "1200", "amps": "850"}, Battery.FINE),
+    "INA219, negative": ({"volts": "-3310", "amps": "850"}, Battery.FINE),
+    "INA219, behind a regulator": ({"volts": "5080", "amps": "850"}, Battery.FINE),
+    "INA219, garbled current": ({"volts": "3310", "amps": "?"}, Battery.LOW),
+    "INA219, mains online": ({"volts": "3310", "amps": "850", "AC": "1"}, Battery.FINE),
+    "INA219, mains offline": ({"volts": "3310", "amps": "850", "AC": "0"}, Battery.EMPTY),
+    "gauge, emptying": ({"capacity": "3", "status": "Discharging", "voltage": "3350000"}, Battery.EMPTY),
+    "gauge, no charger known": ({"capacity": "3", "status": "Unknown", "voltage": "3350000"}, Battery.LOW),
+    "gauge, charging": ({"capacity": "3", "status": "Charging", "voltage": "3350000"}, Battery.FINE),
+    "gauge, full": ({"capacity": "3", "status": "Full", "voltage": "3350000"}, Battery.FINE),
+    "gauge, held": ({"capacity": "3", "status": "Not charging", "voltage": "3350000"}, Battery.FINE),
+    "gauge, new word": ({"capacity": "3", "status": "Pondering", "voltage": "3350000"}, Battery.LOW),
+    "gauge, no voltage": ({"capacity": "3", "status": "Discharging"}, Battery.LOW),
+    "gauge, 0 V": ({"capacity": "3", "status": "Discharging", "voltage": "0"}, Battery.FINE),
+    "gauge, says 3 % at 4.1 V": ({"capacity": "3", "status": "Discharging", "voltage": "4100000"}, Battery.FINE),
+    "gauge, 0 % before its first measurement": ({"capacity": "0", "status": "Discharging"}, Battery.FINE),
+    "gauge, 0 % at 3.8 V": ({"capacity": "0", "status": "Discharging", "voltage": "3800000"}, Battery.FINE),
+    "gauge, out of range": ({"capacity": "255", "status": "Discharging", "voltage": "3900000"}, Battery.FINE),
+    "gauge, negative": ({"capacity": "-1", "status": "Discharging", "voltage": "3900000"}, Battery.FINE),
+    "gauge of a pack of two cells": ({"capacity": "3", "status": "Discharging", "voltage": "6600000"}, Battery.EMPTY),
+    "gauge, mains online": ({"capacity": "3", "status": "Discharging", "voltage": "3350000", "AC": "1"}, Battery.FINE),
+    "a mouse": (
+        {"capacity": "3", "status": "Discharging", "voltage": "3350000", "scope": "Device"},
+        Battery.FINE,
+    ),
+    "no battery in its holder": (
+        {"capacity": "3", "status": "Discharging", "voltage": "3350000", "present": "0"},
+        Battery.FINE,
+    ),
+}
+PLACES = {
+    "volts": "class/hwmon/hwmon2/in1_input",
+    "amps": "class/hwmon/hwmon2/curr1_input",
+    "capacity": "class/power_supply/battery/capacity",
+    "status": "class/power_supply/battery/status",
+    "voltage": "class/power_supply/battery/voltage_now",
+    "scope": "class/power_supply/battery/scope",
+    "present": "class/power_supply/battery/present",
+    "AC": "class/power_supply/AC/online",
+}
 
 
-@given(volts=st.floats(0, 20))
-def test_charge_by_voltage_stays_in_range(volts: float) -> None:
+def tree(root: Path, said: dict[str, str]) -> Path:
+    """A /sys whose meters say `said`."""
+    files = {"class/power_supply/AC/type": "Mains"} if "AC" in said else {}
+    if "volts" in said or "amps" in said:
+        files["class/hwmon/hwmon2/name"] = "ina219"
+    if "capacity" in said or "status" in said or "voltage" in said:
+        files["class/power_supply/battery/type"] = "Battery"
+    return layout(root, files | {PLACES[name]: value for name, value in said.items()})
+
+
+@pytest.mark.parametrize("case", SUPPLY_TREES)
+def test_what_each_meter_can_say_about_its_battery(tmp_path: Path, case: str) -> None:
+    said, expected = SUPPLY_TREES[case]
+    folder = "class/hwmon/hwmon2" if "volts" in said else "class/power_supply/battery"
+    named = find_meter(str(tree(tmp_path, said) / folder))
+    found = find_meter("auto", tmp_path)
+    assert named is not None
+    assert states([named.read()] * 3)[-1] is expected
+    if said.get("scope") == "Device":
+        assert found is None
+    else:
+        assert found == named
+
+
+values = st.one_of(
+    st.integers(-5_000, 5_000).map(str),
+    st.integers(-5_000_000, 5_000_000).map(str),
+    st.sampled_from(["", "0", "nan", "inf", "-inf", "1e400", "0x10", "?", "\0", "3300", "3310000", "\udcff"]),
+)
+random_trees = st.fixed_dictionaries(
+    {},
+    optional={
+        "volts": values,
+        "amps": values,
+        "capacity": values | st.integers(-5, 105).map(str),
+        "status": st.sampled_from(["Discharging", "Charging", "Full", "Not charging", "Unknown", "", "???"]),
+        "voltage": values,
+        "scope": st.sampled_from(["System", "Device", "Unknown", ""]),
+        "present": st.sampled_from(["0", "1", ""]),
+        "AC": values | st.sampled_from(["0", "1"]),
+    },
+)
+
+
+@given(said=random_trees)
+def test_only_a_battery_that_is_being_emptied_switches_off(
+    tmp_path_factory: pytest.TempPathFactory, said: dict[str, str]
+) -> None:
+    root = tree(tmp_path_factory.mktemp("sys"), {name: value.replace("\udcff", "\xff") for name, value in said.items()})
+    for meter in meters(root):
+        try:
+            reading = meter.read()
+        except PowerError:
+            continue
+        assert reading.watts is None or reading.watts >= 0
+        if states([reading] * 5)[-1] is Battery.EMPTY:
+            assert float(said.get("AC", "0") if said.get("AC") not in ("?", "") else "0") <= 0
+            assert reading.volts is not None and 2.4 < reading.volts < 60
+            if isinstance(meter, Hwmon):
+                assert float(said["amps"]) >= 50
+            else:
+                assert said["status"] == "Discharging" and said.get("scope") != "Device"
+
+
+def test_current_flowing_in_is_no_consumption(tmp_path: Path) -> None:
+    sys = layout(tmp_path / "sys", INA219 | {"class/hwmon/hwmon2/curr1_input": "-612"})
+    monitor = Monitor(config.Power(), find_meter("auto", sys), print, read_gauges)
+    sample = monitor.sample(Usage("ready"))
+    assert (sample.watts, sample.amps) == (None, pytest.approx(-0.612))
+    layout(sys, IIO | {"bus/iio/devices/iio:device0/in_current3_raw": "-500"})
+    assert Iio(sys / "bus/iio/devices/iio:device0").read().watts is None
+
+
+def test_a_chip_that_is_wired_the_other_way_round(tmp_path: Path) -> None:
+    layout(tmp_path, INA219 | IIO | {"class/hwmon/hwmon2/curr1_input": "-612"})
+    meter = find_meter("auto", tmp_path, reverse=True)
+    assert meter is not None and meter.read().flow is Flow.OUT
+    assert Iio(tmp_path / "bus/iio/devices/iio:device0", -1.0).read().flow is Flow.IN
+
+
+def test_a_meter_that_gets_another_number_is_found_again(tmp_path: Path) -> None:
+    layout(tmp_path, INA219 | {"class/hwmon/hwmon5/name": "ina219", "class/hwmon/hwmon5/in1_input": "4100"})
+    folders = [tmp_path / f"class/hwmon/hwmon{n}" for n in (2, 5)]
+    for chip, folder in zip(("1-0040", "1-0041"), folders, strict=True):
+        (tmp_path / "devices" / chip).mkdir(parents=True)
+        (folder / "device").symlink_to(tmp_path / "devices" / chip)
+    for wanted in ("auto", str(folders[0])):
+        meter = LastingMeter(wanted, tmp_path)
+        assert meter.read().volts == pytest.approx(3.928)
+        away = folders[0].rename(tmp_path / "away")
+        with pytest.raises(PowerError, match="gone"):
+            meter.read()
+        folders[1].rename(folders[0])  # the other chip has its number now
+        away.rename(folders[1])
+        assert meter.read().volts == pytest.approx(3.928)
+        folders[1].rename(away)
+        folders[0].rename(folders[1])
+        away.rename(folders[0])
+
+
+def test_a_meter_whose_driver_is_loaded_late_is_found(tmp_path: Path) -> None:
+    meter = LastingMeter("auto", tmp_path)
+    assert meter.read() == Reading()
+    layout(tmp_path, INA219)
+    assert meter.read().volts == pytest.approx(3.928)
+    late = LastingMeter(str(tmp_path / "class/hwmon/hwmon7"), tmp_path)
+    with pytest.raises(PowerError, match="no hwmon"):
+        late.read()
+    (tmp_path / "class/hwmon/hwmon2").rename(tmp_path / "class/hwmon/hwmon7")
+    assert late.read().volts == pytest.approx(3.928)
+
+
+@pytest.mark.parametrize("garbled", ["", "x", "-1", "0x", "throttled=0x5", "1" * 40, "\0\0", "nan"])
+def test_a_gauge_that_says_something_else_is_unknown(tmp_path: Path, garbled: str) -> None:
+    sys = layout(
+        tmp_path,
+        {
+            "devices/platform/soc/soc:firmware/get_throttled": garbled,
+            "class/thermal/thermal_zone0/temp": garbled,
+            "class/hwmon/hwmon1/name": "rpi_volt",
+            "class/hwmon/hwmon1/in0_lcrit_alarm": garbled,
+            "loadavg": f"{garbled} 1 2",
+        },
+    )
+    gauges = read_gauges(sys, sys)
+    assert gauges.throttled is None
+    assert gauges.celsius is None or garbled in ("-1", "1" * 40)
+
+
+@given(volts=st.floats(-100, 100))
+def test_charge_by_voltage_is_in_range_or_unknown(volts: float) -> None:
     percent = charge(Reading(volts=volts), config.Power())
-    assert percent is not None and 0 <= percent <= 100
+    assert percent is None or 0 <= percent <= 100
+    assert (percent is None) == (not 2.475 <= volts <= 4.15 * 1.1)
+
+
+def test_a_meter_and_a_disk_that_fail_are_each_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "power").write_text("in the way")
+    settings = config.Power(dir=tmp_path / "power", flush_s=0)
+    monitor = Monitor(settings, Hwmon(tmp_path / "gone"), print)
+    for _ in range(20):
+        monitor._keep(monitor.sample(Usage("ready")))
+    assert len(caplog.records) == 2
 
 
 def test_the_monitor_tags_samples_and_warns(tmp_path: Path) -> None:
@@ -334,25 +534,28 @@ def test_nothing_measured_is_said_not_invented() -> None:
     assert report.watts is None and report.joules_per_word is None and report.hours_left(40) is None
 
 
-def command(*args: str) -> int:
-    parser = argparse.ArgumentParser()
-    cli_power.add_parser(parser.add_subparsers())
-    parsed = parser.parse_args(["power", *args])
-    return int(parsed.run(parsed))
-
-
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = PowerLog(tmp_path / "power", max_bytes=10**6, keep=3, flush_s=0)
     for second in range(100):
         state = "listening" if second % 10 < 3 else "ready"
         log.add(Sample(time.time() - 100 + second, 1.0, state, watts=2.0, percent=90, speech_s=0.3, words=1))
-    assert command("report", "--dir", str(log.folder), "--svg", str(tmp_path / "plot.svg")) == 0
+    assert cli.main(["power", "report", "--dir", str(log.folder), "--svg", str(tmp_path / "plot.svg")]) == 0
     out = capsys.readouterr().out
     assert "listening" in out and "per word             0.60 J" in out
     assert ElementTree.parse(tmp_path / "plot.svg")
-    assert command("report", "--dir", str(tmp_path / "none")) == 2
+    assert cli.main(["power", "report", "--dir", str(tmp_path / "none")]) == 1
     assert "no samples" in capsys.readouterr().err
-    assert command("now", "--sys", str(layout(tmp_path / "sys", INA219))) == 0
-    assert "2.4" in capsys.readouterr().out
-    assert command("now", "--sys", str(tmp_path / "none")) == 2
-    assert "no meter" in capsys.readouterr().err
+
+
+def test_measuring_once_prints_what_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sys = layout(tmp_path / "sys", INA219 | {"class/thermal/thermal_zone0/temp": "48312"})
+    assert cli.main(["power", "now", "--sys", str(sys)]) == 0
+    told = capsys.readouterr().out
+    assert "watts      2.4\n" in told and "discharging" in told and "celsius    48.31\n" in told
+    (sys / "class/hwmon/hwmon2/name").write_text("other\n")
+    assert cli.main(["power", "now", "--sys", str(sys)]) == 0
+    told = capsys.readouterr().out
+    assert "no meter" in told and "celsius    48.31\n" in told and "throttling not measured" in told
+    assert cli.main(["power", "now", "--sys", str(sys), "--set", f"power.meter={tmp_path}"]) == 1
+    told, wrong = capsys.readouterr()
+    assert "celsius    48.31\n" in told and wrong.startswith(f"dictate power: {tmp_path}: no hwmon")

@@ -191,6 +191,22 @@ def test_closing_does_not_wait_for_a_computer_that_is_not_there(tmp_path: Path) 
     assert [entry.state for entry in entries_in(tmp_path / "journal")] == ["dropped"]
 
 
+def test_a_path_that_is_no_keyboard_is_told_and_the_journal_keeps_the_text_as_not_typed(tmp_path: Path) -> None:
+    (tmp_path / "hidg0").write_bytes(b"")
+    settings = config.Sinks(
+        journal=config.Journal(dir=tmp_path / "journal"),
+        keyboard=config.Keyboard(path=tmp_path / "hidg0", patience_s=0.7),
+    )
+    told: list[tuple[str, str | None]] = []
+    journal = open_journal(settings.journal, time.time)
+    fanout = open_sinks(settings, journal, io.StringIO(), time.monotonic, lambda *what: told.append(what))
+    fanout.put((Insert("Hello"),))
+    fanout.close()
+    assert [(entry.text, entry.state) for entry in entries_in(tmp_path / "journal")] == [("Hello", "dropped")]
+    assert [sink for sink, _ in told] == ["keyboard"] and "no USB keyboard gadget" in str(told[0][1])
+    assert (tmp_path / "hidg0").read_bytes() == b""
+
+
 APPLIANCE = """
 import sys, time
 from pathlib import Path

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ import numpy as np
 import pytest
 from appliance_bench import Bench
 from needs import Need, skip
+
+from device.power_log import samples_in
 
 DICTATIONS = int(os.environ.get("SOAK_DICTATIONS", "200"))
 SEED = int(os.environ.get("SOAK_SEED", "4"))
@@ -39,6 +42,75 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         skip(Need.KERNEL, "the right to mount a small file system")
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+HELD_S = 3.0
+"""Longer than a battery must look empty to be taken for empty."""
+
+
+class Meter:
+    """An INA219 that never says what it should: every state looks empty, and none is a reason to switch off.
+
+    Laid out as the kernel does; sometimes its number changes, or a charger comes and goes. Runs until closed.
+    """
+
+    STATES = (
+        {"in1_input": "3250", "curr1_input": "-850"},  # charging
+        {"in1_input": "0", "curr1_input": "850"},  # a wire is off
+        {"in1_input": "-4", "curr1_input": "850"},
+        {"in1_input": "1200", "curr1_input": "850"},  # no cell has that
+        {"in1_input": "3250", "curr1_input": "0"},  # nothing flows
+        {"in1_input": "3250", "curr1_input": "?"},
+        {"in1_input": "", "curr1_input": "850"},
+        {"in1_input": "3250", "curr1_input": "850", "charger": "1"},
+    )
+
+    def __init__(self, sys: Path, seed: int) -> None:
+        self.changes: Counter[str] = Counter()
+        self._sys, self._random = sys, random.Random(seed)
+        self.folder = sys / "class/hwmon/hwmon2"
+        self.folder.mkdir(parents=True)
+        (self.folder / "name").write_text("ina219\n")
+        charger = sys / "class/power_supply/charger"
+        charger.mkdir(parents=True)
+        (charger / "type").write_text("Mains\n")
+        self._write(self.STATES[-1])
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._change, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _change(self) -> None:
+        while not self._over.wait(self._random.uniform(0.02, 0.08)):
+            if self._random.random() < 0.03:  # for long enough to be believed
+                state = self.changes["held"] % len(self.STATES)
+                self._write(self.STATES[state])
+                self.changes["held"] += 1
+                self._over.wait(HELD_S)
+            elif self._random.random() < 0.1:
+                number = self._random.randint(2, 12)
+                self.folder = self.folder.rename(self.folder.with_name(f"hwmon{number}"))
+                self.changes["renumbered"] += 1
+            else:
+                state = self._random.randrange(len(self.STATES))
+                self._write(self.STATES[state])
+                self.changes[f"state {state}"] += 1
+
+    def _write(self, state: dict[str, str]) -> None:
+        """Each file whole, and in an order in which no moment in between is a discharge: charger, current, voltage."""
+        files = {self._sys / "class/power_supply/charger/online": "1"}
+        files |= {self.folder / name: text for name, text in reversed(state.items()) if name != "charger"}
+        for file, text in files.items():
+            self._replace(file, text)
+        self._replace(self._sys / "class/power_supply/charger/online", state.get("charger", "0"))
+
+    def _replace(self, file: Path, text: str) -> None:
+        beside = file.with_name(".new")
+        beside.write_text(f"{text}\n")
+        beside.rename(file)
 
 
 class Soak:
@@ -69,6 +141,7 @@ class Soak:
                 self.settle()
                 fault()
                 if self.bench.ended():
+                    assert fault in (self.terminated, self.killed)
                     self.bench.start()
             else:
                 before = len(self.bench.acknowledged())
@@ -160,13 +233,20 @@ class Soak:
 @pytest.mark.slow
 def test_200_dictations_with_faults(tmp_path: Path, small_disk: Path, sound_card: Callable[..., Any]) -> None:
     card = sound_card(NOISE, speed=4)
-    bench = Bench(tmp_path, journal=small_disk / "journal")
+    meter = Meter(tmp_path / "sys", SEED)
+    bench = Bench(tmp_path, journal=small_disk / "journal", meter=meter.folder)
     soak = Soak(bench, card, small_disk, SEED)
     try:
         soak.run(DICTATIONS)
     finally:
         bench.close()
-    print(f"\n{DICTATIONS} dictations, faults: {dict(soak.faults)}")
+        meter.close()
+    print(f"\n{DICTATIONS} dictations, faults: {dict(soak.faults)}, of the meter: {dict(meter.changes)}")
+    assert "switching off" not in bench.told()
+    power = list(samples_in(tmp_path / "power"))
+    counted = [sample for sample in power if sample.watts is not None]
+    assert [sample for sample in counted if (sample.watts or 0.0) < 0 or (sample.amps or 0.0) < 0] == []
+    assert {sample.percent for sample in power} >= {None, 0.0}, "it was never read, or never looked empty"
     entries = bench.entries()
     journal = Counter(entry.text.strip().lower() for entry in entries)
     acknowledged = bench.acknowledged()
@@ -185,6 +265,7 @@ def test_200_dictations_with_faults(tmp_path: Path, small_disk: Path, sound_card
     assert untyped == [], "said while all was well, and not typed"
     assert len(soak.safe) >= DICTATIONS
     assert soak.faults["disk_full_noticed"] > 0, "the disk was never full"
+    assert meter.changes.total() >= 5 * DICTATIONS and meter.changes["renumbered"] and meter.changes["held"] > 1
     assert all(soak.faults[name] for name in ("microphone_lost", "coral_lost", "terminated", "killed"))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from device import numbers, numberwords, spoken, text
@@ -11,6 +14,7 @@ from device.edits import Delete, Insert, apply
 from device.numbers import Style
 from device.text import Rules, State, Writer
 
+DATA = Path(__file__).parents[1] / "data"
 NAMES = {("o'brien",): "O'Brien", ("pie", "torch"): "PyTorch", ("iphone",): "iPhone"}
 VOCABULARY = [
     *"hello world i i'm you monday may the a of at to and p m oh point minus percent dollars literal".split(),
@@ -22,12 +26,23 @@ SPEECH = st.lists(st.sampled_from(VOCABULARY), max_size=12).map(" ".join)
 
 
 def written(*segments: str, rules: Rules | None = None) -> str:
+    """What is typed for segments; a bar stands for a pause within one."""
     writer = Writer(rules)
     writer.begin()
     document = ""
     for segment in segments:
-        document = apply(document, writer.segment(segment))
+        document = apply(document, writer.segment(*text.pauses(segment)))
     return document
+
+
+def sentences(file: Path) -> list[tuple[str, list[str]]]:
+    """What is said in a table of tests/data, and the forms that are right."""
+    rows = (line.split("\t") for line in file.read_text(encoding="utf-8").splitlines() if line[:1] not in ("", "#"))
+    return [(said, forms.split(" | ")) for said, forms in ((row[0], (row[1:] or [capital(row[0])])[0]) for row in rows)]
+
+
+def capital(said: str) -> str:
+    return said[:1].upper() + said[1:]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +52,7 @@ def written(*segments: str, rules: Rules | None = None) -> str:
         ("i think i'm fine and i'll go", "I think I'm fine and I'll go"),
         ("yes full stop no question mark why", "Yes. No? Why"),
         ("see you on monday in march", "See you on Monday in march"),
-        ("dear anna comma new line thank you new paragraph yours", "Dear anna,\nThank you\n\nYours"),
+        ("dear anna comma new line | thank you | new paragraph | yours", "Dear anna,\nThank you\n\nYours"),
         ("he said open quote go full stop close quote then left", 'He said "go." Then left'),
         ("state hyphen of hyphen the hyphen art", "State-of-the-art"),
         ("open bracket see below close bracket", "(See below)"),
@@ -51,8 +66,10 @@ def written(*segments: str, rules: Rules | None = None) -> str:
         ("literal literal comma", "Literal,"),
         ("literal full stop", "Full stop"),
         ("the period of a new paragraph period the end", "The period of a new paragraph. The end"),
-        ("that period is it comma every dash", "That. Is it, every dash"),
-        ("new paragraph a", "\n\nA"),
+        ("that period is it comma every dash", "That period is it, every dash"),
+        ("that period | is it", "That. Is it"),
+        ("new paragraph | a", "\n\nA"),
+        ("new paragraph full stop", "\n\n."),
         ("literal scratch that", "Scratch that"),
         ("go to capitalize paris all caps now", "Go to Paris NOW"),
         ("capitalize pie torch", "PyTorch"),
@@ -60,7 +77,35 @@ def written(*segments: str, rules: Rules | None = None) -> str:
         ("foot no space ball", "Football"),
         ("at five p m full stop then", "At 5 p.m. Then"),
         ("twenty people full stop ten more", "20 people. 10 more"),
-        ("tab key hello", "\tHello"),
+        ("tab key | hello", "\tHello"),
+        ("all caps n a s a says hi", "NASA says hi"),
+        ("press all caps a now", "Press A now"),
+        ("the title in all caps is ugly", "The title in all caps is ugly"),
+        ("there is no space left", "There is no space left"),
+        ("we capitalize on it", "We capitalize on it"),
+        ("open example dot com slash help", "Open example.com/help"),
+        ("john dot smith at sign example dot co dot uk", "John.smith@example.co.uk"),
+        ("ping one nine two dot one six eight dot o dot one now", "Ping 192.168.0.1 now"),
+        ("go to ten dot zero dot zero dot two hundred", "Go to 10.0.0.200"),
+        ("dollar sign five", "$5"),
+        ("it costs five percent sign more", "It costs 5% more"),
+        ("five percent sign", "5%"),
+        ("he gave an open quote big close quote talk", 'He gave an "big" talk'),
+        ("a red dot in the sky", "A red dot in the sky"),
+        ("is it a big question mark", "Is it a big question mark"),
+        ("is it big question mark", "Is it big?"),
+        ("is that the right one question mark yes", "Is that the right one? Yes"),
+        ("wait | dash | no", "Wait – no"),
+        ("it took too long period", "It took too long."),
+        ("wait a second period", "Wait a second."),
+        ("are you the first question mark", "Are you the first?"),
+        ("he came dash of course dash too late period", "He came – of course – too late."),
+        ("this is all caps important", "This is IMPORTANT"),
+        ("we read capitalize the great gatsby", "We read The great gatsby"),
+        ("we have to capitalize the first letter", "We have to capitalize the first letter"),
+        ("this is the end period we go home", "This is the end. We go home"),
+        ("it was the trial period", "It was the trial period"),
+        ("no | full stop | yes", "No. Yes"),
         ("wait ellipsis", "Wait…"),
         ("", ""),
     ],
@@ -75,18 +120,27 @@ def test_segments_are_written(said: str, expected: str) -> None:
         (["hello", "world"], "Hello world"),
         (["hello full stop", "world"], "Hello. World"),
         (["hello", "comma world"], "Hello, world"),
-        (["hello new line", "world"], "Hello\nWorld"),
+        (["hello", "new line", "world"], "Hello\nWorld"),
+        (["hello new line", "world"], "Hello new line world"),
         (["open quote", "world", "close quote"], '"World"'),
-        (["hello", "there scratch that world"], "Hello world"),
+        (["hello", "there | scratch that | world"], "Hello world"),
+        (["hello", "there scratch that | world"], "Hello there scratch that world"),
+        (["hello", "there | scratch that world"], "Hello there scratch that world"),
         (["hello full stop", "scratch that", "comma"], ","),
-        (["one two three", "four full stop", "scratch that scratch that five"], "Five"),
-        (["a b", "c scratch that scratch that d"], "D"),
+        (["one two three", "four full stop", "scratch that scratch that | five"], "Five"),
+        (["a b", "c | scratch that scratch that | d"], "D"),
         (["scratch that"], ""),
-        (["scratch that hello"], "Hello"),
+        (["scratch that | hello"], "Hello"),
+        (["hello", "scratch that hello"], "Hello scratch that hello"),
     ],
 )
 def test_what_one_segment_leaves_the_next_takes_up(segments: list[str], expected: str) -> None:
     assert written(*segments) == expected
+
+
+def test_letters_and_their_accents_are_composed() -> None:
+    rules = Rules(spellings={("zoë",): "Zoë"})
+    assert written("zoe\u0308 at the cafe\u0301", rules=rules) == "Zoë at the café"
 
 
 def test_switched_off_rules_leave_words() -> None:
@@ -169,7 +223,13 @@ def spell(n: int) -> str:
         "sixteen seventeen eighteen nineteen"
     ).split()
     tens = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-    for size, word in ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand")):
+    for size, word in (
+        (10**15, "quadrillion"),
+        (10**12, "trillion"),
+        (10**9, "billion"),
+        (10**6, "million"),
+        (1000, "thousand"),
+    ):
         if n >= size:
             rest = n % size
             joint = " and " if 0 < rest < 100 else " "
@@ -179,14 +239,14 @@ def spell(n: int) -> str:
     return small[n] if n < 20 else tens[n // 10 - 2] + (f" {small[n % 10]}" if n % 10 else "")
 
 
-@given(st.integers(0, 10**15 - 1), st.booleans())
+@given(st.integers(0, 10**18 - 1), st.booleans())
 def test_every_whole_number_is_understood_with_and_without_and(n: int, british: bool) -> None:
     words = spell(n) if british else spell(n).replace(" and ", " ")
     found = numberwords.cardinal(words.split(), 0)
     assert found == numberwords.Number(str(n), len(words.split()))
     (one,) = numbers.write(words.split(), Style(digits_from=0)) or ["?"]
     plain = one.replace(",", "")
-    for word, size in (("trillion", 10**12), ("billion", 10**9), ("million", 10**6)):
+    for word, size in (("quadrillion", 10**15), ("trillion", 10**12), ("billion", 10**9), ("million", 10**6)):
         if plain.endswith(word):
             plain = str(int(plain.split()[0]) * size)
     assert plain == str(n)
@@ -236,17 +296,45 @@ def test_numbers_keep_every_word_that_is_not_part_of_one(words: list[str]) -> No
     [
         ("one of two people", "one of two people", ""),
         ("no one knows", "no one knows", ""),
-        ("forty and five", "40 and five", ""),
+        ("forty and five", "forty and five", ""),
         ("a hundred times", "a hundred times", ""),
         ("a hundred and one", "101", ""),
         ("thousands of people", "thousands of people", ""),
-        ("one hundred one hundred", "100 100", ""),
+        ("one hundred one hundred", "one hundred one hundred", ""),
         ("five hundred thousand", "500,000", ""),
         ("a couple million", "a couple million", ""),
         ("two point five million", "2.5 million", ""),
         ("three point oh five", "3.05", ""),
         ("minus forty degrees", "-40 degrees", ""),
         ("five minus three", "five minus three", ""),
+        ("twelve divided by four is three", "12 divided by 4 is 3", ""),
+        ("two dollars and twenty", "two dollars and twenty", ""),
+        ("ninety nine times out of a hundred", "ninety nine times out of a hundred", ""),
+        ("five a m or p m", "5 a.m. or p.m.", "5 am or pm"),
+        ("eight and a half by eleven", "eight and a half by eleven", ""),
+        ("one hour thirty", "one hour thirty", ""),
+        ("one hour thirty minutes", "1 hour 30 minutes", ""),
+        ("from may first to may fifth", "from May 1 to May 5", ""),
+        ("july fourth nineteen seventy six", "July 4, 1976", ""),
+        ("version four point oh point one", "version 4.0.1", ""),
+        ("call me on oh seven nine double one one two three", "call me on 07911123", ""),
+        ("which one am i", "which one am i", ""),
+        ("two quadrillion and six", "2,000,000,000,000,006", ""),
+        ("twenty one crore ninety eight lakh", "twenty one crore ninety eight lakh", ""),
+        ("nine times out of ten", "nine times out of ten", ""),
+        ("the twenty first and the twenty second", "the 21st and the 22nd", ""),
+        ("the sixteenth and seventeenth centuries", "the 16th and 17th centuries", ""),
+        ("in the twenty tens", "in the 2010s", ""),
+        ("six four six three", "six four six three", ""),
+        ("my zip is nine four one one oh", "my zip is 94110", ""),
+        ("oh eight hundred one two three four five six", "0800 123456", ""),
+        ("one dollar fifty", "$1.50", ""),
+        ("twenty pounds of sugar", "20 pounds of sugar", ""),
+        ("a thousand two hundred", "1200", ""),
+        ("between one hundred and one hundred and fifty", "between 100 and 150", ""),
+        ("from two thousand to two thousand five", "from 2000 to 2005", ""),
+        ("between two and four p m", "between 2 and 4 p.m.", "between 2 and 4 pm"),
+        ("since twenty nineteen", "since 2019", ""),
         ("the twenty first of march", "the 21st of March", ""),
         ("march twenty first twenty twenty six", "March 21, 2026", ""),
         ("twenty fifth december", "25 December", ""),
@@ -254,12 +342,12 @@ def test_numbers_keep_every_word_that_is_not_part_of_one(words: list[str]) -> No
         ("july twenty twenty six", "July 2026", ""),
         ("in a second", "in a second", ""),
         ("two thirds", "two thirds", ""),
-        ("twenty firsts", "20 firsts", ""),
+        ("twenty first graders", "twenty first graders", ""),
         ("at five thirty", "at 5:30", ""),
         ("five thirty p m", "5:30 p.m.", "5:30 pm"),
         ("six o'clock", "6 o'clock", ""),
-        ("seven fifteen", "7:15", ""),
-        ("ten eleven twelve", "10 11 12", ""),
+        ("seven fifteen", "seven fifteen", ""),
+        ("ten eleven twelve", "ten eleven twelve", ""),
         ("at fourteen thirty", "at 14:30", ""),
         ("five o five p m", "5:05 p.m.", "5:05 pm"),
         ("from seventeen forty one", "from 1741", ""),
@@ -272,10 +360,10 @@ def test_numbers_keep_every_word_that_is_not_part_of_one(words: list[str]) -> No
         ("five to ten dollars", "$5 to $10", ""),
         ("five to ten percent", "5 to 10%", ""),
         ("from ten to eleven thirty", "from 10 to 11:30", ""),
-        ("nineteen ninety nine dollars", "$19.99", ""),
-        ("a million dollars", "$1 million", ""),
+        ("nineteen ninety nine dollars", "nineteen ninety nine dollars", ""),
+        ("a million dollars", "a million dollars", ""),
         ("ten cents", "10 cents", ""),
-        ("five pounds fifty", "five pounds 50", "£5.50"),
+        ("five pounds fifty", "five pounds fifty", "£5.50"),
         ("fifty pence", "50 pence", "50p"),
         ("page three", "page 3", ""),
         ("one hundred and", "100 and", ""),
@@ -284,6 +372,77 @@ def test_numbers_keep_every_word_that_is_not_part_of_one(words: list[str]) -> No
 def test_numbers_are_written_as_people_write_them(said: str, us: str, uk: str) -> None:
     assert " ".join(numbers.write(said.split())) == us
     assert " ".join(numbers.write(said.split(), Style(english="uk"))) == (uk or us)
+
+
+@pytest.mark.parametrize(("said", "forms"), sentences(DATA / "spoken_forms.tsv"))
+def test_sentences_reported_from_the_field_are_written_as_a_person_would(said: str, forms: list[str]) -> None:
+    assert written(said) in forms
+
+
+@pytest.mark.parametrize(("said", "forms"), sentences(DATA / "everyday.tsv"))
+def test_everyday_sentences_are_not_changed_for_the_worse(said: str, forms: list[str]) -> None:
+    assert written(said) in forms
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "forty five thousand two five hundred", "one fifty to two hundred dollars", "two or three hundred thousand",
+        "six foot two to six foot four", "from one fifty to two hundred", "between two and three hundred",
+        "two thirty second breaks", "one twenty five dollars", "two ninety nine dollars", "three hundred dollar chairs",
+        "five to six thousand", "about one or two million euros", "at four thirty day trials", "two two thirty",
+        "in twenty twenty minute sessions", "after three forty minute talks", "twenty twenty five dollar bills",
+        "one half", "a tenth of it", "sixty forty", "three point", "point taken",
+        "a million and one ideas", "several hundred and twelve", "half a thousand dollars", "the twenty second delay",
+        "sold at two fifty a share", "seven eight nine people", "two one seven", "nineteen eighty four people",
+        "five five", "twelve fifteen year old boys",
+    ],
+)  # fmt: skip
+def test_what_has_several_readings_stays_as_said(said: str) -> None:
+    assert " ".join(numbers.write(said.split())) == said
+
+
+def figures(text: str) -> set[float]:
+    """The values of the figures in a text."""
+    sizes = {"": 1.0, **{word: float(size) for word, size in numberwords.SCALES.items()}}
+    found = re.findall(r"(\d[\d,]*(?:\.\d+)?)(?: (thousand|million|billion|trillion)\b)?", text)
+    return {float(digits.replace(",", "")) * sizes[scale] for digits, scale in found}
+
+
+AMOUNT = st.one_of(st.integers(1, 130), st.integers(1, 99).map(lambda n: n * 100), st.integers(1, 10**7))
+
+
+@given(
+    AMOUNT,
+    AMOUNT,
+    st.sampled_from(["", "i have", "about", "we need", "between", "the", "a", "and", "they sold my"]),
+    st.sampled_from(["", "to", "or", "and", "by", "minus", "in", "out of", "people and", "for"]),
+    st.sampled_from(
+        ["", "people", "dollars", "dollar bills", "percent", "year olds", "minute walks", "and", "of them"]
+    ),
+)
+def test_two_numbers_never_become_a_figure_that_was_not_said(
+    first: int, second: int, before: str, joint: str, after: str
+) -> None:
+    numerals = f"{spell(first)} {joint} {spell(second)}".split()
+    whole = numberwords.cardinal(numerals, 0)
+    assume(joint or not whole or whole.end <= len(spell(first).split()))
+    assume(not (joint == "and" and whole and whole.end > len(spell(first).split())) or before == "between")
+    assume(not (before == "between" and " and " in spell(first) and joint != "and"))
+    said = f"{before} {' '.join(numerals)} {after}".split()
+    assert figures(" ".join(numbers.write(said))) <= {first, second}, said
+
+
+@given(st.lists(st.sampled_from(VOCABULARY), max_size=10))
+def test_written_numbers_are_left_alone(words: list[str]) -> None:
+    once = " ".join(numbers.write(" ".join(words).split()))
+    assert figures(" ".join(numbers.write(once.split()))) >= figures(once)
+
+
+@pytest.mark.parametrize("file", ["spoken_forms.tsv", "everyday.tsv"])
+def test_written_sentences_are_left_alone(file: str) -> None:
+    for said, _ in sentences(DATA / file):
+        assert written(written(said)) == written(said)
 
 
 def test_no_phrase_hides_another_and_all_are_lower_case() -> None:

@@ -42,6 +42,12 @@ def test_the_service_is_begun_and_confirmed_by_what_no_update_replaces() -> None
     assert settings()["RestartPreventExitStatus"] == "79", "a release on trial that ends is tried again"
 
 
+def test_switching_off_waits_for_no_other_command() -> None:
+    """One that takes longer than TimeoutStopSec would end the list before it."""
+    after = re.findall(r"^ExecStopPost=(.*)$", UNIT.read_text(), re.MULTILINE)
+    assert "systemctl --no-block poweroff" in after[0] and len(after) > 1
+
+
 def test_the_image_keeps_what_would_listen_or_write_from_starting() -> None:
     masked = {link.name for link in (IMAGE / "etc/systemd/system").iterdir() if link.is_symlink()}
     assert all((IMAGE / "etc/systemd/system" / name).readlink() == Path("/dev/null") for name in masked)

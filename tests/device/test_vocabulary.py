@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from device import cli, cli_words, vocabulary
 from device.edits import Insert
 from device.text import Rules, Writer
-from device.vocabulary import Pronounce, VocabularyError, Watched, Word
+from device.vocabulary import Parsed, Pronounce, VocabularyError, Watched, Word
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = st.text(min_size=1, max_size=12)
@@ -39,13 +39,20 @@ def test_what_is_added_is_there_and_what_is_removed_is_not(
             new = vocabulary.word(written, sounds_like)
         except VocabularyError:
             continue
-        assert vocabulary.add(file, new) == (new not in expected)
-        expected += [new] if new not in expected else []
-        assert list(vocabulary.load(file)) == expected
-    for gone in {word.written for word in expected}:
-        assert vocabulary.remove(file, gone) == sum(word.written == gone for word in expected)
-        expected = [word for word in expected if word.written != gone]
-        assert list(vocabulary.load(file)) == expected
+        same = [word for word in expected if word.heard == new.heard]
+        kept = new.sounds_like or not same or same[0].written != new.written
+        replaced = vocabulary.add(file, new)
+        if new in same or not kept:
+            assert replaced is None
+        else:
+            assert replaced == tuple(same)
+            sounds_like = new.sounds_like or (same[0].sounds_like if same else "")
+            expected = [word for word in expected if word not in same] + [Word(new.written, sounds_like)]
+        assert vocabulary.load(file) == Parsed(tuple(expected))
+    for gone in list(expected):
+        assert vocabulary.remove(file, gone.written.upper() if gone.written.isascii() else gone.written) == 1
+        expected.remove(gone)
+        assert vocabulary.load(file) == Parsed(tuple(expected))
 
 
 def plant(file: Path, secret: Path, kind: str) -> None:
@@ -72,7 +79,7 @@ def test_what_is_planted_in_place_of_the_words_is_not_copied(tmp_path: Path, kin
         lambda: vocabulary.add(folder / "words.tsv", Word("Zoe")),
         lambda: vocabulary.remove(folder / "words.tsv", "root:x"),
         lambda: vocabulary.load(folder / "words.tsv"),
-        lambda: Watched(folder / "words.tsv").words(),
+        lambda: Watched(folder / "words.tsv").read(),
     ):
         with pytest.raises(VocabularyError):
             action()
@@ -84,14 +91,14 @@ def test_a_link_in_place_of_the_new_file_is_not_written_through(tmp_path: Path) 
     secret = tmp_path / "secret"
     secret.write_text("kept")
     (tmp_path / ".words.tsv.new").symlink_to(secret)
-    assert vocabulary.add(tmp_path / "words.tsv", Word("Zoe"))
+    assert vocabulary.add(tmp_path / "words.tsv", Word("Zoe")) == ()
     assert secret.read_text() == "kept" and not (tmp_path / ".words.tsv.new").is_symlink()
 
 
 def test_the_words_are_the_folders_owners_alone(tmp_path: Path) -> None:
     file = tmp_path / "words.tsv"
     file.touch(mode=0o644)
-    assert vocabulary.add(file, Word("Zoe"))
+    assert vocabulary.add(file, Word("Zoe")) == ()
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.stat().st_uid == tmp_path.stat().st_uid
 
@@ -101,7 +108,8 @@ def test_root_adds_words_for_the_services_user(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
     os.chown(folder, 4_711, 4_712)
-    assert vocabulary.add(folder / "words.tsv", Word("Zoe")) and vocabulary.add(folder / "words.tsv", Word("Abba"))
+    assert vocabulary.add(folder / "words.tsv", Word("Zoe")) == ()
+    assert vocabulary.add(folder / "words.tsv", Word("Abba")) == ()
     status = (folder / "words.tsv").stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (4_711, 4_712, 0o600)
     (folder / "words.tsv").unlink()
@@ -113,39 +121,71 @@ def test_root_adds_words_for_the_services_user(tmp_path: Path) -> None:
 def test_a_file_written_by_hand_keeps_its_comments(tmp_path: Path) -> None:
     file = tmp_path / "words.tsv"
     file.write_text("# people\nXiaoming\tshao ming\n\nO'Brien")
-    assert vocabulary.add(file, Word("PyTorch", "pie torch"))
+    assert vocabulary.add(file, Word("PyTorch", "pie torch")) == ()
     assert vocabulary.remove(file, "O'Brien") == 1
     assert file.read_text() == "# people\nXiaoming\tshao ming\n\nPyTorch\tpie torch\n"
     assert [path.name for path in tmp_path.iterdir()] == ["words.tsv"]
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"fine\n#\n!!\n", "words.tsv:3: '!!'"), (b"a\tb3\n", "words.tsv:1: 'b3'"), (b"\xff", "not UTF-8")],
+    ("content", "words", "faults"),
+    [
+        (b"fine\n#\n!!\nO'Brien", ["fine", "O'Brien"], ["words.tsv:3: '!!'"]),
+        (b"a\tb3\nNew York\n", ["New York"], ["words.tsv:1: 'b3'"]),
+        (b"\xff\nZoe\n", ["Zoe"], [r"words.tsv:1: '\\xff': is not UTF-8"]),
+        (b"Caf\xe9\nZoe\n", ["Zoe"], [r"words.tsv:1: 'Caf\\xe9': is not UTF-8"]),
+        (b"\xef\xbb\xbfXiaoming\tshao ming\r\n\r\n# mine\r\nZoe\r\n", ["Xiaoming", "Zoe"], []),
+        ("\ufeffXiaoming\r\nZo\u00eb\r\n".encode("utf-16-le"), ["Xiaoming", "Zoë"], []),
+        ("Zoe\u0308\n".encode(), ["Zoë"], []),
+        (b"a\x00b\nb\n\t\nc\tsee\tsaw\n", ["b", "c"], ["words.tsv:1: 'a\\x00b'"]),
+    ],
 )
-def test_errors_name_file_and_line(tmp_path: Path, content: bytes, message: str) -> None:
+def test_good_lines_count_and_bad_ones_are_named(
+    tmp_path: Path, content: bytes, words: list[str], faults: list[str]
+) -> None:
     file = tmp_path / "words.tsv"
     file.write_bytes(content)
-    for act in (vocabulary.load, lambda f: vocabulary.add(f, Word("x")), lambda f: vocabulary.remove(f, "x")):
-        with pytest.raises(VocabularyError) as caught:
-            act(file)
-        assert message in str(caught.value)
-        assert file.read_bytes() == content
+    parsed = vocabulary.load(file)
+    assert [word.written for word in parsed.words] == words
+    assert len(parsed.faults) == len(faults)
+    assert all(fault in told for fault, told in zip(faults, parsed.faults, strict=True))
+    assert vocabulary.add(file, Word("New Word")) == ()
+    assert vocabulary.remove(file, words[0]) == 1
+    again = vocabulary.load(file)
+    assert [word.written for word in again.words] == [*words[1:], "New Word"]
+    assert len(again.faults) == len(faults), "lines that are wrong are not thrown away"
+
+
+def test_a_bad_line_keeps_its_bytes_when_another_is_changed(tmp_path: Path) -> None:
+    file = tmp_path / "words.tsv"
+    file.write_bytes(b"Caf\xe9\tcaf fay\r\nZoe\r\n!!\r\n")
+    vocabulary.add(file, Word("Ann"))
+    vocabulary.remove(file, "zoe")
+    assert file.read_bytes() == b"Caf\xe9\tcaf fay\r\n!!\r\nAnn\n"
+    assert vocabulary.remove(file, "!!") == 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=60))
+def test_any_bytes_are_words_and_faults(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "words.tsv"
+    file.write_bytes(b"first\n" + content + b"\nlast\n")
+    parsed = vocabulary.load(file)
+    assert (parsed.words[0], parsed.words[-1]) == (Word("first"), Word("last"))
+    assert all(fault.startswith(f"{file}:") and fault.encode() for fault in parsed.faults)
 
 
 def test_a_watched_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     file = tmp_path / "words.tsv"
     watched = Watched(file)
-    assert watched.words() == ()
+    assert watched.read() == Parsed()
     vocabulary.add(file, Word("One"))
-    assert watched.words() == (Word("One"),)
-    assert watched.words() is watched.words()
-    file.write_text("!!\n")
-    for _ in range(2):
-        with pytest.raises(VocabularyError):
-            watched.words()
+    assert watched.read() == Parsed((Word("One"),))
+    assert watched.read() is watched.read()
+    file.write_text("!!\nTwo\n")
+    assert watched.read().words == (Word("Two"),) and "'!!'" in watched.read().faults[0]
     file.unlink()
-    assert watched.words() == ()
+    assert watched.read() == Parsed()
 
 
 def test_words_are_pronounced_as_they_sound_and_written_as_given() -> None:
@@ -173,7 +213,7 @@ def test_many_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     running = [subprocess.Popen([sys.executable, "-c", code, file, name], env=env) for name in "abc"]
     assert [process.wait(60) for process in running] == [0, 0, 0]
-    assert {word.written for word in vocabulary.load(file)} == {f"{n}{i}" for n in "abc" for i in range(20)}
+    assert {word.written for word in vocabulary.load(file).words} == {f"{n}{i}" for n in "abc" for i in range(20)}
 
 
 def run(file: Path, *argv: str, pronounce: Pronounce | None = None) -> int:
@@ -208,6 +248,37 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(VocabularyError, match="--sounds-like"):
         run(file, "add", "C3PO", pronounce=letters)
     with pytest.raises(VocabularyError, match="not among the words"):
-        run(file, "remove", "new york")
-    assert run(file, "remove", "New", "York") == 0
-    assert [word.written for word in vocabulary.load(file)] == ["Xiaoming"]
+        run(file, "remove", "york")
+    assert run(file, "remove", "new york") == 0
+    assert [word.written for word in vocabulary.load(file).words] == ["Xiaoming"]
+
+
+def test_a_word_is_in_the_file_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "words.tsv"
+    for argv in (["Xiaoming"], ["Xiaoming"], ["xiaoming", "--sounds-like", "shao ming"], ["XiaoMing"], ["XiaoMing"]):
+        assert run(file, "add", *argv) == 0
+    assert file.read_text() == "XiaoMing\tshao ming\n"
+    said = capsys.readouterr().out.splitlines()
+    assert ["known already" in line for line in said] == [False, True, False, False, True]
+    assert "in place of Xiaoming;" in said[2] and "in place of xiaoming  (sounds like shao ming);" in said[3]
+
+
+@pytest.mark.parametrize("name", ["日本", "Привет", "C3PO", "ab2", "α"])
+def test_without_a_bundle_only_latin_letters_are_taken(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "words.tsv"
+    with pytest.raises(VocabularyError, match="no letter of the Latin alphabet; say how with --sounds-like"):
+        run(file, "add", name)
+    assert not file.exists()
+    with pytest.raises(VocabularyError, match="no letter of the Latin alphabet"):
+        run(file, "add", "Nihon", "--sounds-like", "日本")
+    assert run(file, "add", name, "--sounds-like", "ni hon") == 0
+
+
+def test_the_command_names_bad_lines_and_works_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "words.tsv"
+    file.write_bytes(b"\xef\xbb\xbfOne\n!!\n")
+    assert run(file, "add", "Two") == 0
+    assert run(file, "list") == 1
+    said = capsys.readouterr()
+    assert said.out.endswith("One\nTwo\n")
+    assert said.err.count("words.tsv:2: '!!'") == 2

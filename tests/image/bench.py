@@ -43,6 +43,8 @@ class Bench:
         """The step that failed, if one did."""
         self.witness = Witness(None)
         """What was seen of the board until its power cut."""
+        self.started = 0
+        """How many block writes and flushes the first start took."""
         self._pi: VirtualPi | None = None
         self._folder = work
 

@@ -77,6 +77,7 @@ def test_boots_to_ready(bench: Bench, steps: Steps) -> None:
     with steps.step("power to ready lamp"):
         bench.boot("first", bench.new_card("card"), bench.work / LOG)
         bench.pi.until_ready()
+        bench.started = blocklog.length(bench.work / LOG)
     with steps.step("root shell and USB host of the test"):
         bench.pi.open_shell()
 
@@ -114,12 +115,18 @@ def test_root_is_read_only_and_data_fills_the_card(bench: Bench, steps: Steps) -
         assert size > bench.image.data.size + (bench.size - bench.image.image.stat().st_size) * 0.8
 
 
+def remove_microphone(bench: Bench) -> None:
+    """Unplug the sound card as a USB port does, and wait for the lamp that says so."""
+    pi = bench.pi
+    # A module in use cannot be removed: unplug the card first.
+    pi.shell.run("echo snd_aloop.0 > /sys/bus/platform/drivers/snd_aloop/unbind && modprobe -r snd-aloop", 120)
+    pi.until("the microphone lamp", lambda: pi.lamps_say()[FAULT] == "flashes 4", 120)
+
+
 def test_microphone_lost_and_back(bench: Bench, steps: Steps) -> None:
     pi = bench.pi
     with steps.step("microphone removed, lamp says so"):
-        # A module in use cannot be removed: unplug the card first, as a USB port does.
-        pi.shell.run("echo snd_aloop.0 > /sys/bus/platform/drivers/snd_aloop/unbind && modprobe -r snd-aloop", 120)
-        pi.until("the microphone lamp", lambda: pi.lamps_say()[FAULT] == "flashes 4", 120)
+        remove_microphone(bench)
         assert pi.lamps_say()[READY] == "steady"
     with steps.step("microphone back, lamp says so"):
         pi.shell.run("modprobe snd-aloop", 60)
@@ -244,6 +251,19 @@ def test_no_acknowledged_segment_is_lost(
         )
 
 
+def test_no_cut_of_the_first_start_loses_the_file_system(
+    bench: Bench, steps: Steps, record: list[Request], tmp_path: Path
+) -> None:
+    """It is mounted and grown here: not a sample of the cuts, but every request."""
+    replay = recovery.Replay(bench.image, bench.size, bench.work / LOG, record)
+    possible = replay.outcomes(0, bench.started, tmp_path, SEED)
+    with steps.step(f"all that power cuts in the first {bench.started} requests can leave: {len(possible)} outcomes"):
+        assert len(possible) > 500, "that was no first start"
+        for cut, partition in replay.partitions(possible, tmp_path):
+            repaired = recovery.repair(partition)
+            assert repaired.clean, f"{cut}: {repaired}"
+
+
 def test_boots_after_a_cut_and_goes_on(bench: Bench, steps: Steps, record: list[Request]) -> None:
     """The worst moment: the very end, and nothing that was not flushed has reached the medium."""
     replay = recovery.Replay(bench.image, bench.size, bench.work / LOG, record)
@@ -331,7 +351,6 @@ def test_an_update_on_the_card_is_applied(bench: Bench, steps: Steps, updates: d
         assert running_release(bench) != "factory"
 
 
-@pytest.mark.xfail(reason="not yet seen to pass: docs/virtual-pi.md", strict=False)
 def test_an_update_that_fails_is_taken_back(bench: Bench, steps: Steps) -> None:
     before = running_release(bench)
     with steps.step("signed update that never gets ready: tried, taken back, ready again"):
@@ -346,9 +365,19 @@ def test_an_update_that_fails_is_taken_back(bench: Bench, steps: Steps) -> None:
 
 @pytest.mark.xfail(reason="not yet seen to pass: docs/virtual-pi.md", strict=False)
 def test_the_board_switches_itself_off(bench: Bench, steps: Steps) -> None:
+    """Without a microphone, for the emulator's sake: what it hears is found tens of seconds late.
+
+    The release is taken in its place among the sound, since words in what has not been heard yet would make the press
+    a dictation; so with a microphone the emulator would first hear the whole press.
+    """
+    pi = bench.pi
+    with steps.step("microphone removed"):
+        remove_microphone(bench)
     with steps.step("button held: switched off"):
-        pi = bench.pi
+        service = "systemctl show -P MainPID dictate"
+        before = pi.shell.run(service)
         pi.button.press()
         pi.until("the lamp that says: let go", lambda: pi.lamps_say(3.0)[READY] == "blinking", 240)
+        assert pi.shell.run(service) == before, "the lamp blinked because the service was started again"
         pi.button.release()
-        pi.machine.wait_off(180)
+        pi.machine.wait_off(300)

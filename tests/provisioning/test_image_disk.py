@@ -150,16 +150,22 @@ def test_a_system_is_given_the_release_for_its_python(tmp_path: Path) -> None:
         (["--out", "/dev/loop0"], "is a device"),
         (["--out", "card.iso"], "ends in .img or .img.zst"),
         (["--out", "none/card.img"], "is no folder"),
-        (["--config", "bad.toml"], "bad.toml cannot be used"),
+        (["--config", "bad.toml"], "bad.toml: not valid TOML"),
+        (["--config", "none.toml"], "none.toml: no such file"),
+        (["--config", "wrong.toml"], "wrong.toml:2: panel.buton_pin = 3: no such key; nearest: panel.button_pin"),
         (["--update-key", "none.pub"], "none.pub cannot be read"),
+        (["--update-key", "bad.toml"], "bad.toml is no SSH public key"),
+        (["--coral", "none.deb"], "none.deb: no such file"),
+        (["--bundle", "none"], "none is no model bundle"),
         (["--base", "none.img"], "none.img: no such file"),
     ],
 )
 def test_the_command_refuses_in_one_line_before_it_begins(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "bad.toml").write_text("a = = b\n")
+    (tmp_path / "wrong.toml").write_text("[panel]\nbuton_pin = 3\n")
     command = [sys.executable, ROOT / "provisioning/build-image", "--without-coral", *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("build-image: ")
     assert any(part in done.stderr for part in message.split("|"))
-    assert [path.name for path in tmp_path.iterdir()] == ["bad.toml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.toml", "wrong.toml"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from provisioning.vm import blocklog
 from provisioning.vm.blocklog import Kind
-from provisioning.vm.cuts import Cut, Fate, Medium, changes, cut, flushed_before, plan, volatile
+from provisioning.vm.cuts import Cut, Fate, Medium, changes, cut, flushed_before, moments, outcomes, plan, volatile
 
 SECTORS = 16
 logs = st.lists(requests(SECTORS), min_size=1, max_size=25)
@@ -108,6 +108,47 @@ def test_a_plan_is_in_order_without_twins_and_the_same_again(asked: list[Request
     assert [c.at for c in cuts] == sorted(c.at for c in cuts)
     assert len({(c.at, c.flushed, c.survivors) for c in cuts}) == len(cuts) <= count
     assert all(volatile(entries, c.at) for c in cuts)
+
+
+def all_outcomes(asked: list[Request], at: int) -> list[Cut]:
+    """Taking every sector of every write for changed."""
+    entries, _ = parsed(asked)
+    changed = {place: range(entries[place].size // 512) for place in volatile(entries, at)}
+    return outcomes(entries, at, changed, seed=0)
+
+
+@given(st.lists(requests(SECTORS), min_size=1, max_size=6), st.integers(0, 9), st.data())
+def test_outcomes_of_the_moments_include_those_of_every_cut(
+    asked: list[Request], seed: int, data: st.DataObject
+) -> None:
+    entries, _ = parsed(asked)
+    at = data.draw(st.integers(0, len(asked)).filter(lambda at: volatile(entries, at)))
+    alone = len(volatile(entries, at)) == 1
+    fate = data.draw(st.sampled_from([Fate.LOST, Fate.KEPT, Fate.SOME, *([Fate.TORN] if alone else [])]))
+    left = rebuilt(asked, cut(entries, at, fate, random.Random(seed)))
+    later = [moment for moment in moments(entries, 0, len(asked)) if moment >= at]
+    assert left in [rebuilt(asked, made) for made in all_outcomes(asked, later[0])]
+
+
+@given(logs, st.data())
+def test_outcomes_are_possible_and_differ(asked: list[Request], data: st.DataObject) -> None:
+    entries, _ = parsed(asked)
+    at = data.draw(st.sampled_from([0, *moments(entries, 0, len(asked))]))
+    made = all_outcomes(asked, at)
+    assert len({(c.at, c.survivors) for c in made}) == len(made)
+    for outcome in made[:50]:
+        for held, allowed in zip(rebuilt(asked, outcome), possible(asked, at), strict=True):
+            assert held in allowed
+
+
+def test_of_many_writes_the_outcomes_have_each_one_lost_or_kept_alone_and_every_prefix() -> None:
+    asked = [(Kind.WRITE, n, bytes([n + 1]) * 512) for n in range(12)]
+    disks = [rebuilt(asked, made)[:12] for made in all_outcomes(asked, 12)]
+    whole = list(range(1, 13))
+    for n in range(12):
+        assert [v if at == n else 0 for at, v in enumerate(whole)] in disks
+        assert [0 if at == n else v for at, v in enumerate(whole)] in disks
+        assert [v if at < n else 0 for at, v in enumerate(whole)] in disks
 
 
 def test_only_the_part_asked_for_is_written(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-/* An ALSA capture device for tests: an external I/O plug-in that plays a raw file (S16_LE, mono) into whoever
+/* An ALSA capture device for tests: an external I/O plug-in that plays a raw file (S16_LE) into whoever
  * records it, with its own clock, so that PortAudio and libasound run as they do on a sound card.
  *
- *   pcm.mic { type virtual_microphone  source "/tmp/in.raw"  rate 48000  speed 20  control "/tmp/control" }
+ *   pcm.mic { type virtual_microphone  source "/tmp/in.raw"  rate 48000  channels 2  speed 20  control "/tmp/control" }
  *
  * Files in the control folder play the faults: `unplugged` makes the device vanish (open streams fail with
  * ENODEV, new ones cannot be opened); `overrun` holds the device up for 0.3 s of sound, loses that sound and
@@ -61,7 +61,7 @@ static snd_pcm_sframes_t mic_pointer(snd_pcm_ioplug_t *io)
 		return mic->seen % io->buffer_size;
 	if (mic->held > 0) {
 		mic->held = 0;
-		fseek(mic->source, 2 * (long)(HOLD * io->rate), SEEK_CUR);
+		fseek(mic->source, 2 * io->channels * (long)(HOLD * io->rate), SEEK_CUR);
 		return -EPIPE;
 	}
 	snd_pcm_uframes_t frames = seconds * io->rate;
@@ -76,8 +76,9 @@ static snd_pcm_sframes_t mic_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channe
 {
 	microphone *mic = io->private_data;
 	char *to = (char *)areas->addr + (areas->first + areas->step * offset) / 8;
-	size_t got = fread(to, 2, size, mic->source);
-	memset(to + 2 * got, 0, 2 * (size - got));
+	size_t frame = 2 * io->channels;
+	size_t got = fread(to, frame, size, mic->source);
+	memset(to + frame * got, 0, frame * (size - got));
 	return size;
 }
 
@@ -129,7 +130,7 @@ static const snd_pcm_ioplug_callback_t callbacks = {
 	.close = mic_close,
 };
 
-static int constrain(snd_pcm_ioplug_t *io, long rate)
+static int constrain(snd_pcm_ioplug_t *io, long rate, long channels)
 {
 	static const unsigned int access_types[] = {SND_PCM_ACCESS_RW_INTERLEAVED, SND_PCM_ACCESS_MMAP_INTERLEAVED};
 	static const unsigned int formats[] = {SND_PCM_FORMAT_S16_LE};
@@ -138,7 +139,7 @@ static int constrain(snd_pcm_ioplug_t *io, long rate)
 	if (err >= 0)
 		err = snd_pcm_ioplug_set_param_list(io, SND_PCM_IOPLUG_HW_FORMAT, 1, formats);
 	if (err >= 0)
-		err = snd_pcm_ioplug_set_param_minmax(io, SND_PCM_IOPLUG_HW_CHANNELS, 1, 1);
+		err = snd_pcm_ioplug_set_param_minmax(io, SND_PCM_IOPLUG_HW_CHANNELS, channels, channels);
 	if (err >= 0)
 		err = snd_pcm_ioplug_set_param_list(io, SND_PCM_IOPLUG_HW_RATE, 1, rates);
 	if (err >= 0)
@@ -152,7 +153,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(virtual_microphone)
 {
 	snd_config_iterator_t i, next;
 	const char *source = NULL, *control = NULL;
-	long rate = 16000, speed = 1;
+	long rate = 16000, speed = 1, channels = 1;
 	microphone *mic;
 	int err;
 	(void)root;
@@ -169,6 +170,8 @@ SND_PCM_PLUGIN_DEFINE_FUNC(virtual_microphone)
 			snd_config_get_string(n, &control);
 		else if (!strcmp(id, "rate"))
 			snd_config_get_integer(n, &rate);
+		else if (!strcmp(id, "channels"))
+			snd_config_get_integer(n, &channels);
 		else if (!strcmp(id, "speed"))
 			snd_config_get_integer(n, &speed);
 	}
@@ -196,7 +199,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(virtual_microphone)
 		mic_close(&mic->io);
 		return err;
 	}
-	err = constrain(&mic->io, rate);
+	err = constrain(&mic->io, rate, channels);
 	if (err < 0) {
 		snd_pcm_ioplug_delete(&mic->io);
 		return err;
