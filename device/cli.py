@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from models import terminal
 from models.errors import UsageError, UserError
 
 COMMANDS = {
@@ -72,6 +73,7 @@ def parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
     return top
 
 
+@terminal.guarded()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; docs/commands.md has the table. An expected error is a line each."""
     given = sys.argv[1:] if arguments is None else list(arguments)
