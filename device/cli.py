@@ -73,11 +73,14 @@ def parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
     return top
 
 
-@terminal.guarded()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; docs/commands.md has the table. An expected error is a line each."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
     _take_any_file_name()
+    with terminal.guarded():
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
+
+
+def _run(given: Sequence[str]) -> int:
     try:
         parsed = parser(given).parse_args(given)
         status: int = parsed.run(parsed)

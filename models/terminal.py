@@ -17,6 +17,8 @@ from typing import Any, TextIO, cast
 
 HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but tab and line feed, line separators, overrides of the direction, bytes that are no UTF-8."""
+BYTES = re.compile("[\udc80-\udcff]+")
+"""Bytes of a file's name that are no UTF-8, as Python reads them."""
 OWN = re.compile("(?:\r(?:\x1b\\[K)?|(?:\b \b)+)?")
 """How our own programs begin what they write over: back to the line's beginning, or over the last characters."""
 
@@ -24,6 +26,10 @@ OWN = re.compile("(?:\r(?:\x1b\\[K)?|(?:\b \b)+)?")
 def visible(text: str) -> str:
     """The text with control characters as Python writes them in a string."""
     return HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def _but_bytes(text: str) -> str:
+    return text if BYTES.fullmatch(text) else visible(text)
 
 
 class Plain:
@@ -36,7 +42,11 @@ class Plain:
         """Write the text; returns its length."""
         own = OWN.match(text)
         begun = own.end() if own else 0
-        self._stream.write(text[:begun] + visible(text[begun:]))
+        if getattr(self._stream, "errors", "") == "surrogateescape":  # asked for names as the bytes that they are
+            shown = "".join(map(_but_bytes, re.split(f"({BYTES.pattern})", text[begun:])))
+        else:
+            shown = visible(text[begun:])
+        self._stream.write(text[:begun] + shown)
         return len(text)
 
     def writelines(self, lines: Any) -> None:

@@ -42,6 +42,13 @@ def test_what_our_own_programs_write_passes(text: str) -> None:
     assert stream.getvalue() == text
 
 
+def test_names_are_the_bytes_that_they_are_where_that_is_asked_for() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, "utf-8", errors="surrogateescape", write_through=True)
+    terminal.plain(stream).write(b"\xffa\x1b\x80".decode("utf-8", "surrogateescape"))
+    assert raw.getvalue() == b"\xffa\\x1b\x80"
+
+
 def commands(evil: Path) -> list[list[str | Path]]:
     """Commands that say the name of a file."""
     dictate: list[str | Path] = [sys.executable, "-P", "-m", "device.cli"]
@@ -75,4 +82,5 @@ def test_every_entry_point_is_guarded() -> None:
     ]
     for path in mains:
         (main,) = (n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef) and n.name == "main")
-        assert any(ast.unparse(decorator) == "terminal.guarded()" for decorator in main.decorator_list), path
+        blocks = [item.context_expr for node in main.body if isinstance(node, ast.With) for item in node.items]
+        assert any(ast.unparse(guard) == "terminal.guarded()" for guard in [*main.decorator_list, *blocks]), path
