@@ -77,17 +77,32 @@ Rule = Callable[[Sequence[str], int, Style], Written | None]
 
 
 def write(words: Sequence[str], style: Style | None = None) -> list[str]:
-    """Words as recognised to words as written; a written number is one item, spaces within it included."""
-    style, spoken = style or Style(), [word.lower() for word in words]
+    """Words as recognised to words as written; a written number is one item, spaces within it included.
+
+    >>> write(["forty-five", "year-olds"]), write(["one-third"])
+    (['45', 'year-olds'], ['one-third'])
+    """
+    style = style or Style()
+    parts = [(part, bool(place)) for word in words for place, part in enumerate(_unhyphenated(word))]
+    spoken = [part.lower() for part, _ in parts]
     out: list[str] = []
     at = 0
-    while at < len(words):
+    while at < len(spoken):
         written = next((w for rule in RULES if (w := rule(spoken, at, style))), None)
         end = written.end if written else max(nw.run_end(spoken, at), at + 1)
-        changed = written is not None and written.text != " ".join(spoken[at:end])
-        out += [written.text] if written and changed else words[at:end]
+        if written and written.text != " ".join(spoken[at:end]):
+            out.append(written.text)
+        else:
+            for part, hyphen in parts[at:end]:
+                out[len(out) - hyphen :] = [f"{out[-1]}-{part}" if hyphen else part]
         at = end
     return out
+
+
+def _unhyphenated(word: str) -> list[str]:
+    """ "forty-five" as two words, "year-old" as one."""
+    parts = word.split("-")
+    return parts if all(nw.run_end([part.lower()], 0) for part in parts) else [word]
 
 
 def grouped(number: Number, from_length: int = 5) -> str:
@@ -530,7 +545,8 @@ def _day_first(words: Sequence[str], at: int) -> Written | None:
     year = _year(words, end)
     if year and year.end != nw.run_end(words, end):
         year = None
-    text = f"{day.text}{nw.suffix(day.text)} of {month}" if of else f"{day.text} {month}"
+    suffix = nw.suffix(day.text) if of or _at(words, at - 1) == "the" else ""
+    text = f"{day.text}{suffix} of {month}" if of else f"{day.text}{suffix} {month}"
     return Written(f"{text} {year.text}" if year else text, year.end if year else end)
 
 
