@@ -19,6 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 CONFIGURED = [
     ["config"],
     ["journal"],
+    ["format", "hello"],
     ["words", "list"],
     ["words", "add", "x"],
     ["words", "remove", "x"],
@@ -195,3 +196,8 @@ def test_the_bundle_of_this_checkout_is_what_every_command_uses_without_another(
     assert found(plain, installed=tmp_path) == bundle_folder.INSTALLED
     assert found(config.load(None, environ={"DICTATE_BUNDLE": "/a"})) == Path("/a")
     assert found(config.load(None, ["bundle.dir=/b"], {"DICTATE_BUNDLE": "/a"})) == Path("/b")
+
+
+def test_format_takes_any_bytes() -> None:
+    done = subprocess.run([DICTATE, "format"], input=b"\xef\xbb\xbfcaf\xe9 twenty\nat five p m\n", capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"Caf\xe9 20\nAt 5 p.m.\n")

@@ -227,7 +227,7 @@ def run(file: Path, *argv: str, pronounce: Pronounce | None = None) -> int:
 def test_mistakes_are_one_line_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = f"vocabulary.file={tmp_path / 'words.tsv'}"
     assert cli.main(["words", "remove", "x", "--set", file]) == 1
-    assert capsys.readouterr().err == "dictate: x: not among the words; `dictate words list` shows them\n"
+    assert capsys.readouterr().err == "dictate words: x: not among the words; `dictate words list` shows them\n"
     assert cli.main(["words", "add", "x", "--set", f"vocabulary.file={__file__}/words.tsv"]) == 1
     assert "words.tsv: File exists; run as a user who may write it" in capsys.readouterr().err
 
