@@ -49,4 +49,4 @@ def _run(args: argparse.Namespace) -> int:
     rules = text.rules_from(config.text, vocabulary.spellings(parsed.words))
     for said in [" ".join(args.words)] if args.words else sys.stdin:
         print(formatted(said, rules), flush=True)
-    return 0
+    return int(bool(parsed.faults))
