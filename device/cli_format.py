@@ -52,4 +52,4 @@ def _run(args: argparse.Namespace) -> int:
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")  # what is no text comes out as it came
     for said in [" ".join(args.words)] if args.words else sys.stdin:
         print(formatted(said, rules), flush=True)
-    return 0
+    return int(bool(parsed.faults))
