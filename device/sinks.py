@@ -13,8 +13,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TextIO
 
 from device import config, layouts
@@ -145,6 +146,15 @@ class Fanout:
             self._trouble(name, message)
 
 
+def is_system_log(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a stream goes to systemd's journal (systemd.exec(5), $JOURNAL_STREAM)."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
 def open_sinks(
     settings: config.Sinks, journal: Journal, stdout: TextIO, clock: Callable[[], float], trouble: Trouble
 ) -> Fanout:
@@ -163,6 +173,8 @@ def open_sinks(
             trouble=lambda message: trouble(Keyboard.name, message),
         )
         sinks.append(Typing(keyboard))
-    if settings.stdout.enabled:
+    if settings.stdout.enabled and is_system_log(stdout):
+        trouble(Stream.name, "standard output is the system's log, where dictated text does not belong: not written")
+    elif settings.stdout.enabled:
         sinks.append(Stream(stdout))
     return Fanout(journal, sinks, trouble)

@@ -42,6 +42,8 @@ class Rules:
     style: numbers.Style | None = field(default_factory=numbers.Style)
     spellings: Mapping[tuple[str, ...], str] = field(default_factory=dict)
     forget_s: float = 120.0
+    enter_key: bool = True
+    """False where others are heard too: what they say must not press Enter, which sends or runs what was typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def rules_from(text: config.Text, spellings: Mapping[str, str]) -> Rules:
     """The rules that the configuration asks for; `spellings` as :func:`device.vocabulary.spellings` gives."""
     style = numbers.Style(text.digits_from, text.english) if text.numbers else None
     phrases = {tuple(said.split()): written for said, written in spellings.items()}
-    return Rules(text.spoken_punctuation, style, phrases, text.forget_s)
+    return Rules(text.spoken_punctuation, style, phrases, text.forget_s, text.enter_key)
 
 
 def begin(state: State, idle_s: float, rules: Rules) -> State:
@@ -109,7 +111,9 @@ def write(state: State, text: str, rules: Rules, pauses: Collection[int] = ()) -
     said, before, gone = "", spot, 0
     words = unicodedata.normalize("NFC", text).split()
     for item in _numbered(spoken.parse(words, rules.spellings, rules.punctuation, pauses), rules.style):
-        if not isinstance(item, Scratch):
+        if isinstance(item, Mark) and "\n" in item.text and not rules.enter_key:
+            spot = replace(spot, capital=True, stopped=False)
+        elif not isinstance(item, Scratch):
             piece, spot = _place(item, spot)
             said += piece
         elif said:

@@ -28,6 +28,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from models import python  # noqa: E402
+
 LOCKS = ROOT / "provisioning" / "lock"
 SYSTEM = ROOT / "provisioning" / "system-packages.sh"
 VENV = ROOT / ".venv"
@@ -73,7 +77,7 @@ def debian_packages(lists: Iterable[str]) -> list[str]:
     version = f"python3.{sys.version_info.minor}"
     for name, there in present.items():
         if name in names and not there and sys.base_prefix != "/usr":
-            raise SetupError(f"{sys.executable} lacks {'ensurepip' if name.endswith('venv') else 'Python.h'}; "
+            raise SetupError(f"{python.current()} lacks {'ensurepip' if name.endswith('venv') else 'Python.h'}; "
                              "install it whole, or name another one: make PYTHON=/usr/bin/python3")  # fmt: skip
     return [version + name.removeprefix("python3") if name in present else name
             for name in names if not present.get(name)]  # fmt: skip
@@ -110,11 +114,11 @@ class Environment:
 
     def create(self) -> None:
         """A new environment, unless this one was made by the same Python and still runs."""
-        made_by = f"{Path(sys.executable).resolve()} {platform.python_version()}"
+        made_by = f"{python.current().resolve()} {platform.python_version()}"
         if self.has("python", made_by) and os.access(self.python, os.X_OK):
             return
         self._done = {}
-        run([sys.executable, "-m", "venv", "--clear", self.folder], f"{sys.executable} could not make {self.folder}")
+        run(python.module("venv", "--clear", self.folder), f"{python.current()} could not make {self.folder}")
         self.record({"python": made_by})
 
     def install_locked(self, room: str) -> None:
@@ -150,7 +154,8 @@ class Environment:
         options: list[str | Path] = ["install", "--quiet", "--no-deps", "--no-build-isolation"]
         if uv:
             return [uv, "pip", *options, "--python", self.python]
-        return [self.python, "-m", "pip", "--disable-pip-version-check", *options, "--no-compile", "--no-input"]
+        fixed = ("--no-compile", "--no-input")
+        return [*python.module("pip", "--disable-pip-version-check", *options, *fixed, interpreter=self.python)]
 
 
 def only(lock: str, names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import http.server
+import socket
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -126,3 +127,28 @@ def test_an_address_is_fetched_and_checked(server: str, tmp_path: Path) -> None:
         source.fetch(at("nothing.onnx", "1" * 64), cache=tmp_path / "cache")
     with pytest.raises(SourceError, match=r"its SHA-256 is"):
         source.fetch(at("weights.onnx", "2" * 64), cache=tmp_path / "cache")
+
+
+def test_a_source_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "LARGEST", 1 << 20)
+    with Path("/dev/zero").open("rb") as endless, pytest.raises(SourceError, match="larger than"):
+        source._copy(endless, (tmp_path / "out").open("wb"), "x")
+    assert (tmp_path / "out").stat().st_size <= 1 << 20
+
+
+@pytest.mark.parametrize(
+    "answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b""]
+)
+def test_a_server_that_does_not_speak_http_is_told_in_one_line(tmp_path: Path, answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        with pytest.raises(SourceError, match="could not be downloaded") as caught:
+            source._download(f"http://127.0.0.1:{server.getsockname()[1]}/x", tmp_path / "x")
+    assert "\n" not in str(caught.value)

@@ -86,7 +86,8 @@ def starts(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, alias.name) for alias in node.names if alias.name == "executable")
         if isinstance(node, ast.List | ast.Tuple):
             words = [item.value for item in node.elts if isinstance(item, ast.Constant) and isinstance(item.value, str)]
-            if any(map(INTERPRETER.fullmatch, words)) and len(node.elts) > 1 and isinstance(node, ast.List):
+            chosen = isinstance(node, ast.List) and "-m" in words and not isinstance(node.elts[0], ast.Constant)
+            if chosen or (any(map(INTERPRETER.fullmatch, words)) and len(node.elts) > 1 and isinstance(node, ast.List)):
                 yield node.lineno, ast.unparse(node)
         text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
         if STARTED.search(text) and "`" not in text and id(node) not in prose:
@@ -108,6 +109,7 @@ def test_there_is_no_other_way_to_start_a_python() -> None:
     [
         "import sys; run([sys.executable, '-m', 'pip'])",
         "from sys import executable",
+        "run([self.python, '-m', 'pip'])",
         "run(['python3', '-m', 'pip'])",
         "run(['chroot', tree, '/usr/bin/python3.11', 'x.py'])",
         "run(f'exec python3 {folder}/keys.py', shell=True)",

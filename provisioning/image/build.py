@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from models import python
 from models.errors import UserError
 from provisioning.image import coral, disk, emulation, layer, process, release, rootfs, tree
 from provisioning.image.layout import MIB
 from provisioning.image.progress import Progress
 from provisioning.image.recipe import Recipe
-from provisioning.image.target import REPOSITORY, Target
+from provisioning.image.target import Target
 
 TARGET = Target("cp311")
 CONFIG = Path("boot/firmware/dictation.toml")
@@ -61,8 +61,8 @@ def check_config(path: Path) -> None:
 
     It is asked in a process of its own: this program does not import it, and it needs no more than Python for this.
     """
-    command = [sys.executable, "-m", "device.cli", "config", "--config", str(path.absolute())]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=REPOSITORY)
+    command = python.module("device.cli", "config", "--config", path.absolute())
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=python.environment())
     if done.returncode:
         lines = done.stderr.removeprefix("dictate: ").strip().splitlines()
         raise UserError("; ".join(lines) or f"{path} cannot be used")

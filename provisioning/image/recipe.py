@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from models.errors import UserError
 FILE = Path(__file__).with_name("rootfs.toml")
 OS_RELEASE = Path("/etc/os-release")
 APT = Path("/etc/apt")
+LISTS = Path("/var/lib/apt/lists")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +47,44 @@ class Recipe:
         return cls(**values)
 
 
-def sources(recipe: Recipe, apt: Path = APT, os_release: Path = OS_RELEASE) -> list[str]:
-    """One line of sources.list(5) for each of the recipe's suites, from the archives that this machine's apt uses.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An archive that apt uses: address, suite, components, and the keyring that it is signed by, if one is named."""
+
+    uri: str
+    suite: str
+    components: tuple[str, ...]
+    keyring: str = ""
+
+    def rank(self, lists: Path) -> int:
+        """How surely this is Debian's own archive; 0 where it is another's, whose suites may have the same names.
+
+        The archive itself says so in its Release file, which apt keeps in `lists`; its keyring says the next best.
+        """
+        address = re.sub(r"^[a-z+]+:/*", "", self.uri).strip("/").replace("_", "%5f").replace("/", "_")
+        for kind in ("InRelease", "Release"):
+            file = lists / f"{address}_dists_{self.suite.replace('/', '_')}_{kind}"
+            if file.exists():
+                origin = re.search(r"^Origin: *(.*?) *$", file.read_text(errors="replace")[:4_096], re.M)
+                return 4 if origin and origin[1] == "Debian" else 0
+        if "main" not in self.components:
+            return 0
+        return 3 if "debian-archive" in self.keyring else 1 if self.keyring else 2
+
+
+def sources(recipe: Recipe, apt: Path = APT, os_release: Path = OS_RELEASE, lists: Path = LISTS) -> list[str]:
+    """One line of sources.list(5) for each of the recipe's suites, from Debian's archives that this machine's apt uses.
 
     Raises UserError where it uses none of Debian's.
     """
     here = _codename(os_release)
-    found = {}
-    for uri, suite in _archives(apt):
-        base, dash, kind = suite.partition("-")
-        if base == here and kind in ("", "updates", "security"):
+    found: dict[str, str] = {}
+    ranked = ((source.rank(lists), source) for source in _archives(apt))
+    for rank, source in sorted(ranked, key=lambda row: -row[0]):  # is stable: of equals the first
+        base, dash, kind = source.suite.partition("-")
+        if rank and base == here and kind in ("", "updates", "security"):
             wanted = recipe.suite + dash + kind
-            found[wanted] = f"deb {uri} {wanted} {' '.join(recipe.components)}"
+            found.setdefault(wanted, f"deb {source.uri} {wanted} {' '.join(recipe.components)}")
     if recipe.suite not in found:
         raise UserError(f"apt has no source of Debian {here or 'here'} in {apt}; build on Debian, or add one")
     return [found[suite] for suite in sorted(found)]
@@ -68,20 +96,26 @@ def _codename(os_release: Path) -> str:
     return fields.get("VERSION_CODENAME", "").strip('"')
 
 
-def _archives(apt: Path) -> Iterator[tuple[str, str]]:
-    """Address and suite of every binary source, in both of apt's formats."""
+def _archives(apt: Path) -> Iterator[Source]:
+    """Every binary source, in both of apt's formats."""
     for file in [apt / "sources.list", *sorted(apt.glob("sources.list.d/*.list"))]:
         for line in file.read_text().splitlines() if file.exists() else ():
             words = line.split("#")[0].split()
             if words[:1] == ["deb"]:
-                words = words[1:] if not words[1].startswith("[") else words[_end_of_options(words) :]
-                yield words[0], words[1]
+                start = 1 if not words[1].startswith("[") else _end_of_options(words)
+                keyring = re.search(r"signed-by=([^\s\]]+)", " ".join(words[:start]))
+                uri, suite, *components = words[start:]
+                yield Source(uri, suite, tuple(components), keyring[1] if keyring else "")
     for file in sorted(apt.glob("sources.list.d/*.sources")):
         for paragraph in file.read_text().split("\n\n"):
             lines = [line for line in paragraph.splitlines() if ": " in line and not line.startswith("#")]
             fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
             if "deb" in fields.get("types", "").split() and fields.get("enabled", "yes") != "no":
-                yield from ((uri, suite) for uri in fields["uris"].split() for suite in fields["suites"].split())
+                parts = tuple(fields.get("components", "").split())
+                for uri in fields["uris"].split():
+                    for suite in fields["suites"].split():
+                        yield Source(uri, suite, parts, fields.get("signed-by", ""))
+                        yield Source(uri, suite, parts, fields.get("signed-by", ""))
 
 
 def _end_of_options(words: list[str]) -> int:

@@ -267,3 +267,18 @@ def test_the_configuration_names_every_layout(name: str) -> None:
 
     assert name in LAYOUTS
     assert len(LAYOUTS) == 4
+
+
+def test_dictated_text_does_not_reach_the_systems_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str | None]] = []
+    journal = Journal(None, clock=lambda: 0.0, boot="")
+    wanted = config.Sinks(keyboard=config.Keyboard(enabled=False), stdout=config.Stdout(enabled=True))
+    with (tmp_path / "log").open("w") as log:
+        status = os.fstat(log.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        open_sinks(wanted, journal, log, lambda: 0.0, lambda *problem: told.append(problem)).put((Insert("secret"),))
+        monkeypatch.setenv("JOURNAL_STREAM", "1:1")
+        open_sinks(wanted, journal, log, lambda: 0.0, lambda *problem: told.append(problem)).put((Insert("shown"),))
+    assert (tmp_path / "log").read_text() == "shown"
+    ((name, why),) = told
+    assert name == "stdout" and why and "system's log" in why

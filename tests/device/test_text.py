@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from device import numbers, numberwords, spoken, text
+from device import config, numbers, numberwords, spoken, text
 from device.edits import Delete, Insert, apply
 from device.numbers import Style
-from device.text import Rules, State, Writer
+from device.text import Rules, State, Writer, rules_from
 
 DATA = Path(__file__).parents[1] / "data"
 NAMES = {("o'brien",): "O'Brien", ("pie", "torch"): "PyTorch", ("iphone",): "iPhone"}
@@ -471,3 +471,18 @@ def test_no_phrase_hides_another_and_all_are_lower_case() -> None:
     said = [phrase for item in (*spoken.MARKS, *spoken.COMMANDS) for phrase in item.spoken]
     assert len(said) == len(set(said)) == len(spoken.PHRASES)
     assert all(phrase == phrase.lower() for phrase in said)
+
+
+@pytest.mark.parametrize("phrase", ["new line", "newline", "new paragraph", "press enter"])
+def test_enter_is_never_pressed_where_that_is_asked_for(phrase: str) -> None:
+    writer = Writer(rules_from(config.Text(enter_key=False), {}))
+    edits = [edit for said in ("hello", phrase, f"remove all {phrase} yes", phrase) for edit in writer.segment(said)]
+    typed = apply("", edits)
+    assert "\n" not in typed and "\r" not in typed
+    assert typed.startswith("Hello ")
+
+
+def test_a_new_line_that_is_not_pressed_still_begins_a_sentence() -> None:
+    writer = Writer(rules_from(config.Text(enter_key=False), {}))
+    edits = [edit for said in ("hello full stop", "new line", "this is it") for edit in writer.segment(said)]
+    assert apply("", edits) == "Hello. This is it"

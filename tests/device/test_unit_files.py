@@ -98,3 +98,35 @@ def test_the_user_is_made(tmp_path: Path) -> None:
     assert "dictate:" in (tmp_path / "etc" / "passwd").read_text()
     groups = (tmp_path / "etc" / "group").read_text()
     assert all(re.search(rf"^{name}:.*:dictate$", groups, re.M) for name in ("audio", "gpio", "plugdev", "video"))
+
+
+GENERATOR = OVERLAY / "systemd/system-generators/dictate-board"
+
+
+@pytest.mark.parametrize(
+    ("model", "mailbox"),
+    [
+        ("Raspberry Pi 4 Model B Rev 1.4", False),
+        ("Raspberry Pi Compute Module 4 Rev 1.0", False),
+        ("Raspberry Pi Zero 2 W Rev 1.0", False),
+        ("QEMU", False),
+        ("", False),
+        ("Raspberry Pi 5 Model B Rev 1.0", True),
+        ("Raspberry Pi Compute Module 5 Rev 1.0", True),
+    ],
+)
+def test_only_a_pi_5_may_open_the_firmwares_mailbox(tmp_path: Path, model: str, mailbox: bool) -> None:
+    assert "char-vcio" not in UNIT.read_text()
+    (tmp_path / "model").write_bytes(model.encode() + b"\0")
+    (tmp_path / "out").mkdir()
+    command = [GENERATOR, tmp_path / "out", tmp_path / "early", tmp_path / "late"]
+    environment = {"PATH": "/usr/bin:/bin", "DICTATE_MODEL": str(tmp_path / "model")}
+    subprocess.run(command, check=True, env=environment)
+    written = {path.relative_to(tmp_path / "out"): path.read_text() for path in (tmp_path / "out").rglob("*.conf")}
+    assert list(written.values()) == (["[Service]\nDeviceAllow=char-vcio rw\n"] if mailbox else [])
+
+
+@pytest.mark.parametrize("name", ["dictate", "dictate-setup", "dictate-wifi@"])
+def test_what_knows_secrets_leaves_no_core_dump(name: str) -> None:
+    (unit,) = (unit for unit in UNITS if unit.stem == name)
+    assert "\nLimitCORE=0\n" in unit.read_text()

@@ -161,6 +161,7 @@ Suites: trixie
 Types: deb
 URIs: http://mirror.invalid/security
 Suites: trixie-security
+Components: main
 """
 
 
@@ -187,6 +188,38 @@ def test_sources_in_the_old_format_are_read_too(tmp_path: Path) -> None:
         "deb-src http://mirror.invalid/debian bookworm main\n# deb http://off.invalid/debian bookworm main\n"
     )
     assert recipe.sources(Recipe.read(), *where) == ["deb http://mirror.invalid/debian bookworm main non-free-firmware"]
+
+
+THIRD_PARTY = """Types: deb
+URIs: http://third.invalid/debian
+Suites: trixie
+Components: {components}
+{more}
+"""
+
+
+@pytest.mark.parametrize("name", ["a.sources", "zzz.sources"])
+@pytest.mark.parametrize(
+    ("components", "more", "origin"),
+    [
+        ("stable", "", ""),
+        ("main", "Signed-By: /usr/share/keyrings/third.gpg", ""),
+        ("main", "", "Third Party"),
+        ("main contrib", "Signed-By: /etc/apt/keyrings/third.asc", "Raspberry Pi Foundation"),
+    ],
+)
+def test_another_archive_with_a_suite_of_that_name_does_not_replace_debians(
+    tmp_path: Path, name: str, components: str, more: str, origin: str
+) -> None:
+    where, lists = apt(tmp_path), tmp_path / "lists"
+    lists.mkdir()
+    (tmp_path / "sources.list.d/debian.sources").write_text(DEB822)
+    before = recipe.sources(Recipe.read(), *where, lists)
+    (tmp_path / "sources.list.d" / name).write_text(THIRD_PARTY.format(components=components, more=more))
+    if origin:
+        (lists / "third.invalid_debian_dists_trixie_InRelease").write_text(f"Origin: {origin}\nSuite: stable\n")
+        (lists / "mirror.invalid_debian_dists_trixie_InRelease").write_text("Hash: SHA512\n\nOrigin: Debian\n")
+    assert recipe.sources(Recipe.read(), *where, lists) == before
 
 
 def test_a_machine_without_debians_archive_is_told(tmp_path: Path) -> None:
