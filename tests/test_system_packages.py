@@ -109,7 +109,7 @@ ON_DEMAND = {
     name: {package for packages in programs.values() for package in packages.split()}
     for name, programs in (("virtual Pi", needs.PACKAGES), ("image", process.PACKAGES))
 }
-ESSENTIAL = {"dpkg"}
+ESSENTIAL = {"dpkg", "gzip"}
 """Of every Debian; removed by none."""
 
 
