@@ -48,6 +48,6 @@ clean:  ## Remove the environment and what was built
 
 setup-run setup-convert setup-dev setup-image: setup-%:
 	@python="$(PYTHON)"; [ -n "$$python" ] && $$python -c '$(SUITABLE)' 2>/dev/null || { \
-	    echo "setup: Python 3.11, 3.12 or 3.13 is needed$${python:+ ($$python is not)}; install one or name it: make PYTHON=/path/to/python3" >&2; \
+	    echo "setup: Linux with Python 3.11, 3.12 or 3.13 is needed$${python:+ ($$python is not)}; install one or name it: make PYTHON=/path/to/python3" >&2; \
 	    exit 1; }; \
 	$$python provisioning/environment.py $*

@@ -42,7 +42,7 @@ def measured(model: ModelProto, windows: Float, quantile: float) -> dict[str, Ra
             if quantile > 0:
                 flat = flat[random.integers(0, flat.size, min(SAMPLES, flat.size))]
             else:
-                flat = np.array([flat.min(), flat.max()])
+                flat = np.array([np.min(flat), np.max(flat)])
             seen.setdefault(name, []).append(flat)
     ranges = {}
     for name, parts in seen.items():

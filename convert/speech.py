@@ -93,8 +93,8 @@ def log_mel(samples: Float, front_end: FrontEnd, dft: Float, mel: Float) -> Floa
 
 def normalised(frames: Float, front_end: FrontEnd) -> Float:
     """Log-mel frames as they enter the encoder: floor, mean and scale."""
-    x: Float = (np.maximum(frames, front_end.feature_floor) - front_end.mean) / front_end.scale
-    return x.astype(np.float32)
+    floored = np.maximum(frames, front_end.feature_floor)
+    return ((floored - front_end.mean) / front_end.scale).astype(np.float32)
 
 
 def windows(frames: Float, window: Window, silence: float) -> Iterator[tuple[Float, slice]]:

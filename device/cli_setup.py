@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,12 @@ def setup(file: Path, root: Path, hands: Hands) -> tuple[str, ...]:
 
     Wrong keys are left out, a file that cannot be read wholly. A missing file asks for nothing.
     """
+    failed: list[str] = []
     if behind := _clock(root, hands.now()):
-        hands.set_clock(behind)
+        _tried("the clock", lambda: hands.set_clock(behind), failed)
     told: tuple[str, ...] = ()
     tree = Config()
-    if file.exists():
+    if os.path.lexists(file):
         loaded, told = lenient.load(file, environ={})
         tree = loaded.config
     elif not hands.mounted(file.parent):
@@ -71,10 +72,18 @@ def setup(file: Path, root: Path, hands: Hands) -> tuple[str, ...]:
         tree = lenient.unread(environ={}).config
     plan = card.plan(tree.system)
     _write(root, plan, _configuration(file, tree, told), told)
-    hands.name(plan.hostname)
+    _tried("the host name", lambda: hands.name(plan.hostname), failed)
     if plan.units:
-        hands.start(plan.units)
-    return told
+        _tried("network and login", lambda: hands.start(plan.units), failed)
+    return (*told, *failed)
+
+
+def _tried(what: str, work: Callable[[], object], failed: list[str]) -> None:
+    """One thing that cannot be done does not keep the next from being done."""
+    try:
+        work()
+    except (OSError, OverflowError, ValueError) as error:
+        failed.append(f"{what} could not be set: {error}; start the appliance again")
 
 
 def _configuration(file: Path, tree: Config, told: tuple[str, ...]) -> str:
@@ -105,14 +114,25 @@ def _clock(root: Path, now: float) -> float | None:
 
     None if the clock is not behind it.
     """
-    files = [path for folder in ("dictate/journal", "dictate/power") for path in (root / DATA / folder).glob("*")]
-    newest = max((path.stat().st_mtime for path in files), default=0.0)
+    folders = (root / DATA / name for name in ("dictate/journal", "dictate/power"))
+    newest = max((changed for folder in folders for changed in _times(folder)), default=0.0)
     return newest if newest > now else None
 
 
 def is_image(root: Path) -> bool:
     """Whether the system below `root` is one that build-image made: only there is this command's own unit."""
     return (root / UNIT).exists()
+
+
+def _times(folder: Path) -> Iterator[float]:
+    """When the regular files of a folder were changed. The service's user may put anything there."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    yield entry.stat(follow_symlinks=False).st_mtime
+    except OSError:
+        return
 
 
 def _run(args: argparse.Namespace) -> int:

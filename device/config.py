@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import codecs
 import os
-import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from device import forms, settings
+from device import forms, settings, tomllines
 from device.settings import Problem, section, setting
 from models.errors import UsageError
 
@@ -24,6 +23,9 @@ DEFAULT_FILE = Path("/etc/dictate/dictation.toml")
 
 LARGEST = 64 << 10
 """Bytes of a configuration file."""
+
+MOST = 40
+"""Problems that are told one by one: a serial console is slow."""
 
 STATE = Path("/var/lib/dictate")
 """What the appliance keeps: systemd's StateDirectory=dictate."""
@@ -235,7 +237,7 @@ class Loaded:
 
     def origins(self) -> dict[str, str]:
         """For every key: ``default``, ``file:line`` or the override as it was given."""
-        lines = settings.lines_of(self.text)
+        lines = tomllines.lines_of(self.text)
         found = {leaf.key: "default" for leaf in settings.walk(Config)}
         found |= {key: f"{self.file}:{line}" for key, line in lines.items()}
         return found | dict(self.overridden)
@@ -255,16 +257,16 @@ def load(
     """
     text = _read(file) if file is not None else ""
     try:
-        table: dict[str, Any] = settings.without(tomllib.loads(text), left_out)
+        table: dict[str, Any] = settings.without(tomllines.parse(text), left_out)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
     given: dict[str, str] = {}
     if bundle := environ.get("DICTATE_BUNDLE"):
-        if "bundle.dir" not in set(settings.flatten(table)):
+        if "bundle.dir" not in set(tomllines.flatten(table)):
             given["bundle.dir"] = "DICTATE_BUNDLE"
         table = settings.merge(settings.nested("bundle.dir", str(Path(bundle).absolute())), table)
     paths = {leaf.key for leaf in settings.walk(Config) if leaf.type is Path}
-    secrets = {leaf.key for leaf in settings.walk(Config) if leaf.spec.secret}
+    said = {leaf.key for leaf in settings.walk(Config) if not leaf.spec.secret}
     for override in overrides:
         try:
             key, value = settings.parse_override(override)
@@ -273,7 +275,7 @@ def load(
         if key in paths and isinstance(value, str) and value:
             value = str(Path(value).expanduser().absolute())
         table = settings.merge(table, settings.nested(key, value))
-        given[key] = f"--set {key}={settings.HIDDEN}" if key in secrets else f"--set {override}"
+        given[key] = f"--set {override}" if key in said else f"--set {key}={settings.HIDDEN}"
     loaded = Loaded(Config(), file, text, given)
     try:
         config = settings.build(Config, table, file.parent if file else Path())
@@ -326,9 +328,11 @@ def _read(file: Path) -> str:
         raise ConfigError(f"{file}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8") from None
 
 
-def _report(loaded: Loaded, problems: Iterable[Problem]) -> str:
+def _report(loaded: Loaded, problems: Sequence[Problem]) -> str:
     origins = loaded.origins()
-    return "\n".join(f"{_origin(origins, loaded, problem.key)}: {problem}" for problem in problems)
+    lines = [f"{_origin(origins, loaded, problem.key)}: {problem}" for problem in problems[:MOST]]
+    more = len(problems) - MOST
+    return "\n".join([*lines, f"{loaded.file}: {more} more like these"] if more > 0 else lines)
 
 
 def _origin(origins: Mapping[str, str], loaded: Loaded, key: str) -> str:

@@ -21,80 +21,40 @@ from itertools import pairwise
 from typing import Literal
 
 from device import numberwords as nw
+from device.numbercontext import (
+    AFTER_PARTS,
+    ALIKE,
+    AMOUNTS_BEFORE,
+    ARITHMETIC,
+    BEFORE_PARTS,
+    CLOCK,
+    CLOCK_MINUTES,
+    CLOSED,
+    CONNECTORS,
+    COUNTED,
+    CURRENCIES,
+    DATE,
+    DECADES,
+    DETERMINERS,
+    DIGIT_LABELS,
+    EQUALS,
+    FRACTIONS,
+    IDIOMS,
+    LABELS,
+    MEASURES,
+    MONTHS,
+    NOW,
+    ORDINAL_NOUNS,
+    OTHER_SCALES,
+    PAIR_LABELS,
+    PARTS,
+    POUNDS,
+    PRICED,
+    PRONOUN_ONE,
+    TWO_PART,
+    YEAR,
+)
 from device.numberwords import Number
-
-
-def _set(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-MONTHS = {
-    m: m.capitalize()
-    for m in ("january february march april may june july august september october november december".split())
-}
-CURRENCIES = {"dollar": "$", "dollars": "$", "euro": "€", "euros": "€"}
-POUNDS = {"pound": "£", "pounds": "£"}
-PARTS = _set("cent cents pence penny")
-LABELS = _set("chapter page version figure section room")
-"""What a number after them names, rather than counts."""
-PAIR_LABELS = _set("room flight route highway interstate bus suite apartment extension gate")
-"""Those whose numbers are often said as "two fourteen"."""
-DIGIT_LABELS = _set("call dial phone telephone ring code pin password extension number zip postcode")
-"""Digits are said one by one within three words after these."""
-CLOCK = _set("at until till before after since from by")
-YEAR = _set("in since until till from by before after during year early late mid summer winter spring autumn fall of")
-DATE = _set("on in by since until till from before after to of for early late mid this last next between and is was")
-COUNTED = {*CURRENCIES, *POUNDS, *PARTS, *nw.SCALES, "hundred", "percent", "times"}
-"""They make the number before them an amount, not a year, a day or a time."""
-CONNECTORS = _set("to or and by plus minus times versus through in") | {"divided by", "multiplied by", "out of"}
-ARITHMETIC = _set("plus minus times divided multiplied")
-EQUALS = _set("is are equals makes make")
-ALIKE = CONNECTORS - {"and", "in", "out of"} | EQUALS
-"""Numbers that these join are all in digits if one is; others are then all in words, except after "between"."""
-MEASURES = _set(
-    "hour hours minute minutes second seconds foot feet inch inches pound pounds ounce ounces stone year years month "
-    "months week weeks day days degree degrees"
-)
-TWO_PART = _set("foot feet stone pound pounds")
-"""Measures after which the smaller unit is often left out: "five foot ten"."""
-PRONOUN_ONE = _set(
-    "no this that these those the any every each some which another only other last next first new old good bad big "
-    "little small right wrong same my your his her its our their loved"
-)
-"""After these, "one" stands for a thing."""
-CLOSED = _set(
-    "a an the and or but nor to of in on at by for from with without until till before after since during i you he she "
-    "it we they me him us them is are was were am be been being will would can could shall should may might must do "
-    "does did has have had not so then than that this these those there here if when while because as who which where "
-    "what how why my your his her its our their i'm i'll i'd i've you're he's she's it's we're we'll they're they'll "
-    "let's that's there's please sharp today tomorrow tonight yesterday next last just about around again instead too "
-    "also now monday tuesday wednesday thursday friday saturday sunday"
-) | {""}
-"""Words that no number counts: after one, or at the end, a number is not an amount of something."""
-DETERMINERS = _set("the my your his her its our their this that every each")
-ORDINAL_NOUNS = _set("of century birthday anniversary floor street avenue grade edition place") | MONTHS.keys()
-PRICED = _set("priced valued sells sold selling trading closed opened quoted listed estimated traded aged set capped")
-FRACTIONS = _set("half quarter third fifth sixth eighth tenth") | _set(
-    "halves quarters thirds fourths fifths sixths sevenths eighths ninths tenths hundredths thousandths"
-)
-DECADES = {"tens": "10"} | {f"{word.removesuffix('y')}ies": str(value) for word, value in nw.TENS.items()}
-AMOUNTS_BEFORE = _set("half quarter couple few several dozen dozens hundreds thousands millions") | nw.LARGE
-CLOCK_MINUTES = _set("five ten twenty")
-NOW = CLOCK - {"from"} | {"it's", "is", "was", "about", "almost", "nearly"}
-"""Before "ten to five", these say that it is a time."""
-IDIOMS = frozenset(
-    tuple(idiom.split())
-    for idiom in (
-        "forty winks", "nine to five", "twenty twenty vision", "twenty twenty hindsight", "fifty fifty", "ten four",
-        "twenty four seven", "sweet sixteen", "eleventh hour", "twelfth night", "ten commandments", "catch twenty two",
-        "nine eleven", "seven eleven", "ten to one", "twenty something", "thirty something", "forty something",
-        "fifty something", "at one point", "a hundred and one things", "a hundred and one ways", "a million and one",
-        "a thousand and one", "one in a million", "one in a hundred", "one in a thousand", "at sixes and sevens",
-        "one hundred and one things", "a hundred and one reasons",
-        "perfect ten",
-    )
-)  # fmt: skip
-"""Phrases whose numbers nobody writes in digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +77,32 @@ Rule = Callable[[Sequence[str], int, Style], Written | None]
 
 
 def write(words: Sequence[str], style: Style | None = None) -> list[str]:
-    """Words as recognised to words as written; a written number is one item, spaces within it included."""
-    style, spoken = style or Style(), [word.lower() for word in words]
+    """Words as recognised to words as written; a written number is one item, spaces within it included.
+
+    >>> write(["forty-five", "year-olds"]), write(["one-third"])
+    (['45', 'year-olds'], ['one-third'])
+    """
+    style = style or Style()
+    parts = [(part, bool(place)) for word in words for place, part in enumerate(_unhyphenated(word))]
+    spoken = [part.lower() for part, _ in parts]
     out: list[str] = []
     at = 0
-    while at < len(words):
+    while at < len(spoken):
         written = next((w for rule in RULES if (w := rule(spoken, at, style))), None)
         end = written.end if written else max(nw.run_end(spoken, at), at + 1)
-        changed = written is not None and written.text != " ".join(spoken[at:end])
-        out += [written.text] if written and changed else words[at:end]
+        if written and written.text != " ".join(spoken[at:end]):
+            out.append(written.text)
+        else:
+            for part, hyphen in parts[at:end]:
+                out[len(out) - hyphen :] = [f"{out[-1]}-{part}" if hyphen else part]
         at = end
     return out
+
+
+def _unhyphenated(word: str) -> list[str]:
+    """ "forty-five" as two words, "year-old" as one."""
+    parts = word.split("-")
+    return parts if all(nw.run_end([part.lower()], 0) for part in parts) else [word]
 
 
 def grouped(number: Number, from_length: int = 5) -> str:
@@ -159,12 +134,22 @@ def half_phrase(words: Sequence[str], at: int, style: Style) -> Written | None:
     joined = before == "and" and _at(words, at - 2) in AMOUNTS_BEFORE
     mixed = after == "and" and _at(words, end + 1) in ("a", "one", "two", "three") and _at(words, end + 2) in FRACTIONS
     height = before in TWO_PART and nw.cardinal(words, at - 2) and after not in MEASURES
-    parted = before in ("half", "point", *nw.LARGE) or after in FRACTIONS | {"hundreds", "thousands", "nil", "love"}
-    share = list(words[at - 2 : at]) == ["out", "of"] and any(word in nw.UNITS for word in words[max(0, at - 5) : at])
+    parted = before in OTHER_SCALES | nw.LARGE | BEFORE_PARTS or after in FRACTIONS | OTHER_SCALES | AFTER_PARTS
+    share = _share_of(words, at, end)
+    side = before in CONNECTORS and _at(words, at - 2) in FRACTIONS
     torn = before == "between" and "and" in words[at:end] and _divided(words, at, end) == [(at, end)]
-    if joined or mixed or height or parted or share or (torn and not _more_to_come(words, end)):
+    if joined or mixed or height or parted or share or side or (torn and not _more_to_come(words, end)):
         return _said(words, at, end)
     return None
+
+
+def _share_of(words: Sequence[str], at: int, end: int) -> bool:
+    """Whether it belongs to "nine times out of ten" or "ninety times out of a hundred", a part of which stays words."""
+    of = next((k for k in (at - 2, end, end + 1) if k >= 0 and list(words[k : k + 2]) == ["out", "of"]), None)
+    if of is None:
+        return False
+    whole = _run(words, of + 2)
+    return whole is None or whole.bare or (of < at and any(word in nw.UNITS for word in words[max(0, of - 3) : of]))
 
 
 def date(words: Sequence[str], at: int, style: Style) -> Written | None:
@@ -186,41 +171,46 @@ def past_hour(words: Sequence[str], at: int, style: Style) -> Written | None:
 
 
 def chain(words: Sequence[str], at: int, style: Style) -> Written | None:
-    """Numbers joined by "to", "or", "and" ...: written alike, or as said where one of them has no sure reading.
-
-    "Three to four hundred" stays as said, because the first number may be three or three hundred.
-    """
-    between = at > 0 and words[at - 1] == "between"
-    spans = _spans(words, at, between)
+    """Numbers joined by "to", "or", "and" ...: written alike, or as said where one of them has no sure reading."""
+    spans = _spans(words, at, _at(words, at - 1) == "between")
     if len(spans) < 2:
         return None
-    end = spans[-1][1]
     if words[at] == "one" and _at(words, at - 1) in PRONOUN_ONE:
         return _said(words, at, spans[0][1])
-    if times := _times(words, at, spans, style):
-        return times
-    if years := _years(words, at, spans):
-        return years
+    if found := _times(words, at, spans, style) or _years(words, at, spans):
+        return found
     numbers = [_number(words[a:b]) for a, b in spans]
+    if not all(numbers):
+        return _said(words, at, spans[-1][1])
     plain = [number for number in numbers if number and not number.ordinal]
-    if len(plain) < len(numbers):
-        return None if all(numbers) else _said(words, at, end)
+    return _amounts(words, spans, plain, style) if len(plain) == len(numbers) else None
+
+
+def _amounts(
+    words: Sequence[str], spans: Sequence[tuple[int, int]], numbers: Sequence[Number], style: Style
+) -> Written | None:
+    """Joined numbers all in digits or all in words; the last may be money or a percentage.
+
+    "Three to four hundred" stays as said, because the first number may be three or three hundred. Without a joint that
+    makes them alike, None leaves each number to the other rules.
+    """
+    at, end = spans[0][0], spans[-1][1]
     joints = [" ".join(words[b:a]) for (_, b), (a, _) in pairwise(spans)]
-    if any(map(_share, plain, plain[1:])) and (between or joints != ["and"]):
-        return _said(words, at, end)
-    alike = between or set(joints) <= ALIKE
-    small = [number.value < style.digits_from and "." not in number.text for number in plain]
+    between = _at(words, at - 1) == "between"
+    alike = between or ALIKE.issuperset(joints)
+    small = [number.value < style.digits_from and "." not in number.text for number in numbers]
     amount = _amount_at(words, spans[-1][0], style)
-    if any(number.bare for number in plain) or (any(small) and not alike and not all(small)):
-        return _said(words, at, end) if not amount or alike else None
-    if not alike:
-        return None
-    if all(small) and not amount:
+    bare = any(number.bare for number in numbers)
+    lent = any(map(_share, numbers, numbers[1:])) and (between or joints != ["and"])
+    if lent or (alike and (bare or (all(small) and not amount))):
         return _said(words, at, end)
-    last = amount or Written(_with_scale(plain[-1]), end)
-    sign = last.text[0] if amount and not last.text[0].isdigit() else ""
-    texts = [f"{sign}{grouped(number)}" for number in plain[:-1]] + [last.text]
-    return Written("".join(f"{a} {joint} " for a, joint in zip(texts, joints, strict=False)) + texts[-1], last.end)
+    if not alike:
+        mixed = bare or (any(small) and not all(small))
+        return _said(words, at, end) if mixed and not amount else None
+    last = amount or Written(_with_scale(numbers[-1]), end)
+    sign = last.text[0] if last.text[0] in {*CURRENCIES.values(), *POUNDS.values()} else ""
+    firsts = [f"{sign}{_with_scale(number)} {joint}" for number, joint in zip(numbers, joints, strict=False)]
+    return Written(" ".join([*firsts, last.text]), last.end)
 
 
 def time(words: Sequence[str], at: int, style: Style) -> Written | None:
@@ -231,15 +221,14 @@ def time(words: Sequence[str], at: int, style: Style) -> Written | None:
     hour, text, end = clock.hour, clock.text, clock.end
     half, after = _half_of_day(words, end, style)
     if half and hour <= 12:
-        return Written(f"{text} {half}", after)
+        other, last = _half_of_day(words, after + 1, style) if _at(words, after) == "or" else ("", after)
+        return Written(f"{text} {half} or {other}", last) if other else Written(f"{text} {half}", after)
     if not clock.minutes:
         oclock = _oclock(words, end) if hour <= 12 else None
         return Written(f"{text} o'clock", oclock) if oclock else None
     before, follows = _at(words, at - 1), _at(words, end)
     told = before in (CLOCK if hour <= 12 else {"at"}) and _at(words, at - 2) not in PRICED
-    sure = follows in CLOSED - {"a", "an", "of"} and not (
-        follows in CONNECTORS and nw.run_end(words, end + 1) > end + 1
-    )
+    sure = follows in CLOSED - {"a", "an", "of"} and not _joined(words, end)
     if hour <= 12 and _part_of_day(words, end):
         return Written(text, end)
     return Written(text, end) if told and sure else None
@@ -264,9 +253,9 @@ def money(words: Sequence[str], at: int, style: Style) -> Written | None:
         return Written(text, end)
     if _at(words, part.end) in PARTS:
         return Written(f"{text}.{int(part.value):02}", part.end + 1)
-    if not joined and part.value >= 10 and _at(words, part.end) in CLOSED:
-        return Written(f"{text}.{int(part.value):02}", part.end)
-    return Written(text, end)
+    if part.value < 10 or _at(words, part.end) not in CLOSED:
+        return Written(text, end)
+    return _said(words, at, part.end) if joined else Written(f"{text}.{int(part.value):02}", part.end)
 
 
 def percent(words: Sequence[str], at: int, style: Style) -> Written | None:
@@ -422,7 +411,7 @@ def _with_scale(number: Number, from_length: int = 5) -> str:
     if number.ordinal:
         return grouped(number) + nw.suffix(number.text)
     if "." not in number.text:
-        for word in ("trillion", "billion", "million"):
+        for word in ("quadrillion", "trillion", "billion", "million"):
             size = nw.SCALES[word]
             if int(number.text) >= size and int(number.text) % size == 0:
                 return f"{int(number.text) // size:,} {word}"
@@ -556,7 +545,8 @@ def _day_first(words: Sequence[str], at: int) -> Written | None:
     year = _year(words, end)
     if year and year.end != nw.run_end(words, end):
         year = None
-    text = f"{day.text}{nw.suffix(day.text)} of {month}" if of else f"{day.text} {month}"
+    suffix = nw.suffix(day.text) if of or _at(words, at - 1) == "the" else ""
+    text = f"{day.text}{suffix} of {month}" if of else f"{day.text}{suffix} {month}"
     return Written(f"{text} {year.text}" if year else text, year.end if year else end)
 
 
@@ -635,8 +625,9 @@ def _part_of_day(words: Sequence[str], at: int) -> bool:
 def _half_of_day(words: Sequence[str], at: int, style: Style) -> tuple[str, int]:
     for half in ("a", "p"):
         for spoken in ([half, "m"], [f"{half}m"], [f"{half}.m."]):
-            if list(words[at : at + len(spoken)]) == spoken:
-                return f"{half}.m." if style.english == "us" else f"{half}m", at + len(spoken)
+            end = at + len(spoken)
+            if list(words[at:end]) == spoken and not (spoken == ["am"] and _at(words, end) == "i"):
+                return f"{half}.m." if style.english == "us" else f"{half}m", end
     return "", at
 
 

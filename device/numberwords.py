@@ -20,7 +20,7 @@ TEENS = {
     for n, w in enumerate("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split(), 10)
 }
 TENS = {w: 10 * n for n, w in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
-SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "quadrillion": 10**15}
 ZEROS = frozenset({"zero", "oh", "o"})
 
 _ORDINALS = {
@@ -66,7 +66,7 @@ def cardinal(words: Sequence[str], start: int) -> Number | None:
     """The longest whole number at `start`: "a hundred and five", "two thousand six", "zero"."""
     if words[start : start + 1] == ["zero"]:
         return Number("0", start + 1)
-    total, limit, at = 0, 10**15, start
+    total, limit, at = 0, 10**18, start
     while part := _group(words, at, start):
         value, end = part
         scale = SCALES.get(_at(words, end), 1)
@@ -130,6 +130,29 @@ def digit_string(words: Sequence[str], start: int) -> Number | None:
     """Three or more digits said one by one, as in a telephone number: "five double oh" is 500."""
     digits, end = _digits(words, start)
     return Number(digits, end) if len(digits) >= 3 and _at(words, end) not in (*LARGE, "point") else None
+
+
+def address(words: Sequence[str], start: int) -> Number | None:
+    """Three or more numbers below 1,000 with "dot" between them: "one nine two dot one six eight dot o dot one"."""
+    groups: list[str] = []
+    at = start
+    while group := _group_of_address(words, at):
+        groups.append(group.text)
+        if _at(words, group.end) != "dot":
+            return Number(".".join(groups), group.end) if len(groups) >= 3 else None
+        at = group.end + 1
+    return None
+
+
+def _group_of_address(words: Sequence[str], at: int) -> Number | None:
+    if _at(words, at) in ZEROS and _at(words, at + 1) not in _DIGITS:
+        return Number("0", at + 1)
+    digits, after = _digits(words, at)
+    end = run_end(words, at)
+    if after == end > at and len(digits) <= 3:
+        return Number(digits, end)
+    number = cardinal(words, at)
+    return number if number and number.end == end and number.value < 1000 else None
 
 
 def run_end(words: Sequence[str], start: int) -> int:

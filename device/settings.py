@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,11 +24,18 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from device.forms import Form
+from device.tomllines import bare, flatten, quoted
 
 T = TypeVar("T")
 
 HIDDEN = "********"
 """Shown in place of a secret."""
+
+UNSAID = object()
+"""In place of a value that no message repeats."""
+
+SUGGESTIONS = 20
+"""Unknown keys of one file whose nearest name is looked for; that takes time."""
 
 LONGEST_SHOWN = 80
 """Characters of a wrong value that a message repeats."""
@@ -64,7 +70,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with one key.
+    """One thing wrong with one key. `value` is UNSAID where it may be anything, a password too.
 
     `others` are the keys that it cannot be used together with, `meant` those that an unknown key may stand for.
     """
@@ -80,6 +86,8 @@ class Problem:
         return key in (self.key, *self.others, *self.meant) or key.startswith(f"{self.key}.")
 
     def __str__(self) -> str:
+        if self.value is UNSAID:
+            return f"{self.key[:LONGEST_SHOWN]}: {self.message}"
         value = show(self.value)
         cut = value if len(value) <= LONGEST_SHOWN else value[: LONGEST_SHOWN - 3] + "..."
         return f"{self.key} = {cut}: {self.message}"
@@ -154,8 +162,7 @@ def show(value: Any) -> str:
         case bool():
             return str(value).lower()
         case str() | Path():
-            text = str(value).replace("\\", "\\\\").replace('"', '\\"')
-            return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text) + '"'
+            return quoted(str(value))
         case list() | tuple():
             return f"[{', '.join(map(show, value))}]"
         case Mapping():
@@ -164,11 +171,6 @@ def show(value: Any) -> str:
             return hex(value)  # Python refuses to write so many decimal digits
         case _:
             return str(value)
-
-
-def bare(name: str) -> str:
-    """One part of a key as TOML writes it: in quotes unless it is made of letters, digits, - and _."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else show(name)
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -221,37 +223,6 @@ def without(table: Mapping[str, Any], keys: Collection[str], prefix: str = "") -
     return left
 
 
-def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """The dotted keys of every value in nested tables."""
-    for key, value in table.items():
-        if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{prefix}{bare(key)}.")
-        else:
-            yield f"{prefix}{bare(key)}"
-
-
-def lines_of(toml: str) -> dict[str, int]:
-    """The line on which each dotted key of a valid TOML text is set, counted from 1.
-
-    tomllib keeps no positions. So each statement, the fewest lines that parse, is parsed by itself, below the header
-    of its table.
-    """
-    found: dict[str, int] = {}
-    header, statement, begun = "", "", 1
-    for number, line in enumerate(toml.split("\n"), 1):
-        statement += line + "\n"
-        try:
-            table = tomllib.loads(header + statement)
-        except tomllib.TOMLDecodeError:
-            continue
-        for key in flatten(table):
-            found.setdefault(key, begun)
-        if statement.lstrip().startswith("["):
-            header = statement
-        statement, begun = "", number + 1
-    return found
-
-
 def _build(
     cls: type[Any], table: Mapping[str, Any], prefix: str, base: Path, known: list[Setting], bad: list[Problem]
 ) -> Any:
@@ -260,13 +231,13 @@ def _build(
     for name, value in table.items():
         key = f"{prefix}{bare(name)}"
         if name not in fields:
-            bad.append(_unknown(key, value, known))
+            bad.append(_unknown(key, value, known, len(bad) < SUGGESTIONS))
         elif dataclasses.is_dataclass(hints[name]):
             if isinstance(value, Mapping):
                 kind = cast(type[Any], hints[name])
                 values[name] = _build(kind, value, f"{key}.", base, known, bad)
             else:
-                bad.append(Problem(key, value, f"is a section: write it as [{key}]"))
+                bad.append(Problem(key, UNSAID, f"is a section: write it as [{key}]"))
         else:
             spec = fields[name].metadata["spec"]
             try:
@@ -277,15 +248,18 @@ def _build(
     return cls(**values)
 
 
-def _unknown(key: str, value: Any, known: list[Setting]) -> Problem:
+def _unknown(key: str, value: Any, known: list[Setting], look: bool) -> Problem:
     names = [setting.key for setting in known]
-    secrets = {setting.key for setting in known if setting.spec.secret}
+    if not look or len(key) > LONGEST_SHOWN:
+        return Problem(key, UNSAID, "no such key", meant=frozenset(names))
     sections = {name[:i] for name in names for i, c in enumerate(name) if c == "."}
     pool = sorted(sections) if isinstance(value, Mapping) and sections else names
     below = [f"{key}.{leaf}" for leaf in flatten(value)] if isinstance(value, Mapping) else [key]
-    meant = frozenset(name for leaf in below for name in _meant(leaf, names))
-    secret = any(_nearest(leaf, names) in secrets for leaf in below)
-    return Problem(key, HIDDEN if secret else value, f"no such key; nearest: {_nearest(key, pool)}", meant=meant)
+    if len(below) > SUGGESTIONS or max(map(len, below), default=0) > 2 * LONGEST_SHOWN:
+        meant = frozenset(names)
+    else:
+        meant = frozenset(name for leaf in below for name in _meant(leaf, names))
+    return Problem(key, UNSAID, f"no such key; nearest: {_nearest(key, pool)}", meant=meant)
 
 
 def _meant(key: str, names: Collection[str]) -> Iterator[str]:

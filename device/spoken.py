@@ -13,6 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from device import numberwords
+
 T = TypeVar("T")
 
 
@@ -85,6 +87,8 @@ class Command:
     prose: Prose = field(default_factory=Prose)
 
 
+_COMMA = Prose(_set("oxford serial inverted"), _set("separated delimited splice splices"))
+_OPENING = Prose(between=(ARTICLES, _set("is was has here missing goes and or in on")))
 _PERIOD = Prose(
     named=_set(
         "trial grace notice waiting same busy quiet transition holiday exam rest cooling recovery historical victorian "
@@ -113,7 +117,7 @@ _CAPITALIZE = Prose(
 _ALL_CAPS = Prose(_set("in with of using wearing"), _set("text letters title titles emails messages because looks"))
 
 MARKS = (
-    Mark(("comma",), ",", left=True, prose=Prose(before=_set("separated delimited splice splices"))),
+    Mark(("comma",), ",", left=True, prose=_COMMA),
     Mark(("full stop",), ".", left=True, ends=True, prose=Prose(after=_set("complete sudden dead"))),
     Mark(("period",), ".", left=True, ends=True, prose=_PERIOD),
     Mark(("question mark",), "?", left=True, ends=True),
@@ -130,13 +134,13 @@ MARKS = (
     Mark(("ellipsis", "dot dot dot"), "…", left=True),
     Mark(("dash",), "–", prose=_DASH),
     Mark(("hyphen",), "-", left=True, right=True),
-    Mark(("open quote", "open quotes"), '"', right=True, opens=True),
+    Mark(("open quote", "open quotes"), '"', right=True, opens=True, prose=_OPENING),
     Mark(("close quote", "close quotes"), '"', left=True),
-    Mark(("open bracket", "open parenthesis", "open paren"), "(", right=True, opens=True),
+    Mark(("open bracket", "open parenthesis", "open paren"), "(", right=True, opens=True, prose=_OPENING),
     Mark(("close bracket", "close parenthesis", "close paren"), ")", left=True),
-    Mark(("open square bracket",), "[", right=True, opens=True),
+    Mark(("open square bracket",), "[", right=True, opens=True, prose=_OPENING),
     Mark(("close square bracket",), "]", left=True),
-    Mark(("open brace",), "{", right=True, opens=True),
+    Mark(("open brace",), "{", right=True, opens=True, prose=_OPENING),
     Mark(("close brace",), "}", left=True),
     Mark(
         ("slash", "forward slash"),
@@ -197,8 +201,6 @@ DOMAINS = _set(
     "md zip exe"
 )
 """What follows the last "dot" of an address or of a file's name."""
-
-DIGITS = _set("zero oh one two three four five six seven eight nine ten eleven twelve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,8 @@ class _Parser:
         return found
 
     def _next(self, at: int) -> tuple[list[Item], int]:
+        if self._phrases and (numeric := numberwords.address(self._words, at)):
+            return [Word(numeric.text, fixed=True)], numeric.end
         phrase, end = _longest(self._phrases, self._words, at)
         if phrase is None or not self._meant(phrase, at, end):
             return self._plain(at, max(end, at + 1))
@@ -334,7 +338,7 @@ class _Parser:
 def _in_address(words: Sequence[str], at: int) -> bool:
     """Whether the "dot" at `at` stands in the address of a page, a mailbox or a machine, or in the name of a file."""
     before, after = words[at - 1] if at else "", words[at + 1] if at + 1 < len(words) else ""
-    if before == "www" or after in DOMAINS or (before in DIGITS and after in DIGITS):
+    if before == "www" or after in DOMAINS:
         return True
     return _ahead(words, at + 1) or " at sign " in f" {' '.join(words[max(0, at - 6) : at])} "
 

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
-from device import config, numbers, spoken
+from device import config, numbers, numberwords, spoken
 from device.edits import Delete, Edit, Insert
 from device.spoken import Item, Join, Mark, Scratch, Word
 
@@ -168,10 +168,23 @@ def _numbered(items: Sequence[Item], style: numbers.Style | None) -> list[Item]:
         if isinstance(item, Word) and not item.fixed:
             run.append(item.text)
             continue
-        out += [Word(word) for word in (numbers.write(run, style) if style else run)]
+        before = out[-1] if out else None
+        out += [Word(word) for word in (_written(run, style, before, item) if style else run)]
         out.append(item)
         run = []
     return out[:-1]
+
+
+def _written(run: Sequence[str], style: numbers.Style, before: Item | None, after: Item) -> list[str]:
+    """Words as written; a number beside a sign is in digits: "dollar sign five", "five percent sign"."""
+    signed = replace(style, digits_from=0)
+    if isinstance(before, Mark) and before.text in ("$", "€", "#"):
+        end = numberwords.run_end(run, 0)
+        return numbers.write(run[:end], signed) + numbers.write(run[end:], style)
+    if isinstance(after, Mark) and after.text == "%":
+        begin = next((at for at in range(len(run)) if numberwords.run_end(run, at) == len(run)), len(run))
+        return numbers.write(run[:begin], style) + numbers.write(run[begin:], signed)
+    return numbers.write(run, style)
 
 
 def _place(item: Word | Mark | Join, spot: Spot) -> tuple[str, Spot]:
@@ -189,6 +202,6 @@ def _place(item: Word | Mark | Join, spot: Spot) -> tuple[str, Spot]:
 
 
 def _cased(word: str) -> str:
-    if word == "i" or word.startswith("i'") or word in ALWAYS_CAPITAL:
+    if word in ALWAYS_CAPITAL or (word.split("'")[0] == "i" and word != "i's"):
         return word[:1].upper() + word[1:]
     return word

@@ -12,6 +12,9 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
+# flashlight-text has no release for Python 3.13.
+collect_ignore = ["test_search_flashlight.py"] if sys.version_info >= (3, 13) else []
+
 # A shell starts background jobs with SIGINT ignored, and what they start inherits that: Ctrl-C tests would hang.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

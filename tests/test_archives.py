@@ -1,4 +1,4 @@
-"""Archives from elsewhere are unpacked inside their folder or not at all, with tarfile's filters or without."""
+"""Archives from elsewhere are unpacked inside their folder or not at all."""
 
 from __future__ import annotations
 
@@ -15,15 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import archives
-
-
-@pytest.fixture(params=["as it is", "3.11.2"], autouse=True, scope="module")
-def filters(request: pytest.FixtureRequest) -> object:
-    """This Python's tarfile, and one without the filters that came with 3.11.4."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "3.11.2":
-            patch.delattr(tarfile, "data_filter", raising=False)
-        yield
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:

@@ -1,4 +1,4 @@
-"""The language model's reader, against the definition of backing off and against KenLM itself."""
+"""The language model's reader, against the definition of backing off."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flashlight.lib.text.decoder.kenlm import KenLM
-from flashlight.lib.text.dictionary import Dictionary
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kenlm_trie import MARKERS, Model, NGrams
 
 from device.native import Language, SearchError
 
-BASE = Path(__file__).parents[1] / "models" / "base" / "language.bin"
 tmp = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 
@@ -38,51 +35,12 @@ def models(draw: st.DrawFn) -> Model:
     return Model(tuple(orders))
 
 
-def kenlm(path: Path, sentences: list[list[str]]) -> list[list[float]]:
-    words = Dictionary([*dict.fromkeys(word for sentence in sentences for word in sentence), "<unk>"])
-    words.set_default_index(words.get_index("<unk>"))
-    model, scores = KenLM(str(path), words), []
-    for sentence in sentences:
-        state, line = model.start(False), []
-        for word in sentence:
-            state, score = model.score(state, words.get_index(word))
-            line.append(score)
-        scores.append([*line, model.finish(state)[1]])
-    return scores
-
-
 @tmp
 @given(models(), st.lists(st.lists(st.sampled_from([f"w{i}" for i in range(7)]), max_size=9), min_size=1, max_size=4))
 def test_scores_are_those_of_the_definition(tmp_path: Path, model: Model, sentences: list[list[str]]) -> None:
     language = Language(str(model.trie(tmp_path / "lm.bin")))
     for sentence in sentences:
         np.testing.assert_allclose(language.score(sentence), model.score(sentence), atol=1e-5)
-
-
-def test_kenlm_reads_the_same_from_the_files_of_these_tests(tmp_path: Path) -> None:
-    one: NGrams = {(w,): (-i / 7, -i / 9) for i, w in enumerate((*MARKERS, "a", "b", "c"), 1)}
-    two: NGrams = {("a", "b"): (-0.5, -0.25), ("b", "c"): (-0.75, 0.0), ("<s>", "a"): (-0.1, 0.2), ("b", "a"): (-1, 0)}
-    model = Model((one, two, {("a", "b", "c"): (-0.3, 0.0), ("<s>", "a", "b"): (-0.2, 0.0)}))
-    sentences = [["a", "b", "c"], ["c", "b", "a", "b", "c"], ["b", "oops", "a"], []]
-    wanted = [model.score(sentence) for sentence in sentences]
-    for path in (model.arpa(tmp_path / "lm.arpa"), model.trie(tmp_path / "lm.bin")):
-        for found, scores in zip(kenlm(path, sentences), wanted, strict=True):
-            np.testing.assert_allclose(found, scores, atol=1e-5)
-
-
-def test_the_base_model_scores_as_kenlm_says() -> None:
-    """Quantised and with indexed pointers, which the files made here are not."""
-    words = [word for word in MARKERS if word != "<unk>"]
-    text = BASE.read_bytes()
-    words += text[text.rfind(b"<unk>\0") :].decode().split("\0")[:-1]
-    rng = np.random.default_rng(1)
-    common = ["the", "of", "and", "to", "in", "a", "that", "is", "was", "it", "for", "on", "with", "he", "be"]
-    sentences = [[*rng.choice(common, 12)] for _ in range(300)]
-    sentences += [[words[i] for i in rng.integers(0, len(words), 8)] for _ in range(300)]
-    sentences += [["she", "sells", "no", "such-word", "on", "the", "sea", "shore", "of", "the", "united", "states"]]
-    language = Language(str(BASE))
-    for sentence, scores in zip(sentences, kenlm(BASE, sentences), strict=True):
-        np.testing.assert_allclose(language.score(sentence), scores, atol=1e-5)
 
 
 def tiny() -> Model:

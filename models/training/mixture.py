@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import islice
 from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -165,7 +166,7 @@ def mix(work: Path) -> None:
     mixture = dict(zip([*GROUPS, "wordfreq"], weights, strict=True))
     print("mixture:", {name: round(w, 3) for name, w in mixture.items()}, flush=True)
     mixed = ngram.interpolate(models, weights)
-    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    arrays: dict[str, Any] = {}
     for n, table in enumerate(mixed.tables, 1):
         arrays |= {f"keys{n}": table.keys, f"logp{n}": table.logp, f"backoff{n}": table.backoff}
         if n < ORDER:

@@ -125,4 +125,5 @@ def add_noise(mel: NDArray[np.float32], snr_db: float, random: np.random.Generat
     colour = tilt * bands + bump * np.exp(-((bands - place) ** 2) / 0.02)
     noise = colour + 0.5 * random.standard_normal(mel.shape).astype(np.float32)
     gain = np.log(np.exp(mel).mean() / np.exp(noise).mean()) - snr_db * np.log(10) / 10
-    return np.logaddexp(mel, noise + gain).astype(np.float32)
+    mixed: NDArray[np.float32] = np.logaddexp(mel, noise + gain).astype(np.float32)
+    return mixed

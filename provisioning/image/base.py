@@ -18,7 +18,7 @@ from provisioning.image.progress import Progress
 from provisioning.image.recipe import Recipe
 from provisioning.image.target import PYTHONS, Target
 
-TOOLS = ("sfdisk", "e2fsck", "losetup", "zstd", "bmaptool", "qemu-aarch64-static")
+TOOLS = ("sfdisk", "e2fsck", "resize2fs", "losetup", "mcopy", "mmd", "zstd", "bmaptool", "qemu-aarch64-static")
 UNPACKERS = {".zst": "zstd", ".xz": "xz", ".gz": "gzip"}
 MACHINES = {3: "a PC (32 bits)", 40: "32-bit ARM", 62: "a PC (64 bits)", 183: "arm64"}
 ARM64 = 183
@@ -62,7 +62,8 @@ def build_on(base: Path, request: Request, progress: Progress) -> Built:
     options = request.checked()
     if os.geteuid():
         raise UserError("working on an image needs root's rights (loop mounts, chroot); run it with sudo")
-    process.require((*TOOLS, *layer.TOOLS, *release.TOOLS))
+    unpacker = [UNPACKERS[base.suffix]] if base.suffix in UNPACKERS else []
+    process.require((*TOOLS, *layer.TOOLS, *release.TOOLS, *unpacker))
     mounts.private_namespace()
     with tempfile.TemporaryDirectory(prefix=f".{request.out.name}-", dir=request.out.parent) as scratch:
         work = Path(scratch)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import signal
 import sys
 from pathlib import Path
 
+from models import terminal
 from models.errors import UserError
 from provisioning.image import rootfs
 from provisioning.image.base import build_on
@@ -19,10 +21,12 @@ from provisioning.image.target import REPOSITORY
 BUNDLE = REPOSITORY / "models" / "build" / "base"
 
 
+@terminal.guarded()
 def main(arguments: list[str], description: str) -> int:
     """Run it; returns the exit status: 0, 1 for an error that is named in one line, 130 for an interruption."""
     parser = _parser(description)
     options = parser.parse_args(arguments)
+    os.umask(0o022)  # whoever runs this: the image's users read what is in it
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     request = Request(options.out, options.bundle, options.config, options.update_key, options.without_coral,
                       options.coral, options.fresh)  # fmt: skip

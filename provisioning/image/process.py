@@ -17,11 +17,11 @@ PACKAGES = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "pip": "python3-pip",
     "arch-test": "arch-test",
     "bmaptool": "bmap-tools", "debugfs": "e2fsprogs", "dpkg-deb": "dpkg", "dtc": "device-tree-compiler",
-    "e2fsck": "e2fsprogs", "groupdel": "passwd", "losetup": "mount", "mcopy": "mtools",
-    "mke2fs": "e2fsprogs", "mmd": "mtools",
+    "e2fsck": "e2fsprogs", "groupdel": "passwd", "gzip": "gzip", "losetup": "mount", "mcopy": "mtools",
+    "mdir": "mtools", "mke2fs": "e2fsprogs", "mmd": "mtools",
     "mkfs.vfat": "dosfstools", "mmdebstrap": "mmdebstrap", "qemu-aarch64-static": "qemu-user-static",
     "resize2fs": "e2fsprogs", "sfdisk": "fdisk", "systemctl": "systemd", "systemd-sysusers": "systemd", "tar": "tar",
-    "userdel": "passwd", "zstd": "zstd",
+    "userdel": "passwd", "xz": "xz-utils", "zstd": "zstd",
 }  # fmt: skip
 """Which Debian packages a program needs."""
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from provisioning.vm import card, cuts
+from provisioning.vm import card, cuts, needs
 from provisioning.vm.blocklog import Entry
 from provisioning.vm.card import Card, Partition
 from provisioning.vm.cuts import SECTOR, Cut, Medium, Survivor, changes
@@ -65,7 +65,8 @@ def read_folder(partition: Path, folder: str, destination: Path) -> Path:
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+    environment = {**os.environ, "PATH": needs.SEARCH}
+    return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, env=environment)
 
 
 class Replay:

@@ -162,7 +162,7 @@ def test_the_command(sound_card: Callable[..., Any], tmp_path: Path, capsys: pyt
 
 
 def test_what_was_not_taken_of_the_card_is_a_fault() -> None:
-    (check,) = card_checks(("dictation.toml:2: audio.rat = 1: no such key; nearest: audio.rate",), True)
+    (check,) = card_checks(("dictation.toml:2: audio.rat: no such key; nearest: audio.rate",), True)
     assert check.state is State.BAD and "audio.rat" in str(check)
 
 

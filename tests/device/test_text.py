@@ -85,6 +85,12 @@ def capital(said: str) -> str:
         ("we capitalize on it", "We capitalize on it"),
         ("open example dot com slash help", "Open example.com/help"),
         ("john dot smith at sign example dot co dot uk", "John.smith@example.co.uk"),
+        ("ping one nine two dot one six eight dot o dot one now", "Ping 192.168.0.1 now"),
+        ("go to ten dot zero dot zero dot two hundred", "Go to 10.0.0.200"),
+        ("dollar sign five", "$5"),
+        ("it costs five percent sign more", "It costs 5% more"),
+        ("five percent sign", "5%"),
+        ("he gave an open quote big close quote talk", 'He gave an "big" talk'),
         ("a red dot in the sky", "A red dot in the sky"),
         ("is it a big question mark", "Is it a big question mark"),
         ("is it big question mark", "Is it big?"),
@@ -217,7 +223,13 @@ def spell(n: int) -> str:
         "sixteen seventeen eighteen nineteen"
     ).split()
     tens = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-    for size, word in ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand")):
+    for size, word in (
+        (10**15, "quadrillion"),
+        (10**12, "trillion"),
+        (10**9, "billion"),
+        (10**6, "million"),
+        (1000, "thousand"),
+    ):
         if n >= size:
             rest = n % size
             joint = " and " if 0 < rest < 100 else " "
@@ -227,14 +239,14 @@ def spell(n: int) -> str:
     return small[n] if n < 20 else tens[n // 10 - 2] + (f" {small[n % 10]}" if n % 10 else "")
 
 
-@given(st.integers(0, 10**15 - 1), st.booleans())
+@given(st.integers(0, 10**18 - 1), st.booleans())
 def test_every_whole_number_is_understood_with_and_without_and(n: int, british: bool) -> None:
     words = spell(n) if british else spell(n).replace(" and ", " ")
     found = numberwords.cardinal(words.split(), 0)
     assert found == numberwords.Number(str(n), len(words.split()))
     (one,) = numbers.write(words.split(), Style(digits_from=0)) or ["?"]
     plain = one.replace(",", "")
-    for word, size in (("trillion", 10**12), ("billion", 10**9), ("million", 10**6)):
+    for word, size in (("quadrillion", 10**15), ("trillion", 10**12), ("billion", 10**9), ("million", 10**6)):
         if plain.endswith(word):
             plain = str(int(plain.split()[0]) * size)
     assert plain == str(n)
@@ -296,6 +308,29 @@ def test_numbers_keep_every_word_that_is_not_part_of_one(words: list[str]) -> No
         ("minus forty degrees", "-40 degrees", ""),
         ("five minus three", "five minus three", ""),
         ("twelve divided by four is three", "12 divided by 4 is 3", ""),
+        ("two dollars and twenty", "two dollars and twenty", ""),
+        ("ninety nine times out of a hundred", "ninety nine times out of a hundred", ""),
+        ("five a m or p m", "5 a.m. or p.m.", "5 am or pm"),
+        ("eight and a half by eleven", "eight and a half by eleven", ""),
+        ("one hour thirty", "one hour thirty", ""),
+        ("one hour thirty minutes", "1 hour 30 minutes", ""),
+        ("from may first to may fifth", "from May 1 to May 5", ""),
+        ("july fourth nineteen seventy six", "July 4, 1976", ""),
+        ("version four point oh point one", "version 4.0.1", ""),
+        ("call me on oh seven nine double one one two three", "call me on 07911123", ""),
+        ("one point five million to two million dollars", "$1.5 million to $2 million", ""),
+        ("one million to two million", "1 million to 2 million", ""),
+        ("two point five to three million", "two point five to three million", ""),
+        ("two or two point five percent", "2 or 2.5%", ""),
+        ("one hundred ninety-nine debtors", "199 debtors", ""),
+        ("in fourteen sixty-eight", "in 1468", ""),
+        ("forty-five year-olds and two-thirds of it", "45 year-olds and two-thirds of it", ""),
+        ("fifty-fifty and one-third", "fifty-fifty and one-third", ""),
+        ("two twenty-five dollar bills", "two twenty-five dollar bills", ""),
+        ("on the fourteenth june", "on the 14th June", ""),
+        ("which one am i", "which one am i", ""),
+        ("two quadrillion and six", "2,000,000,000,000,006", ""),
+        ("twenty one crore ninety eight lakh", "twenty one crore ninety eight lakh", ""),
         ("nine times out of ten", "nine times out of ten", ""),
         ("the twenty first and the twenty second", "the 21st and the 22nd", ""),
         ("the sixteenth and seventeenth centuries", "the 16th and 17th centuries", ""),
@@ -406,6 +441,18 @@ def test_two_numbers_never_become_a_figure_that_was_not_said(
     assume(not (before == "between" and " and " in spell(first) and joint != "and"))
     said = f"{before} {' '.join(numerals)} {after}".split()
     assert figures(" ".join(numbers.write(said))) <= {first, second}, said
+
+
+@given(st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=10), st.lists(st.booleans(), min_size=9, max_size=9))
+def test_hyphens_do_not_change_what_is_written(words: list[str], hyphens: list[bool]) -> None:
+    words = " ".join(words).split()
+    joints = ["-" if hyphen else " " for hyphen in hyphens]
+    said = words[0] + "".join(
+        (joint if before in numberwords.TENS and after in numberwords.UNITS else " ") + after
+        for before, after, joint in zip(words, words[1:], joints * len(words), strict=False)
+    )
+    hyphenated = " ".join(numbers.write(said.split()))
+    assert hyphenated.replace("-", " ") == " ".join(numbers.write(words)).replace("-", " ")
 
 
 @given(st.lists(st.sampled_from(VOCABULARY), max_size=10))

@@ -17,6 +17,7 @@ from needs import Need, skip
 
 from models.errors import UserError
 from provisioning.card import flash, image, writing
+from provisioning.image import process
 
 FLASH = Path(__file__).parents[2] / "provisioning" / "flash"
 MIB = 1 << 20
@@ -49,7 +50,7 @@ def picture(tmp_path: Path) -> Path:
         file.write(os.urandom(2 * MIB))
         file.seek(24 * MIB - 4096)
         file.write(os.urandom(4096))
-    subprocess.run(["sfdisk", "-q", str(path)], input=TABLE, text=True, check=True)
+    process.run("sfdisk", "-q", path, input=TABLE)
     return path
 
 

@@ -134,6 +134,7 @@ def test_recording_writes_the_hash_of_a_package_of_the_right_version(tmp_path: P
     pin = coral.read()["trixie"]
     package = tmp_path / "package"
     (package / "DEBIAN").mkdir(parents=True)
+    (package / "DEBIAN").chmod(0o755)  # as dpkg-deb wants it, whatever the umask
     for version in ("1", pin.version):
         control = {"Package": pin.package, "Version": version, "Architecture": "arm64", "Maintainer": "x <x@y.z>"}
         lines = [f"{name}: {value}\n" for name, value in {**control, "Description": "x"}.items()]

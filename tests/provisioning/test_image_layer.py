@@ -23,6 +23,8 @@ def root(tmp_path: Path) -> Path:
     (root / "lib").symlink_to("usr/lib")
     (root / "etc/passwd").touch()
     (root / "etc/group").touch()
+    for name in ("shadow", "gshadow"):  # systemd-sysusers makes them with no rights at all, for root only
+        (root / "etc" / name).touch(0o600)
     return root
 
 

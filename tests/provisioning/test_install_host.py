@@ -28,6 +28,8 @@ def root(tmp_path: Path) -> Path:
     (root / "etc/os-release").write_text(BOOKWORM)
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\naudio:x:29:\n")
+    for name in ("shadow", "gshadow"):  # systemd-sysusers makes them with no rights at all, for root only
+        (root / "etc" / name).touch(0o600)
     (root / "boot/firmware/config.txt").write_text(CONFIG)
     (root / "usr/bin/python3").symlink_to(sys.executable)
     return root
@@ -276,3 +278,19 @@ def test_only_root_may(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert install.main(["--yes"]) == 1
     assert "sudo" in capsys.readouterr().err
+
+
+def test_what_is_installed_is_readable_whatever_the_users_umask(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def look(*_: object) -> None:
+        seen.append(os.umask(0o022))
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(install, "_install", look)
+    before = os.umask(0o077)
+    try:
+        install.main(["--yes"])
+    finally:
+        os.umask(before)
+    assert seen == [0o022]

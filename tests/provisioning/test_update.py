@@ -460,6 +460,15 @@ def test_an_update_that_unpacks_to_too_much_is_refused(
         install(file, Store(root), Machine(), print)
 
 
+@pytest.mark.parametrize("command", ["begin", "confirm", "rollback", "card", "status"])
+@unless(not Path("/usr/lib/dictate/factory").exists(), Need.HARDWARE, "a machine that is no dictation device")
+def test_a_machine_that_is_no_device_is_left_alone(command: str) -> None:
+    tool = ROOT / "provisioning/overlay/usr/lib/dictate/release"
+    done = subprocess.run([sys.executable, "-sP", tool, command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "is no dictation device" in done.stderr and done.stderr.count("\n") == 1
+    assert not Path("/var/lib/dictate-releases").exists() and not Path("/run/dictate-setup").exists()
+
+
 # ---- making one
 
 
