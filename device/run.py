@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from gpiozero.pins import Factory
@@ -29,6 +29,7 @@ from device.panel import Panel, gestures_from, pin_factory
 from device.parts import Ears, Edge, End, Input, Lost, Outcome, Parts, Phase, Trouble
 from device.power_monitor import Monitor
 from device.service import Notifier, Watchdog
+from device.signals import Reload, delivered
 from device.sinks import open_sinks
 from device.text import Writer, rules_from
 from device.vocabulary import Watched, Word, spellings
@@ -59,11 +60,6 @@ OpenEars = Callable[[Config, tuple[Word, ...]], Ears]
 
 
 @dataclass(frozen=True, slots=True)
-class Reload:
-    """SIGHUP came."""
-
-
-@dataclass(frozen=True, slots=True)
 class Machine:
     """What a session needs of the world."""
 
@@ -82,7 +78,7 @@ def serve(loaded: Loaded, read_again: Callable[[], Loaded], machine: Machine) ->
     """
     notifier = Notifier(machine.environ)
     inbox: SimpleQueue[Input | Reload] = SimpleQueue()
-    with _signals(inbox):
+    with delivered(inbox):
         current, before = loaded.config, None
         past = _Past()
         while True:
@@ -240,9 +236,8 @@ class _Session:
         priority = self._config.realtime.capture_priority if self._config.realtime.enabled else 0
         if settings.source == "file":
             recording = WaveFile(settings.file, settings.block_ms * 16)
-            sound = capture.Capture(
-                lambda: capture.paced(recording, told=self._say_once), self._inbox.put, settings.keep_open
-            )
+            paced = partial(capture.paced, recording, told=self._say_once)
+            sound = capture.Capture(paced, self._inbox.put, settings.keep_open)
             stack.callback(sound.stop)
         else:
             sound = self._microphone(stack, settings, priority)
@@ -332,22 +327,3 @@ class _Session:
         if text != self._said:
             self._said = text
             log.warning("%s", text)
-
-
-@contextmanager
-def _signals(inbox: SimpleQueue[Input | Reload]) -> Iterator[None]:
-    """SIGTERM and SIGINT end, SIGHUP reloads, while the block runs."""
-    meanings: dict[signal.Signals, Input | Reload] = {
-        signal.SIGTERM: End(Outcome.STOP),
-        signal.SIGINT: End(Outcome.STOP),
-        signal.SIGHUP: Reload(),
-    }
-    before = {
-        number: signal.signal(number, lambda *_, meaning=meaning: inbox.put(meaning))
-        for number, meaning in meanings.items()
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
