@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from needs import Need, skip
 
 from device import card, cli, config, lenient, settings, tomllines
 from device.card import CONFIGURATION, ERROR, KEYS, WIFI, WIRED, WIRELESS
@@ -441,7 +442,7 @@ def test_a_machine_that_is_not_our_image_is_left_alone(root: Path, capsys: pytes
     assert not is_image(root)
     assert is_image(Path(__file__).parents[2] / "provisioning/overlay-image")
     if is_image(Path("/")):
-        pytest.skip("this machine is the image")
+        skip(Need.HARDWARE, "a machine that is not the image")
     name = socket.gethostname()
     assert cli.main(["setup", "--card", str(root / "card/dictation.toml")]) == 2
     assert "--root DIR" in capsys.readouterr().err and socket.gethostname() == name

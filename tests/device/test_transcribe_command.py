@@ -20,8 +20,6 @@ DICTATE = Path(sys.executable).with_name("dictate")
 CLIP = TESTDATA / "sense_and_sensibility_01_austen_64kb-0930.wav"
 SAID = "he might even have been made amiable himself"
 
-pytestmark = pytest.mark.skipif(not TESTDATA.is_dir(), reason="pocketsphinx-testdata is not installed")
-
 
 def transcribe(bundle: Path, *arguments: str | Path, **streams: int) -> subprocess.CompletedProcess[str]:
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from needs import Need, unless
 
 from device import cli, cli_words, vocabulary
 from device.edits import Insert
@@ -103,7 +104,7 @@ def test_the_words_are_the_folders_owners_alone(tmp_path: Path) -> None:
     assert file.stat().st_uid == tmp_path.stat().st_uid
 
 
-@pytest.mark.skipif(bool(os.geteuid()), reason="only root can give files away")
+@unless(os.geteuid() == 0, Need.KERNEL, "root, to give files away")
 def test_root_adds_words_for_the_services_user(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from needs import Need, skip, unless
 
 from models.errors import UserError
 from provisioning.image import emulation
@@ -71,13 +72,13 @@ def test_an_entry_of_another_build_is_not_relied_on(pc: Path) -> None:
         assert registered(pc) != "dictate-aarch64-1-00"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel lets root alone register an emulator (binfmt_misc)")
+@unless(os.geteuid() == 0, Need.KERNEL, "root, to register an emulator with binfmt_misc")
 def test_arm64_programs_run_until_the_last_build_has_ended() -> None:
     with ExitStack() as stack:
         try:
             stack.enter_context(emulation.arm64())
         except UserError as error:
-            pytest.skip(str(error))  # a container's kernel is its host's to change
+            skip(Need.KERNEL, str(error))  # a container's kernel is its host's to change
         during = set(emulation.BINFMT.iterdir())
         with emulation.arm64():
             pass
