@@ -36,6 +36,7 @@ from rich.console import Console  # noqa: E402
 from convert import pipeline  # noqa: E402
 from convert.display import Display  # noqa: E402
 from models.errors import UserError  # noqa: E402
+from models.terminal import visible  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = " ".join(str(error).split())
         if isinstance(error, OSError):
             reason = f"{error.filename or given.cache}: {error.strerror or error}; the last bundle is as it was"
-        errors.print(f"build: {reason}", highlight=False, soft_wrap=True, markup=False)
+        errors.print(f"build: {visible(reason)}", highlight=False, soft_wrap=True, markup=False)
         return 1
     return 0
 

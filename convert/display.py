@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from models.terminal import visible
+
 Note = Callable[[str], None]
 
 
@@ -29,7 +31,7 @@ class Display:
         with self.console.status(f"{name} …"):
             yield lambda text: notes.__setitem__(0, text)
         taken = time.monotonic() - began
-        self.console.print(f"[bold]{name:<10}[/] {taken:6.1f} s  {notes[0]}", highlight=False)
+        self.console.print(f"[bold]{name:<10}[/] {taken:6.1f} s  {visible(notes[0])}", highlight=False)
 
     def lines(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(visible(text), highlight=False, soft_wrap=True)

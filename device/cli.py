@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from models import terminal
 from models.errors import UsageError, UserError
 
 COMMANDS = {
@@ -74,8 +75,12 @@ def parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; docs/commands.md has the table. An expected error is a line each."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    _take_any_file_name()
+    _take_any_bytes()
+    with terminal.guarded():
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
+
+
+def _run(given: Sequence[str]) -> int:
     try:
         parsed = parser(given).parse_args(given)
         status: int = parsed.run(parsed)
@@ -109,9 +114,9 @@ def _failed(given: Sequence[str], text: str, status: int) -> int:
     return status
 
 
-def _take_any_file_name() -> None:
-    """Print file names that are not in the terminal's encoding as the bytes that they are."""
-    for stream in (sys.stdout, sys.stderr):
+def _take_any_bytes() -> None:
+    """Read and print what is not in the terminal's encoding, such as a file name, as the bytes that it is."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() in ("utf-8", "utf8"):
             stream.reconfigure(errors="surrogateescape")
 

@@ -12,6 +12,7 @@ See you at 5:30 p.m.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from typing import Any
 
@@ -47,6 +48,8 @@ def _run(args: argparse.Namespace) -> int:
     for fault in parsed.faults:
         print(f"dictate format: {fault}", file=sys.stderr)
     rules = text.rules_from(config.text, vocabulary.spellings(parsed.words))
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")  # what is no text comes out as it came
     for said in [" ".join(args.words)] if args.words else sys.stdin:
         print(formatted(said, rules), flush=True)
-    return 0
+    return int(bool(parsed.faults))

@@ -10,6 +10,7 @@ from typing import Any
 
 from device import card, cli_config, lenient
 from device.bundle_folder import with_built_bundle
+from models import terminal
 
 
 def add_parser(subparsers: Any) -> None:
@@ -30,10 +31,11 @@ def _run(args: argparse.Namespace) -> int:
         loaded = with_built_bundle(loaded)
     else:
         loaded = cli_config.load_from(args)
+    log = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)  # device.microphone silences descriptor 2
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.INFO,
         format="%(levelname)s %(name)s: %(message)s",
-        stream=os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1),  # device.microphone silences descriptor 2
+        stream=terminal.plain(log),
     )
     from device.ears import open_ears  # these need gpiozero, PortAudio and an interpreter
     from device.run import Machine, serve

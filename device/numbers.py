@@ -77,17 +77,32 @@ Rule = Callable[[Sequence[str], int, Style], Written | None]
 
 
 def write(words: Sequence[str], style: Style | None = None) -> list[str]:
-    """Words as recognised to words as written; a written number is one item, spaces within it included."""
-    style, spoken = style or Style(), [word.lower() for word in words]
+    """Words as recognised to words as written; a written number is one item, spaces within it included.
+
+    >>> write(["forty-five", "year-olds"]), write(["one-third"])
+    (['45', 'year-olds'], ['one-third'])
+    """
+    style = style or Style()
+    parts = [(part, bool(place)) for word in words for place, part in enumerate(_unhyphenated(word))]
+    spoken = [part.lower() for part, _ in parts]
     out: list[str] = []
     at = 0
-    while at < len(words):
+    while at < len(spoken):
         written = next((w for rule in RULES if (w := rule(spoken, at, style))), None)
         end = written.end if written else max(nw.run_end(spoken, at), at + 1)
-        changed = written is not None and written.text != " ".join(spoken[at:end])
-        out += [written.text] if written and changed else words[at:end]
+        if written and written.text != " ".join(spoken[at:end]):
+            out.append(written.text)
+        else:
+            for part, hyphen in parts[at:end]:
+                out[len(out) - hyphen :] = [f"{out[-1]}-{part}" if hyphen else part]
         at = end
     return out
+
+
+def _unhyphenated(word: str) -> list[str]:
+    """ "forty-five" as two words, "year-old" as one."""
+    parts = word.split("-")
+    return parts if all(nw.run_end([part.lower()], 0) for part in parts) else [word]
 
 
 def grouped(number: Number, from_length: int = 5) -> str:
@@ -156,41 +171,46 @@ def past_hour(words: Sequence[str], at: int, style: Style) -> Written | None:
 
 
 def chain(words: Sequence[str], at: int, style: Style) -> Written | None:
-    """Numbers joined by "to", "or", "and" ...: written alike, or as said where one of them has no sure reading.
-
-    "Three to four hundred" stays as said, because the first number may be three or three hundred.
-    """
-    between = at > 0 and words[at - 1] == "between"
-    spans = _spans(words, at, between)
+    """Numbers joined by "to", "or", "and" ...: written alike, or as said where one of them has no sure reading."""
+    spans = _spans(words, at, _at(words, at - 1) == "between")
     if len(spans) < 2:
         return None
-    end = spans[-1][1]
     if words[at] == "one" and _at(words, at - 1) in PRONOUN_ONE:
         return _said(words, at, spans[0][1])
-    if times := _times(words, at, spans, style):
-        return times
-    if years := _years(words, at, spans):
-        return years
+    if found := _times(words, at, spans, style) or _years(words, at, spans):
+        return found
     numbers = [_number(words[a:b]) for a, b in spans]
+    if not all(numbers):
+        return _said(words, at, spans[-1][1])
     plain = [number for number in numbers if number and not number.ordinal]
-    if len(plain) < len(numbers):
-        return None if all(numbers) else _said(words, at, end)
+    return _amounts(words, spans, plain, style) if len(plain) == len(numbers) else None
+
+
+def _amounts(
+    words: Sequence[str], spans: Sequence[tuple[int, int]], numbers: Sequence[Number], style: Style
+) -> Written | None:
+    """Joined numbers all in digits or all in words; the last may be money or a percentage.
+
+    "Three to four hundred" stays as said, because the first number may be three or three hundred. Without a joint that
+    makes them alike, None leaves each number to the other rules.
+    """
+    at, end = spans[0][0], spans[-1][1]
     joints = [" ".join(words[b:a]) for (_, b), (a, _) in pairwise(spans)]
-    if any(map(_share, plain, plain[1:])) and (between or joints != ["and"]):
-        return _said(words, at, end)
-    alike = between or set(joints) <= ALIKE
-    small = [number.value < style.digits_from and "." not in number.text for number in plain]
+    between = _at(words, at - 1) == "between"
+    alike = between or ALIKE.issuperset(joints)
+    small = [number.value < style.digits_from and "." not in number.text for number in numbers]
     amount = _amount_at(words, spans[-1][0], style)
-    if any(number.bare for number in plain) or (any(small) and not alike and not all(small)):
-        return _said(words, at, end) if not amount or alike else None
-    if not alike:
-        return None
-    if all(small) and not amount:
+    bare = any(number.bare for number in numbers)
+    lent = any(map(_share, numbers, numbers[1:])) and (between or joints != ["and"])
+    if lent or (alike and (bare or (all(small) and not amount))):
         return _said(words, at, end)
-    last = amount or Written(_with_scale(plain[-1]), end)
-    sign = last.text[0] if amount and not last.text[0].isdigit() else ""
-    texts = [f"{sign}{grouped(number)}" for number in plain[:-1]] + [last.text]
-    return Written("".join(f"{a} {joint} " for a, joint in zip(texts, joints, strict=False)) + texts[-1], last.end)
+    if not alike:
+        mixed = bare or (any(small) and not all(small))
+        return _said(words, at, end) if mixed and not amount else None
+    last = amount or Written(_with_scale(numbers[-1]), end)
+    sign = last.text[0] if last.text[0] in {*CURRENCIES.values(), *POUNDS.values()} else ""
+    firsts = [f"{sign}{_with_scale(number)} {joint}" for number, joint in zip(numbers, joints, strict=False)]
+    return Written(" ".join([*firsts, last.text]), last.end)
 
 
 def time(words: Sequence[str], at: int, style: Style) -> Written | None:
@@ -201,12 +221,8 @@ def time(words: Sequence[str], at: int, style: Style) -> Written | None:
     hour, text, end = clock.hour, clock.text, clock.end
     half, after = _half_of_day(words, end, style)
     if half and hour <= 12:
-        other, last = _half_of_day(words, after + 1, style)
-        return (
-            Written(f"{text} {half} or {other}", last)
-            if other and words[after] == "or"
-            else Written(f"{text} {half}", after)
-        )
+        other, last = _half_of_day(words, after + 1, style) if _at(words, after) == "or" else ("", after)
+        return Written(f"{text} {half} or {other}", last) if other else Written(f"{text} {half}", after)
     if not clock.minutes:
         oclock = _oclock(words, end) if hour <= 12 else None
         return Written(f"{text} o'clock", oclock) if oclock else None
@@ -529,7 +545,8 @@ def _day_first(words: Sequence[str], at: int) -> Written | None:
     year = _year(words, end)
     if year and year.end != nw.run_end(words, end):
         year = None
-    text = f"{day.text}{nw.suffix(day.text)} of {month}" if of else f"{day.text} {month}"
+    suffix = nw.suffix(day.text) if of or _at(words, at - 1) == "the" else ""
+    text = f"{day.text}{suffix} of {month}" if of else f"{day.text}{suffix} {month}"
     return Written(f"{text} {year.text}" if year else text, year.end if year else end)
 
 

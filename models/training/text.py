@@ -8,7 +8,7 @@ and punctuation are dropped, and everything that cannot be read aloud as English
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -130,6 +130,30 @@ def _word(text: str) -> list[str]:
     return [word] if _ENGLISH.fullmatch(word) else []
 
 
+def _written(token: str) -> list[str] | None:
+    """How a word or an abbreviation is read; None if it has no English reading."""
+    read = _ABBREVIATIONS.get(token.lower())
+    if read is not None and (token[0].isupper() or token == "etc"):
+        return read.split()
+    return _word(token) or None
+
+
+def _ordinal(token: str) -> list[str]:
+    return ordinal(int(token[:-2].replace(",", ""))) if len(token) < 15 else []
+
+
+_READERS: Mapping[str | None, Callable[[str], list[str] | None]] = {
+    "word": _written,
+    "symbol": lambda token: [_SYMBOLS[token]],
+    "money": _money,
+    "time": _time,
+    "ordinal": _ordinal,
+    "decade": _decade,
+    "number": _number,
+}
+"""How each kind of token is read."""
+
+
 def spoken(text: str, *, join: int = 1, punctuation: bool = False) -> Iterator[str]:
     """Yield lower-case stretches of spoken words of one paragraph of written English.
 
@@ -145,35 +169,15 @@ def spoken(text: str, *, join: int = 1, punctuation: bool = False) -> Iterator[s
     sentences = 0
     for match in _TOKEN.finditer(text):
         kind, token = match.lastgroup, match.group()
-        if kind == "word":
-            read = _ABBREVIATIONS.get(token.lower())
-            if read is not None and (token[0].isupper() or token == "etc"):
-                words.extend(read.split())
-            elif found := _word(token):
-                words.extend(found)
-            else:
-                kind = "other"
-        elif kind == "stop":
-            sentences += 1
-            if punctuation and words:
-                words.extend(PUNCTUATION[token].split())
-        elif kind == "mark":
-            if punctuation and words:
-                words.extend(PUNCTUATION[token].split())
-        elif kind == "symbol":
-            words.append(_SYMBOLS[token])
-        elif kind == "money":
-            words.extend(_money(token))
-        elif kind == "time":
-            words.extend(_time(token))
-        elif kind == "ordinal":
-            words.extend(ordinal(int(token[:-2].replace(",", ""))) if len(token) < 15 else [])
-        elif kind == "decade":
-            words.extend(_decade(token))
-        elif kind == "number":
-            words.extend(_number(token))
-        cut = kind == "other" and token not in "-()'/"
-        if cut or (kind == "stop" and sentences >= join):
+        read = _READERS[kind](token) if kind in _READERS else None
+        if kind in ("stop", "mark"):
+            words += PUNCTUATION[token].split() if punctuation and words else []
+            sentences += kind == "stop"
+        elif read is not None:
+            words += read
+        elif token not in "-()'/":
+            sentences = join
+        if sentences >= join:
             if words:
                 yield " ".join(words)
             words, sentences = [], 0

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from models import terminal
 from models.errors import UserError
 from provisioning.card import disks, writing
 from provisioning.card.disks import GIGABYTE
@@ -22,6 +23,7 @@ from provisioning.card.image import Progress, inspect
 SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
+@terminal.guarded()
 def main(arguments: Sequence[str] | None = None, ask: Callable[[str], str] = input) -> int:
     """Run the command; `ask` gets a question and answers it. Returns the exit status."""
     given = parser().parse_args(arguments)

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from models import terminal
 from models.errors import UserError
 from provisioning.host import boot, manifest, packages, put, system
 from provisioning.host.manifest import Manifest
@@ -39,6 +40,7 @@ class Driver(NamedTuple):
     file: Path
 
 
+@terminal.guarded()
 def main(arguments: Sequence[str] | None = None, ask: Callable[[str], str] = input) -> int:
     """Run the command; `ask` gets a question and answers it. Returns the exit status."""
     given = parser().parse_args(arguments)

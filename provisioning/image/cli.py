@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+from models import terminal
 from models.errors import UserError
 from provisioning.image import rootfs
 from provisioning.image.base import build_on
@@ -20,6 +21,7 @@ from provisioning.image.target import REPOSITORY
 BUNDLE = REPOSITORY / "models" / "build" / "base"
 
 
+@terminal.guarded()
 def main(arguments: list[str], description: str) -> int:
     """Run it; returns the exit status: 0, 1 for an error that is named in one line, 130 for an interruption."""
     parser = _parser(description)

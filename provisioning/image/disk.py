@@ -15,8 +15,15 @@ TOOLS = ("sfdisk", "mkfs.vfat", "mcopy", "mke2fs", "debugfs", "bmaptool", "zstd"
 LARGEST_CARD = 1 << 40
 """The data partition can grow to this while it is mounted, in bytes."""
 FIRMWARE = Path("boot/firmware")
-TEARABLE_SUPERBLOCK = "^metadata_csum,uninit_bg"
-"""Features of the data partition, which is written to when the power may go.
+FEATURES = (
+    "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,"
+    "dir_nlink,extra_isize"
+)
+"""Of both ext4 file systems, whatever mke2fs.conf of the building machine says."""
+CHECKSUMS = "metadata_csum"
+"""Features of the root, which is not written to."""
+TEARABLE = "uninit_bg"
+"""Features of the data partition, which is written to when the power may go; not metadata_csum.
 
 ext4 writes its superblock in place at each mount and each growth, and the medium may keep one of its two sectors only.
 All that changes while in use is in the first sector, so either version of it is a sound superblock; but a checksum over
@@ -55,11 +62,12 @@ def write_image(root: Path, image: Path, digest: str, epoch: int, firmware_size:
         file.truncate(layout.size)
     process.run("sfdisk", "--quiet", image, input=layout.script(names.disk))
     _fat(image, layout, names, firmware, epoch)
-    _ext4(image, layout.root.label, layout.root.start, layout.root.size, names, epoch, "-d", str(root), "-J", "size=4")
+    _ext4(image, layout.root.label, layout.root.start, layout.root.size, names, epoch, "-d", str(root), "-J", "size=4",
+          "-O", f"{FEATURES},{CHECKSUMS}")  # fmt: skip
     _settle_times(image, layout.root.start, root, epoch)
     grown = f"resize={LARGEST_CARD // BLOCK}"
     _ext4(image, layout.data.label, layout.data.start, layout.data.size, names, epoch, "-E", grown,
-          "-O", TEARABLE_SUPERBLOCK)  # fmt: skip
+          "-O", f"{FEATURES},{TEARABLE}")  # fmt: skip
     shutil.rmtree(firmware)
     return layout
 

@@ -29,8 +29,8 @@ class Progress:
        0.0 s  in all: all there
     """
 
-    def __init__(self, out: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
-        self._out = out
+    def __init__(self, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._out = out or sys.stderr
         self._clock = clock
         self._start = self._since = clock()
         self._name = self._detail = ""

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from models import terminal
 from models.errors import UserError
 from provisioning.vm import card, needs, sound
 from provisioning.vm.card import Card
@@ -34,6 +35,7 @@ cut                end the emulator at once
 off                switch the board off as `systemctl poweroff` does"""
 
 
+@terminal.guarded()
 def main(arguments: list[str], description: str) -> int:
     """Run it; returns the exit status: 0, 1 for an error that is named in one line, 130 for an interruption."""
     parser = _parser(description)

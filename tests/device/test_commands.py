@@ -19,9 +19,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 CONFIGURED = [
     ["config"],
     ["journal"],
+    ["format", "hello"],
     ["words", "list"],
     ["words", "add", "x"],
     ["words", "remove", "x"],
+    ["format", "x"],
     ["doctor"],
     ["run"],
     ["power", "now"],
@@ -115,20 +117,32 @@ def test_a_wrong_configuration_is_wrong_use(command: list[str], capsys: pytest.C
     assert "audio.rate = 3" in err and 'panel.mode = "push"' in err
 
 
+def status(command: list[str]) -> int:
+    """The exit status of a command, run in this process; whatever it raises but does not expect is raised."""
+    try:
+        return cli.main(command)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
 @pytest.mark.parametrize("command", MISUSED, ids=" ".join)
-def test_wrong_use_is_2(command: list[str], bundle: Path) -> None:
-    done = dictate(*command, DICTATE_BUNDLE=str(bundle))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "Traceback" not in done.stderr
-    assert all(name.startswith("dictate") for name in named(done.stderr)), done.stderr
+def test_wrong_use_is_2(
+    command: list[str], bundle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DICTATE_BUNDLE", str(bundle))
+    assert status(command) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and all(name.startswith("dictate") for name in named(err)), err
 
 
 @pytest.mark.parametrize("command", NOTHING_THERE, ids=" ".join)
-def test_what_is_not_there_is_1(command: list[str], bundle: Path) -> None:
-    done = dictate(*command, DICTATE_BUNDLE=str(bundle))
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert named(done.stderr) == {f"dictate {command[0]}"}, done.stderr
+def test_what_is_not_there_is_1(
+    command: list[str], bundle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DICTATE_BUNDLE", str(bundle))
+    assert status(command) == 1
+    err = capfd.readouterr().err
+    assert named(err) == {f"dictate {command[0]}"}, err
 
 
 def test_every_command_is_tried() -> None:
@@ -195,3 +209,15 @@ def test_the_bundle_of_this_checkout_is_what_every_command_uses_without_another(
     assert found(plain, installed=tmp_path) == bundle_folder.INSTALLED
     assert found(config.load(None, environ={"DICTATE_BUNDLE": "/a"})) == Path("/a")
     assert found(config.load(None, ["bundle.dir=/b"], {"DICTATE_BUNDLE": "/a"})) == Path("/b")
+
+
+def test_format_takes_any_bytes() -> None:
+    done = subprocess.run([DICTATE, "format"], input=b"\xef\xbb\xbfcaf\xe9 twenty\nat five p m\n", capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"Caf\xe9 20\nAt 5 p.m.\n")
+
+
+def test_a_word_file_with_a_fault_is_used_and_told(tmp_path: Path) -> None:
+    (tmp_path / "words.tsv").write_text("Xiaoming\tshao ming\n\tnothing\n")
+    done = dictate("format", "--set", f"vocabulary.file={tmp_path}/words.tsv", "hello xiaoming")
+    assert (done.returncode, done.stdout) == (1, "Hello Xiaoming\n")
+    assert named(done.stderr) == {"dictate format"}

@@ -442,7 +442,7 @@ def test_a_machine_that_is_not_our_image_is_left_alone(root: Path, capsys: pytes
     assert not is_image(root)
     assert is_image(Path(__file__).parents[2] / "provisioning/overlay-image")
     if is_image(Path("/")):
-        skip(Need.HARDWARE, "a machine that is not the image")
+        skip(Need.HARDWARE, "a machine that is not an image of this project")
     name = socket.gethostname()
     assert cli.main(["setup", "--card", str(root / "card/dictation.toml")]) == 2
     assert "--root DIR" in capsys.readouterr().err and socket.gethostname() == name

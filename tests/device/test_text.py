@@ -318,6 +318,16 @@ def test_numbers_keep_every_word_that_is_not_part_of_one(words: list[str]) -> No
         ("july fourth nineteen seventy six", "July 4, 1976", ""),
         ("version four point oh point one", "version 4.0.1", ""),
         ("call me on oh seven nine double one one two three", "call me on 07911123", ""),
+        ("one point five million to two million dollars", "$1.5 million to $2 million", ""),
+        ("one million to two million", "1 million to 2 million", ""),
+        ("two point five to three million", "two point five to three million", ""),
+        ("two or two point five percent", "2 or 2.5%", ""),
+        ("one hundred ninety-nine debtors", "199 debtors", ""),
+        ("in fourteen sixty-eight", "in 1468", ""),
+        ("forty-five year-olds and two-thirds of it", "45 year-olds and two-thirds of it", ""),
+        ("fifty-fifty and one-third", "fifty-fifty and one-third", ""),
+        ("two twenty-five dollar bills", "two twenty-five dollar bills", ""),
+        ("on the fourteenth june", "on the 14th June", ""),
         ("which one am i", "which one am i", ""),
         ("two quadrillion and six", "2,000,000,000,000,006", ""),
         ("twenty one crore ninety eight lakh", "twenty one crore ninety eight lakh", ""),
@@ -431,6 +441,18 @@ def test_two_numbers_never_become_a_figure_that_was_not_said(
     assume(not (before == "between" and " and " in spell(first) and joint != "and"))
     said = f"{before} {' '.join(numerals)} {after}".split()
     assert figures(" ".join(numbers.write(said))) <= {first, second}, said
+
+
+@given(st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=10), st.lists(st.booleans(), min_size=9, max_size=9))
+def test_hyphens_do_not_change_what_is_written(words: list[str], hyphens: list[bool]) -> None:
+    words = " ".join(words).split()
+    joints = ["-" if hyphen else " " for hyphen in hyphens]
+    said = words[0] + "".join(
+        (joint if before in numberwords.TENS and after in numberwords.UNITS else " ") + after
+        for before, after, joint in zip(words, words[1:], joints * len(words), strict=False)
+    )
+    hyphenated = " ".join(numbers.write(said.split()))
+    assert hyphenated.replace("-", " ") == " ".join(numbers.write(words)).replace("-", " ")
 
 
 @given(st.lists(st.sampled_from(VOCABULARY), max_size=10))

@@ -104,7 +104,7 @@ def test_the_words_are_the_folders_owners_alone(tmp_path: Path) -> None:
     assert file.stat().st_uid == tmp_path.stat().st_uid
 
 
-@unless(os.geteuid() == 0, Need.KERNEL, "root, to give files away")
+@unless(os.geteuid() == 0, Need.KERNEL, "the right to give files away, which root has")
 def test_root_adds_words_for_the_services_user(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
@@ -228,7 +228,7 @@ def run(file: Path, *argv: str, pronounce: Pronounce | None = None) -> int:
 def test_mistakes_are_one_line_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = f"vocabulary.file={tmp_path / 'words.tsv'}"
     assert cli.main(["words", "remove", "x", "--set", file]) == 1
-    assert capsys.readouterr().err == "dictate: x: not among the words; `dictate words list` shows them\n"
+    assert capsys.readouterr().err == "dictate words: x: not among the words; `dictate words list` shows them\n"
     assert cli.main(["words", "add", "x", "--set", f"vocabulary.file={__file__}/words.tsv"]) == 1
     assert "words.tsv: File exists; run as a user who may write it" in capsys.readouterr().err
 

@@ -22,7 +22,7 @@ from provisioning.image import base, disk, process
 from provisioning.image.layout import MIB, SECTOR
 
 ROOT = Path(__file__).parents[2]
-pytestmark = unless(os.geteuid() == 0, Need.KERNEL, "root, to mount an image and make files of many owners")
+pytestmark = unless(os.geteuid() == 0, Need.KERNEL, "the right to mount and to make files of many owners")
 DISK_ID = "4e639091"
 FIRMWARE, SYSTEM = (8192 * SECTOR, 64 * MIB), (8192 * SECTOR + 64 * MIB, 96 * MIB)
 CMDLINE = (

@@ -72,7 +72,7 @@ def test_an_entry_of_another_build_is_not_relied_on(pc: Path) -> None:
         assert registered(pc) != "dictate-aarch64-1-00"
 
 
-@unless(os.geteuid() == 0, Need.KERNEL, "root, to register an emulator with binfmt_misc")
+@unless(os.geteuid() == 0, Need.KERNEL, "the right to register an emulator (binfmt_misc)")
 def test_arm64_programs_run_until_the_last_build_has_ended() -> None:
     with ExitStack() as stack:
         try:

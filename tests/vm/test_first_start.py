@@ -56,7 +56,23 @@ def test_a_checksum_over_the_superblock_is_what_makes_a_torn_one_fatal(tmp_path:
         assert repair(partition).status == 8, cut
 
 
-def test_the_record_is_of_the_file_system_that_images_have(tmp_path: Path) -> None:
+DEBIAN_13 = """[defaults]
+base_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
+[fs_types]
+ext4 = {
+features = has_journal,extent,huge_file,flex_bg,metadata_csum,metadata_csum_seed,64bit,dir_nlink,extra_isize,orphan_file
+}
+"""
+"""The features in its mke2fs.conf; Debian 12's has neither metadata_csum_seed nor orphan_file."""
+
+
+@pytest.mark.parametrize("conf", ["", DEBIAN_13], ids=["this machine", "Debian 13"])
+def test_the_record_is_of_the_file_system_that_images_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conf: str
+) -> None:
+    if conf:
+        (tmp_path / "mke2fs.conf").write_text(conf)
+        monkeypatch.setenv("MKE2FS_CONFIG", str(tmp_path / "mke2fs.conf"))
     start = FirstStart.read("first-start", tmp_path)
     (tmp_path / "root/boot/firmware").mkdir(parents=True)
     made = tmp_path / "made.img"
