@@ -225,6 +225,16 @@ def test_windows_never_wait_for_a_coral_that_is_starting(bench: Bench, monkeypat
     accelerator.close()
 
 
+def test_the_shared_memory_cannot_be_cut_short(bench: Bench) -> None:
+    """Reading behind the end of a mapped file is SIGBUS: a child that has gone wrong must not end its parent so."""
+    with bench.coral() as accelerator:
+        for size in (0, 1 << 20):
+            with pytest.raises(PermissionError):
+                os.ftruncate(accelerator._worker._memory, size)
+        (window,) = windows(1)
+        np.testing.assert_array_equal(accelerator.invoke(window), expected(window))
+
+
 def test_a_machine_that_can_start_no_process_goes_on_with_the_cpu(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
