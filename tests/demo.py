@@ -6,16 +6,19 @@ trained on them.
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jiwer
-from rich.console import Console
+from rich.console import CONSOLE_SVG_FORMAT, Console
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +27,7 @@ from device.scoring import normalizer
 
 ROOT = Path(__file__).resolve().parents[1]
 DICTATE = Path(sys.executable).with_name("dictate")
-console = Console(highlight=False, soft_wrap=False, width=max(80, min(Console().width, 110)))
+console = Console(highlight=False, soft_wrap=False, width=max(80, min(Console().width, 110)), record=True)
 
 
 def compared(reference: str, hypothesis: str) -> tuple[Text, Text]:
@@ -60,7 +63,17 @@ def show(report: dict[str, Any]) -> None:
     )
 
 
-def main() -> int:
+def picture() -> str:
+    """What was printed so far, as an SVG that needs no font from the network."""
+    without_web_fonts = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.S)
+    plain = without_web_fonts.replace("Fira Code, monospace", "monospace")
+    return console.export_svg(title="make demo", code_format=plain, unique_id="demo")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="also draw what is printed, as docs/demo.svg was")
+    svg: Path | None = parser.parse_args(arguments).svg
     began = time.monotonic()
     console.rule("[bold]1  Assemble the bundle[/bold]   python convert/build.py --prebuilt", align="left")
     if subprocess.run([sys.executable, "convert/build.py", "--prebuilt"], cwd=ROOT).returncode:
@@ -78,6 +91,8 @@ def main() -> int:
         print(done.stderr, end="", file=sys.stderr)
         return done.returncode
     show(json.loads(done.stdout))
+    if svg is not None:
+        svg.write_text(picture(), encoding="utf-8")
     console.print(f"\n  Done in {time.monotonic() - began:.0f} s. Next: [bold].venv/bin/dictate transcribe FILE[/bold]")
     return 0
 
