@@ -37,15 +37,8 @@ class Windows:
 
     def __init__(self, window: Window, mels: int, silence: float, live: bool = False) -> None:
         self._frames, self._stride, self.hop, self.right = window.frames, window.stride, window.hop, window.right
-        fit = all(
-            self.hop + self.right <= self._frames and n % self._stride == 0
-            for n in (self._frames, self.hop, self.right, window.live_right)
-        )
-        if not fit:
-            raise ValueError(
-                f"window of {self._frames} frames: hop {self.hop} and right context {self.right} must fit "
-                f"in it and be multiples of {self._stride}, as must be {window.live_right}"
-            )
+        if window.fault:
+            raise ValueError(window.fault)
         self._look = window.live_hop if live else 0
         self._edge = window.live_right
         self._mels, self._silence = mels, silence

@@ -96,6 +96,19 @@ class Window:
     live_hop: int = 30
     live_right: int = 0
 
+    @property
+    def fault(self) -> str:
+        """What is wrong with the values taken together; empty if nothing is.
+
+        >>> Window(frames=80, stride=2, hop=60, right=30).fault
+        'hop 60 and right 30 are longer together than the window of 80 frames'
+        """
+        if self.hop + self.right > self.frames:
+            return f"hop {self.hop} and right {self.right} are longer together than the window of {self.frames} frames"
+        lengths = {"frames": self.frames, "hop": self.hop, "right": self.right, "live_right": self.live_right}
+        uneven = [f"{name} {value}" for name, value in lengths.items() if value % self.stride]
+        return f"{' and '.join(uneven)} must be a multiple of stride {self.stride}" if uneven else ""
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -176,6 +189,8 @@ class Bundle:
             raise BundleError(f"{root}: this program reads bundle format {FORMAT}; build the bundle again with it")
         try:
             description = checked.load(Description, described, "description")
+            if fault := description.window.fault:
+                raise ValueError(f"description.window: {fault}")
             bundle = cls(root, description, checked.digests(raw.get("files"), FILES))
         except ValueError as error:
             raise BundleError(f"{root / DESCRIPTION}: {error}; build the bundle again") from None

@@ -114,6 +114,12 @@ def test_a_value_that_cannot_be_is_named(made: Path, key: str, value: Any) -> No
     assert f"description.{key}" in line or "is no number" in line or "digits" in line
 
 
+@pytest.mark.parametrize(("hop", "said"), [(70, "longer together than the window"), (41, "multiple of stride 2")])
+def test_a_window_that_does_not_fit_together(made: Path, hop: int, said: str) -> None:
+    line = refused(made, text(made, changed("window.hop", hop)))
+    assert "description.window: hop" in line and said in line
+
+
 @pytest.mark.parametrize("description", [[], "x", None, 3, {}, {"format": FORMAT}, {"format": [FORMAT]}])
 def test_a_description_that_is_none(made: Path, description: Any) -> None:
     refused(made, text(made, description))
