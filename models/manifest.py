@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tomllib
 import types
 import typing
@@ -46,6 +47,9 @@ class Source:
     licence: str
     package: str = ""  # a pinned requirement, "name==version"
     wheel_sha256: str = ""
+    wheel_platform: str = (
+        ""  # the tag of a wheel that holds machine code too; only its assets are taken, on any machine
+    )
     assets: Mapping[str, Asset] = field(default_factory=dict)
 
 
@@ -112,12 +116,21 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """All of model.toml; `path` is where it was read from."""
+class Origin:
+    """What every kind of manifest has; `path` is where it was read from."""
 
     path: Path
     name: str
     source: Source
+
+    def file(self, name: str) -> Path:
+        return self.path.parent / name
+
+
+@dataclass(frozen=True)
+class Manifest(Origin):
+    """All of model.toml of a CTC model, the kind without a name."""
+
     cut: Cut
     front_end: FrontEnd
     filters: Filters
@@ -129,23 +142,75 @@ class Manifest:
     lexicon: str = ""  # a file beside the manifest; without one, words are spelt in the model's characters
     language: str = ""
 
-    def file(self, name: str) -> Path:
-        return self.path.parent / name
+
+@dataclass(frozen=True)
+class TransformerEncoder:
+    """What the encoder's weights do not say themselves."""
+
+    heads: int
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """How the layers with constant weights become int8 pieces; see convert/transformer/recipe.py."""
+
+    frames: int  # a call; longer segments take several calls
+    smoothing: float = 0.5  # SmoothQuant's alpha: how much of an input's range moves into the weights
+    quantile: float = 1e-5  # share of an activation's values cut off at either end
+    floor: float = -4.0  # GELU's input is not resolved below this, where GELU is -0.0001
+    ridge: float = 3e-3  # of the regression that fits the last layer to int8 inputs, in mean input powers
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Speech that activation ranges are measured on: recordings among the source's assets, cut to `seconds`."""
+
+    assets: tuple[str, ...]
+    seconds: float = 7.0
+
+
+@dataclass(frozen=True)
+class TransformerManifest(Origin):
+    """All of model.toml of a transformer whose encoder runs in pieces, kind "transformer"."""
+
+    encoder: TransformerEncoder
+    pieces: Pieces
+    calibration: Recordings
+
+
+KINDS: Mapping[str, type[Origin]] = types.MappingProxyType({"ctc": Manifest, "transformer": TransformerManifest})
+"""Value of the key `kind` -> what the manifest is read into; "ctc" where there is no such key."""
 
 
 def load(name: str) -> Manifest:
-    """The manifest of models/<name>/; ManifestError if there is none or it does not fit."""
+    """The manifest of the CTC model in models/<name>/; ManifestError if there is none or it does not fit."""
+    return _ctc(load_any(name))
+
+
+def load_any(name: str) -> Origin:
+    """The manifest in models/<name>/, of one of KINDS; ManifestError if there is none or it does not fit."""
     path = ROOT / name / NAME
     if not path.is_file():
         known = ", ".join(sorted(p.parent.name for p in ROOT.glob(f"*/{NAME}")))
         raise ManifestError(
             f"no model is called {name!r} (there is: {known}); for a file of your own use --onnx and --manifest"
         )
-    return read(path)
+    return read_any(path)
 
 
 def read(path: Path) -> Manifest:
-    """The manifest at `path`; ManifestError names what cannot be read or does not fit."""
+    """The manifest of a CTC model at `path`; ManifestError names what cannot be read or does not fit."""
+    return _ctc(read_any(path))
+
+
+def _ctc(manifest: Origin) -> Manifest:
+    if not isinstance(manifest, Manifest):
+        raise ManifestError(f"{manifest.path}: this is no CTC model, which is needed here")
+    return manifest
+
+
+def read_any(path: Path) -> Origin:
+    """The manifest at `path`, of one of KINDS; ManifestError names what cannot be read or does not fit."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -154,19 +219,26 @@ def read(path: Path) -> Manifest:
         raise ManifestError(f"{path}: not TOML ({error})") from None
     if "path" in raw:
         raise ManifestError(f"{path}: path is unknown")
-    manifest = _value(Manifest, {**raw, "path": path}, str(path), "")
-    assert isinstance(manifest, Manifest)
-    _check(manifest)
+    kind = raw.pop("kind", "ctc")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ManifestError(f"{path}: kind = {kind!r}: must be {' or '.join(KINDS)}")
+    manifest = _value(KINDS[kind], {**raw, "path": path}, str(path), "")
+    assert isinstance(manifest, Origin)
+    _check_source(manifest)
+    if isinstance(manifest, Manifest):
+        _check_ctc(manifest)
+    elif isinstance(manifest, TransformerManifest):
+        _check_transformer(manifest)
     return manifest
 
 
-def _check(manifest: Manifest) -> None:
-    """What types cannot say."""
-    source, window = manifest.source, manifest.window
+def _refuse(manifest: Origin, key: str, value: object, reason: str) -> None:
+    raise ManifestError(f"{manifest.path}: {key} = {value!r}: {reason}")
 
-    def refuse(key: str, value: object, reason: str) -> None:
-        raise ManifestError(f"{manifest.path}: {key} = {value!r}: {reason}")
 
+def _check_source(manifest: Origin) -> None:
+    """What types cannot say about where the weights come from."""
+    source, refuse = manifest.source, functools.partial(_refuse, manifest)
     if source.package and "==" not in source.package:
         refuse("source.package", source.package, "must pin a version, name==version")
     if source.package and not source.wheel_sha256:
@@ -180,6 +252,35 @@ def _check(manifest: Manifest) -> None:
     for key, digest in {**digests, "source.wheel_sha256": source.wheel_sha256 or "0" * 64}.items():
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
             refuse(key, digest, "must be 64 hexadecimal digits")
+
+
+def _check_transformer(manifest: TransformerManifest) -> None:
+    refuse, assets = functools.partial(_refuse, manifest), manifest.source.assets
+    for role in ("encoder", "decoder", "tokenizer", "licence"):
+        if role not in assets:
+            refuse("source.assets", sorted(assets), f"has no {role}")
+    if not manifest.calibration.assets:
+        refuse("calibration.assets", [], "must name recordings among source.assets")
+    for role in manifest.calibration.assets:
+        if role not in assets:
+            refuse("calibration.assets", role, "is not among source.assets")
+    pieces = manifest.pieces
+    for key, value, fits, reason in (
+        ("encoder.heads", manifest.encoder.heads, manifest.encoder.heads > 0, "must be positive"),
+        ("pieces.frames", pieces.frames, pieces.frames > 0, "must be positive"),
+        ("pieces.smoothing", pieces.smoothing, 0 <= pieces.smoothing <= 1, "must lie between 0 and 1"),
+        ("pieces.quantile", pieces.quantile, 0 <= pieces.quantile < 0.5, "must lie between 0 and 0.5"),
+        ("pieces.floor", pieces.floor, pieces.floor < 0, "must be negative"),
+        ("pieces.ridge", pieces.ridge, pieces.ridge > 0, "must be positive"),
+        ("calibration.seconds", manifest.calibration.seconds, manifest.calibration.seconds >= 1, "must be 1 or more"),
+    ):
+        if not fits:
+            refuse(key, value, reason)
+
+
+def _check_ctc(manifest: Manifest) -> None:
+    """What types cannot say about a CTC model."""
+    source, window, refuse = manifest.source, manifest.window, functools.partial(_refuse, manifest)
     for key in ("frames", "stride", "hop", "live_hop"):
         if getattr(window, key) <= 0:
             refuse(f"window.{key}", getattr(window, key), "must be positive")
