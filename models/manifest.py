@@ -158,7 +158,8 @@ class Pieces:
     smoothing: float = 0.5  # SmoothQuant's alpha: how much of an input's range moves into the weights
     quantile: float = 1e-5  # share of an activation's values cut off at either end
     floor: float = -4.0  # GELU's input is not resolved below this, where GELU is -0.0001
-    ridge: float = 3e-3  # of the regression that fits the last layer to int8 inputs, in mean input powers
+    headroom: float = 1.15  # output ranges over those on calibration speech, channel by channel
+    ridge: float = 0.1  # of the regression that fits the last layer to int8 inputs, in mean input powers
 
 
 @dataclass(frozen=True)
@@ -271,6 +272,7 @@ def _check_transformer(manifest: TransformerManifest) -> None:
         ("pieces.smoothing", pieces.smoothing, 0 <= pieces.smoothing <= 1, "must lie between 0 and 1"),
         ("pieces.quantile", pieces.quantile, 0 <= pieces.quantile < 0.5, "must lie between 0 and 0.5"),
         ("pieces.floor", pieces.floor, pieces.floor < 0, "must be negative"),
+        ("pieces.headroom", pieces.headroom, pieces.headroom >= 1, "must be 1 or more"),
         ("pieces.ridge", pieces.ridge, pieces.ridge > 0, "must be positive"),
         ("calibration.seconds", manifest.calibration.seconds, manifest.calibration.seconds >= 1, "must be 1 or more"),
     ):

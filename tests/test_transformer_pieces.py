@@ -55,6 +55,13 @@ def test_folding_a_linear_layer_changes_nothing() -> None:
     np.testing.assert_allclose(answer, layer(x[:FRAMES]), atol=1e-4)
 
 
+def test_outputs_have_headroom_over_those_on_calibration_speech() -> None:
+    x = values(FRAMES, WIDTH)
+    folded = recipe.fold(linear(), x, SETTINGS)
+    peaks = np.abs(float_answer(folded.model, x / folded.divisor)).max(0)
+    np.testing.assert_allclose(peaks, 1 / SETTINGS.headroom, atol=1e-4)
+
+
 def test_ranges_reach_every_tensor_but_the_sigmoids_and_hold_the_outputs() -> None:
     folded = recipe.fold(mlp(), values(500, WIDTH), SETTINGS)
     known = ranges.declared(folded.model)

@@ -51,7 +51,7 @@ def fold(layer: Linear | Mlp, x: Float, settings: Pieces) -> Folded:
 
 def _linear(layer: Linear, x: Float, settings: Pieces) -> Folded:
     divisor = smoothing(x, layer.weight, settings.smoothing)
-    scale, offset = _unit(layer(x))
+    scale, offset = _unit(layer(x), settings.headroom)
     graph = _Graph(settings.frames)
     y = graph.convolution(INPUT, layer.weight * divisor[:, None] / scale, -offset / scale, "y")
     return Folded(graph.model(y, {INPUT: tails(x / divisor, settings.quantile), y: UNIT}), divisor, scale, offset)
@@ -74,7 +74,7 @@ def _mlp(layer: Mlp, x: Float, settings: Pieces) -> Folded:
     seen = rounded(seen * rounded(_sigmoid(GELU * seen), SIGMOID), gated)
     w2, b2 = refitted(seen, y, layer.w2, layer.b2, settings.ridge)
 
-    scale, offset = _unit(y)
+    scale, offset = _unit(y, settings.headroom)
     graph = _Graph(settings.frames)
     graph.convolution(INPUT, layer.w1 * divisor[:, None] * GELU, layer.b1 * GELU, "h")
     graph.node("Sigmoid", ["h"], "s")
@@ -131,10 +131,11 @@ def refitted(g: Float, y: Float, weight: Float, bias: Float, ridge: float) -> tu
     return fitted[:-1], fitted[-1]
 
 
-def _unit(y: Float) -> tuple[Float, Float]:
-    """Scale and offset by channel that bring `y` [N, out] into [-1, 1]."""
+def _unit(y: Float, headroom: float) -> tuple[Float, Float]:
+    """Scale and offset by channel that bring `y` [N, out], and what spreads `headroom` times more, into [-1, 1]."""
     low, high = y.min(0), y.max(0)
-    return np.maximum((high - low) / 2, np.float32(1e-6)), (low + high) / 2
+    scale: Float = np.maximum((high - low) / 2 * np.float32(headroom), np.float32(1e-6))
+    return scale, (low + high) / 2
 
 
 def _sigmoid(x: Float) -> Float:
