@@ -47,21 +47,22 @@ def quantize(encoder: str, calibration: str, quantile: str, out: str) -> None:
     windows = speech.calibration_windows(Path(calibration), frames, mels)
     inputs = channels_first(windows)
     declared = ranges.declared(model)
-    content, origins = int8(model, windows, declared or ranges.measured(model, inputs, float(quantile)), bool(declared))
+    known = declared or ranges.measured(model, inputs, float(quantile))
+    content, origins = int8(model, windows, known, bool(declared), Path(out))
     Path(out, "encoder.tflite").write_bytes(content)
     Path(out, "tensors.json").write_text(json.dumps(origins, indent=1))
     graph.save(model, Path(out, "lifted.onnx"))
 
 
 def int8(
-    model: ModelProto, windows: Float, known: Mapping[str, ranges.Range], strict: bool
+    model: ModelProto, windows: Float, known: Mapping[str, ranges.Range], strict: bool, out: Path
 ) -> tuple[bytes, dict[str, str]]:
     """The int8 TFLite form of a lifted `model`, [1, 1, frames, C] in, and {TFLite tensor: ONNX tensor}.
 
     `windows` [N, frames, C] are inputs that its activations are looked at with; `known` are the ranges of its tensors.
-    With `strict`, GraphError names a range that belongs to no tensor.
+    With `strict`, GraphError names a range that belongs to no tensor. Scratch files are in `out` until it is done.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
         converter = float_converter(model, Path(scratch))
         converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
         converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]

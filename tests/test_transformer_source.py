@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
@@ -15,7 +16,7 @@ from onnxruntime import quantization
 
 from convert import graph, onnx_runtime, source, speech
 from convert.errors import GraphError
-from convert.transformer import ort_format, weights
+from convert.transformer import fold, ort_format, weights
 from models import manifest
 from models.manifest import ManifestError, TransformerManifest
 
@@ -173,3 +174,12 @@ def test_mistakes_in_the_manifest_name_file_key_and_value(old: str, new: str, sa
 def test_a_transformer_is_no_ctc_model() -> None:
     with pytest.raises(ManifestError, match="no CTC model"):
         manifest.load("moonshine-tiny")
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(10.5, [3, 3, 3, 1.5]), (9.5, [3, 3, 3]), (0.5, [])])
+def test_calibration_speech_is_cut_and_scraps_are_left_out(
+    seconds: float, expected: list[float], tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "speech.wav", np.zeros(int(seconds * 8000)), 8000)
+    parts = list(fold.cut([tmp_path / "speech.wav"], 3.0))
+    assert [len(part) / 16_000 for part in parts] == expected

@@ -24,7 +24,7 @@ def quantize_all(folded: str, out: str) -> None:
         require_int8(model)
         with np.load(path.with_suffix(".npz")) as arrays:
             windows, divisor, scale, offset = (arrays[key] for key in ("windows", "divisor", "scale", "offset"))
-        content, _ = quantize.int8(model, windows, ranges.declared(model), strict=True)
+        content, _ = quantize.int8(model, windows, ranges.declared(model), True, Path(out))
         target = Path(out, f"{name}.tflite")
         target.write_bytes(content)
         entering, leaving = describe.tflite_tensors(target)
