@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from convert.edgetpu import compiler
@@ -35,11 +36,22 @@ def version(found: Compiler) -> str:
 
 def compile_encoder(found: Compiler, encoder: Path, out: Path) -> None:
     """Writes encoder_edgetpu.tflite and its log to `out`; QualityError when an operator stays off the TPU."""
+    compile_together(found, [encoder], out)
+
+
+def compile_together(found: Compiler, models: Sequence[Path], out: Path) -> None:
+    """Writes NAME_edgetpu.tflite and its log to `out` for each of the models, which share one chip.
+
+    QualityError when an operator stays off the TPU.
+    """
     try:
-        result = found.compile(encoder, out)
+        results = found.compile_together(models, out)
     except CompilerError as error:
         raise ConvertError(str(error)) from None
-    if not result.complete:
-        left = result.mapped.count(False)
-        why = f"; {result.differences[0]}" if result.differences else ""
-        raise QualityError(f"the compiler left {left} of {len(result.mapped)} encoder operators off the Edge TPU{why}")
+    for model, result in zip(models, results, strict=True):
+        if not result.complete:
+            left = result.mapped.count(False)
+            why = f"; {result.differences[0]}" if result.differences else ""
+            raise QualityError(
+                f"the compiler left {left} of {len(result.mapped)} {model.stem} operators off the Edge TPU{why}"
+            )

@@ -44,7 +44,7 @@ def tokens(manifest: Manifest, assets: Mapping[str, Path]) -> list[str]:
 
 def description(manifest: Manifest, encoder: Path, head: Path, names: list[str], edge_tpu: EdgeTpu) -> Description:
     """The bundle's description of these files; GraphError when the head gives another number of tokens."""
-    (source, hidden), (head_input, output) = _tflite(encoder), _onnx(head)
+    (source, hidden), (head_input, output) = tflite_tensors(encoder), _onnx(head)
     if output.shape[-1] != len(names):
         raise GraphError(
             f"the head gives {output.shape[-1]} posteriors a frame, but there are {len(names)} tokens; "
@@ -86,7 +86,7 @@ def float32(int8: Description, encoder: Path, head: Path) -> Description:
     )
 
 
-def _tflite(model: Path) -> tuple[Tensor, Tensor]:
+def tflite_tensors(model: Path) -> tuple[Tensor, Tensor]:
     """The one input and the one output of a TFLite file."""
     interpreter = tflite.interpreter(model)
     return _tensor(interpreter.get_input_details()[0]), _tensor(interpreter.get_output_details()[0])

@@ -15,10 +15,12 @@ from convert.edgetpu import fit
 from convert.edgetpu.compiler import Compiler
 from convert.errors import ConvertError, SourceError
 from convert.stages import Stages
+from convert.transformer import pipeline as transformer
 from models import bundle, manifest
 from models.bundle import Bundle, EdgeTpu
 from models.lexicon import Lexicon
-from models.manifest import Manifest
+from models.manifest import Manifest, TransformerManifest
+from models.transformer_bundle import TransformerBundle
 
 if TYPE_CHECKING:
     from convert.conversion import Conversion
@@ -45,10 +47,19 @@ class Options:
     force: bool = False
 
 
-def build(options: Options, display: Display) -> Bundle:
+def build(options: Options, display: Display) -> Bundle | TransformerBundle:
     """Runs every stage and writes the bundle; raises a UserError or OSError and leaves the last bundle as it was."""
-    chosen = manifest.read(options.manifest) if options.manifest else manifest.load(options.model)
+    chosen = manifest.read_any(options.manifest) if options.manifest else manifest.load_any(options.model)
     stages = Stages(Cache(options.cache), display)
+    if isinstance(chosen, TransformerManifest):
+        return transformer.build(options, chosen, stages)
+    assert isinstance(chosen, Manifest)
+    return _build(options, chosen, stages)
+
+
+def _build(options: Options, chosen: Manifest, stages: Stages) -> Bundle:
+    """The same for a CTC model."""
+    display = stages.display
     compiler = compile.find(options.compiler, options.require_coral)
     with display.stage("source") as note:
         roles = [role for role in chosen.source.assets if role != "acoustic"]

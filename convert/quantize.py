@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
+from onnx import ModelProto
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.python.framework import dtypes
 
@@ -44,8 +45,23 @@ def quantize(encoder: str, calibration: str, quantile: str, out: str) -> None:
     require_int8(model)
     _, mels, _, frames = (d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim)
     windows = speech.calibration_windows(Path(calibration), frames, mels)
-    inputs = windows.transpose(0, 2, 1)[:, None, :, None, :]  # [N, 1, mels, 1, frames]
-    known = ranges.declared(model) or ranges.measured(model, inputs, float(quantile))
+    inputs = channels_first(windows)
+    declared = ranges.declared(model)
+    known = declared or ranges.measured(model, inputs, float(quantile))
+    content, origins = int8(model, windows, known, bool(declared), Path(out))
+    Path(out, "encoder.tflite").write_bytes(content)
+    Path(out, "tensors.json").write_text(json.dumps(origins, indent=1))
+    graph.save(model, Path(out, "lifted.onnx"))
+
+
+def int8(
+    model: ModelProto, windows: Float, known: Mapping[str, ranges.Range], strict: bool, out: Path
+) -> tuple[bytes, dict[str, str]]:
+    """The int8 TFLite form of a lifted `model`, [1, 1, frames, C] in, and {TFLite tensor: ONNX tensor}.
+
+    `windows` [N, frames, C] are inputs that its activations are looked at with; `known` are the ranges of its tensors.
+    With `strict`, GraphError names a range that belongs to no tensor. Scratch files are in `out` until it is done.
+    """
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         converter = float_converter(model, Path(scratch))
         converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
@@ -55,26 +71,27 @@ def quantize(encoder: str, calibration: str, quantile: str, out: str) -> None:
         converter._experimental_calibrate_only = True
         calibrated = converter.convert()
     require_same(model, calibrated)
-    ranged, origins = apply(
-        calibrated, known, ranges.activations(model, inputs[len(inputs) // 2]), strict=bool(ranges.declared(model))
-    )
-    Path(out, "encoder.tflite").write_bytes(
-        mlir_quantize(ranged, input_data_type=dtypes.int8, output_data_type=dtypes.int8)
-    )
-    Path(out, "tensors.json").write_text(json.dumps(origins, indent=1))
-    graph.save(model, Path(out, "lifted.onnx"))
+    seen = ranges.activations(model, channels_first(windows)[len(windows) // 2])
+    ranged, origins = apply(calibrated, known, seen, model.graph.input[0].name, strict)
+    return mlir_quantize(ranged, input_data_type=dtypes.int8, output_data_type=dtypes.int8), origins
+
+
+def channels_first(windows: Float) -> Float:
+    """[N, frames, C] as the inputs [N, 1, C, 1, frames] of a lifted model."""
+    return windows.transpose(0, 2, 1)[:, None, :, None, :]
 
 
 def apply(
-    calibrated: bytes, known: Mapping[str, ranges.Range], values: Mapping[str, Float], strict: bool
+    calibrated: bytes, known: Mapping[str, ranges.Range], values: Mapping[str, Float], source: str, strict: bool
 ) -> tuple[bytes, dict[str, str]]:
     """`calibrated` with the `known` ranges of the ONNX tensors that took on `values`, and {TFLite: ONNX tensor}.
 
+    `source` is the name of the model's input among them.
     With `strict`, GraphError names a range that belongs to no tensor, for the encoder was trained to have it.
     """
     model = schema.ModelT.InitFromPackedBuf(calibrated, 0)
     (subgraph,) = model.subgraphs
-    seen = _values(calibrated, subgraph, next(iter(subgraph.inputs)), values)
+    seen = _values(calibrated, subgraph, next(iter(subgraph.inputs)), values[source])
     origins = {index: name for index, value in seen.items() if (name := _same(value, values, known))}
     for index, name in origins.items():
         _set(subgraph.tensors[index], known[name])
@@ -94,10 +111,10 @@ def apply(
     return bytes(builder.Output()), {subgraph.tensors[i].name.decode(): n for i, n in origins.items()}
 
 
-def _values(calibrated: bytes, subgraph: Any, source: int, values: Mapping[str, Float]) -> dict[int, Float]:
-    """Every calibrated tensor of the TFLite model on the window that gave `values`."""
+def _values(calibrated: bytes, subgraph: Any, source: int, window: Float) -> dict[int, Float]:
+    """Every calibrated tensor of the TFLite model on a `window` [1, C, 1, frames]."""
     interpreter = tflite.interpreter(calibrated, every_tensor=True)
-    interpreter.set_tensor(source, _channels_last(values["log_mel"]))
+    interpreter.set_tensor(source, _channels_last(window))
     interpreter.invoke()
     found = {}
     for index, tensor in enumerate(subgraph.tensors):

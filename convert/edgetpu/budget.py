@@ -82,14 +82,14 @@ def estimate(graph: Graph, region: frozenset[int]) -> Budget:
     macs = sum(multiply_accumulates(op) for op in ops)
     return Budget(
         parameters=parameters,
-        fits_on_chip="no" if streamed.low > 0 else _fits(parameters, CACHE_BYTES),
+        fits_on_chip="no" if streamed.low > 0 else fits(parameters, CACHE_BYTES),
         instructions=instructions,
         inputs=inputs,
         outputs=outputs,
         streamed=streamed,
         usb_bytes=to_device + outputs,
         activations_per_tile=narrow,
-        activations_fit=_fits(narrow, (NARROW_BYTES_PER_TILE, NARROW_BYTES_PER_TILE)),
+        activations_fit=fits(narrow, (NARROW_BYTES_PER_TILE, NARROW_BYTES_PER_TILE)),
         latency_usb3=_latency(to_device, outputs, macs, USB3_TO_DEVICE, USB3_FROM_DEVICE),
         latency_usb2=_latency(to_device, outputs, macs, USB2, USB2),
         macs=macs,
@@ -152,7 +152,8 @@ def _total(estimates: Iterable[Estimate]) -> Estimate:
     return sum(estimates, start=Estimate(0, 0, 0, "B"))
 
 
-def _fits(need: Estimate, room: tuple[float, float]) -> str:
+def fits(need: Estimate, room: tuple[float, float]) -> str:
+    """Whether `need` fits `room`, least and most: "yes", "probably", "uncertain" or "no"."""
     if need.high <= room[0]:
         return "yes"
     if need.low > room[1]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,22 +81,49 @@ class Compiler:
         for a package that older runtimes accept (16.0 writes 14). Nothing is left in `out_dir` unless the run
         succeeds. Raises CompilerError with one sentence that says what to change.
         """
-        source = _read(model)
-        prediction = _predict(source)
+        (done,) = self.compile_together(
+            [model],
+            out_dir,
+            timeout_s=timeout_s,
+            search_delegate=search_delegate,
+            minimum_runtime=minimum_runtime,
+        )
+        return done
+
+    def compile_together(
+        self,
+        models: Sequence[Path],
+        out_dir: Path,
+        *,
+        timeout_s: int = TIMEOUT_S,
+        search_delegate: bool = False,
+        minimum_runtime: int | None = None,
+    ) -> tuple[Compilation, ...]:
+        """Compile `models`, of different names, in one run, so that their parameters share the chip's memory.
+
+        All get one caching token: the driver keeps the parameters of all of them on the chip, the first ones' first,
+        and streams what does not fit. Options and errors are those of `compile`; it is all of the models or none.
+        """
+        if len({model.stem for model in models}) < len(models):
+            raise CompilerError("models that are compiled together need different names: rename one")
+        sources = [_read(model) for model in models]
+        predictions = [_predict(source) for source in sources]
         _make(out_dir)
         with tempfile.TemporaryDirectory(prefix=".compiling-", dir=out_dir) as scratch:
             options = ["--out_dir", scratch, "--show_operations", "--timeout_sec", str(timeout_s)]
             options += ["--search_delegate"] if search_delegate else []
             options += [] if minimum_runtime is None else ["--min_runtime_version", str(minimum_runtime)]
-            text = self._run([*options, str(model.resolve())], timeout_s=timeout_s + GRACE_S)
-            made = Path(scratch, f"{model.stem}_edgetpu.tflite")
-            if output.SUCCESS not in text or not made.exists():
-                raise ModelRefused(_refused(model, text, prediction))
-            result = _examine(made, text, source, prediction)
-            log, compiled = out_dir / result.log.name, out_dir / result.model.name
-            result.log.replace(log)
-            result.model.replace(compiled)
-        return replace(result, model=compiled, log=log)
+            text = self._run([*options, *(str(model.resolve()) for model in models)], timeout_s=timeout_s + GRACE_S)
+            made = [Path(scratch, f"{model.stem}_edgetpu.tflite") for model in models]
+            for model, path, prediction in zip(models, made, predictions, strict=True):
+                if not output.succeeded(text) or not path.exists():
+                    raise ModelRefused(_refused(model, text, prediction))
+            results = [
+                _examine(path, output.section(text, model), source, prediction)
+                for model, path, source, prediction in zip(models, made, sources, predictions, strict=True)
+            ]
+            _require_one_token(results)
+            return tuple(_keep(result, out_dir) for result in results)
 
     def _run(self, arguments: list[str], timeout_s: float) -> str:
         try:
@@ -166,6 +193,29 @@ def _examine(made: Path, text: str, source: bytes, prediction: Prediction) -> Co
     mapped = compare.mapped_ops(source, content)
     ops, table = compare.op_differences(prediction, mapped), compare.table_differences(prediction, rows)
     return Compilation(made, log, summary, compiled, prediction, mapped, (*ops, *table))
+
+
+def _require_one_token(results: Sequence[Compilation]) -> None:
+    """CompilerError where models that were compiled together would push each other's parameters off the chip."""
+    tokens = {
+        item.caching_token
+        for result in results
+        for region in result.compiled.regions
+        for item in region.executables
+        if item.type == "PARAMETER_CACHING"
+    }
+    if len(tokens) > 1:
+        raise CompilerError(
+            f"the compiler gave {len(results)} models {len(tokens)} caching tokens in place of one: each call would "
+            "send its parameters again; use compiler 16.0"
+        )
+
+
+def _keep(result: Compilation, out_dir: Path) -> Compilation:
+    log, compiled = out_dir / result.log.name, out_dir / result.model.name
+    result.log.replace(log)
+    result.model.replace(compiled)
+    return replace(result, model=compiled, log=log)
 
 
 def _read(model: Path) -> bytes:

@@ -9,11 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from convert.edgetpu import rules
 
-SUCCESS = "Model compiled successfully"
+_SUCCESS = re.compile(r"^Models? compiled successfully", re.MULTILINE)
 
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _ROW = re.compile(r"^(\S+) {2,}(\d+) {2,}(\S.*?)\s*$", re.MULTILINE)
@@ -56,6 +57,21 @@ class Summary:
         return table(self.rows)
 
 
+def succeeded(text: str) -> bool:
+    """Whether a run that printed `text` says that it made what it was to make."""
+    return _SUCCESS.search(text) is not None
+
+
+def section(text: str, model: Path) -> str:
+    """What a run of several models printed of `model`, behind what it printed of all; all of it where it has no parts.
+
+    A part begins with the line "Input model: PATH".
+    """
+    parts = re.split(r"(?m)^(?=Input model: )", text)
+    own = [part for part in parts[1:] if Path(part.splitlines()[0].removeprefix("Input model: ")).stem == model.stem]
+    return parts[0] + own[0] if own else text
+
+
 def table(rows: tuple[Row, ...]) -> Counter[tuple[str, str]]:
     counts: Counter[tuple[str, str]] = Counter()
     for row in rows:
@@ -72,7 +88,7 @@ def parse(text: str) -> Summary:
     """Read a run's whole standard output."""
     return Summary(
         version=_text(text, r"Edge TPU Compiler version (\S+)") or "",
-        milliseconds=_number(text, r"Model compiled successfully in (\d+) ms"),
+        milliseconds=_number(text, r"Models? compiled successfully in (\d+) ms"),
         input_bytes=_bytes(text, "Input size"),
         output_bytes=_bytes(text, "Output size"),
         cached_bytes=_bytes(text, "On-chip memory used for caching model parameters"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,7 @@ from convert.edgetpu.budget import CACHE_BYTES, Estimate
 from convert.edgetpu.checks import NARROW_BYTES_PER_TILE
 from convert.edgetpu.executable import CompiledModel, Layer, Region
 from convert.edgetpu.mapping import Prediction
+from convert.edgetpu.together import together
 
 _ESTIMATES = (
     ("parameters", "parameters on the chip"),
@@ -67,6 +68,47 @@ def prediction_text(prediction: Prediction) -> Iterator[str]:
     yield f"{budget.macs / 1e6:,.1f} million multiply-accumulates a call"
     for warning in budget.warnings:
         yield f"warning: {warning}"
+
+
+_TOTALS = (
+    ("parameters", "parameters on the chip"),
+    ("streamed", "streamed, one call of each"),
+    ("usb_bytes", "over USB, one call of each"),
+    ("latency_usb3", "least time, USB 3"),
+    ("latency_usb2", "least time, USB 2"),
+)
+
+
+def plan_object(predictions: Mapping[str, Prediction]) -> dict[str, Any]:
+    """Predictions by model, and `together`, what they cost on one chip, as one JSON object."""
+    return {
+        "models": {name: prediction_object(prediction) for name, prediction in predictions.items()},
+        "together": asdict(together([prediction.budget for prediction in predictions.values()])),
+    }
+
+
+def plan_text(predictions: Mapping[str, Prediction]) -> Iterator[str]:
+    """A line for each model, what stays on the CPU and why, and the cost of one call of each on one chip."""
+    yield f"{'Mapped':>9} {'parameters':>13} {'over USB':>11} {'USB 3':>10}  Model"
+    for name, prediction in predictions.items():
+        budget, mapped = prediction.budget, f"{prediction.mapped}/{len(prediction.ops)}"
+        yield (
+            f"{mapped:>9} {budget.parameters.likely:>11,.0f} B {budget.usb_bytes.likely:>9,.0f} B "
+            f"{budget.latency_usb3.likely:>7.2f} ms  {name}"
+        )
+    for name, prediction in predictions.items():
+        for refusal in prediction.refusals:
+            yield f"{name}: the compiler refuses the whole file: {refusal}"
+        for verdict in prediction.unmapped:
+            yield f"{name}: {verdict}"
+            yield f"    {verdict.advice} ({verdict.source})"
+    total = together([prediction.budget for prediction in predictions.values()])
+    room = " to ".join(f"{size / (1 << 20):.2f}" for size in CACHE_BYTES)
+    yield ""
+    yield f"{f'{total.calls} models together':30} {'likely':>14}   {'from':>14} {'to':>14}"
+    for key, label in _TOTALS:
+        yield f"{label:30} {_range(getattr(total, key))}"
+    yield f"Do all parameters stay on the chip together ({room} MiB)? {total.fits_on_chip}"
 
 
 def _unseen_text(prediction: Prediction) -> Iterator[str]:
