@@ -10,8 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from convert import describe, source, speech, split, verify
+from convert import fetch, metadata
 from convert.errors import QualityError, SourceError
+from convert.onnx import split
+from convert.quality import gates
+from convert.quality import recordings as quality_recordings
+from convert.quantization import calibration as quantization_calibration
 from convert.stages import Stages
 from models import bundle
 from models.bundle import Description
@@ -66,10 +70,10 @@ class Conversion:
             float32 = bundle.write(out / "float32", *self._float32(description, common))
             recorded = out / "speech"
             recorded.mkdir()
-            subject = verify.Subject(self.chosen, self.model, int8, float32, silent)
-            heard = speech.gather(recorded) if folder is None else speech.given(folder)
-            report = verify.measure(subject, heard, self.calibration, self.quantized)
-            verify.save(report, out)
+            subject = gates.Subject(self.chosen, self.model, int8, float32, silent)
+            heard = quality_recordings.gather(recorded) if folder is None else quality_recordings.given(folder)
+            report = gates.measure(subject, heard, self.calibration, self.quantized)
+            gates.save(report, out)
             for scratch in (out / "int8", out / "float32", recorded):
                 shutil.rmtree(scratch)
 
@@ -77,12 +81,12 @@ class Conversion:
             "files": [files[role] for role in sorted(files)],
             "reference": [reference[role] for role in sorted(reference)],
             "description": description,
-            "speech": folder or (speech.TESTDATA if speech.TESTDATA.is_dir() else None),
+            "speech": folder or (quality_recordings.TESTDATA if quality_recordings.TESTDATA.is_dir() else None),
             "model": self.model,
         }
         # The words come from `dictate eval` in a child process.
-        quality = self.stages.run("verify", ["convert.verify", "device.cli", "device.cli_eval"], inputs, make)
-        for sentence in verify.failures(json.loads((quality / "quality.json").read_text())):
+        quality = self.stages.run("verify", ["convert.quality.gates", "device.cli", "device.cli.eval"], inputs, make)
+        for sentence in gates.failures(json.loads((quality / "quality.json").read_text())):
             if not force:
                 raise QualityError(f"{sentence}; see {quality / 'quality.png'}, or keep it all the same with --force")
             self.stages.display.lines(f"[yellow]kept by --force: {sentence}[/]")
@@ -93,10 +97,10 @@ class Conversion:
         encoder = self.reference["onnx_encoder"]
         int8 = self.stages.run(
             "comparison",
-            ["convert.onnx_int8"],
+            ["convert.quantization.ort_int8"],
             {"encoder": encoder, "windows": self.calibration},
             lambda out: self.stages.isolated(
-                "comparison", "convert.onnx_int8:quantize", encoder, self.calibration, out
+                "comparison", "convert.quantization.ort_int8:quantize", encoder, self.calibration, out
             ),
         )
         described, parts = self._float32(description, files)
@@ -105,7 +109,7 @@ class Conversion:
 
     def _float32(self, description: Description, files: Mapping[str, Path]) -> tuple[Description, dict[str, Path]]:
         """Description and files of a bundle with the source's own float32 parts in place of the int8 encoder."""
-        described = describe.float32(description, self.reference["onnx_encoder"], self.reference["head"])
+        described = metadata.float32(description, self.reference["onnx_encoder"], self.reference["head"])
         kept = {role: file for role, file in files.items() if role not in ("encoder", "encoder_edgetpu")}
         return described, {**kept, **self.reference}
 
@@ -122,7 +126,7 @@ def _split(stages: Stages, chosen: Manifest, model: Path) -> Path:
         "filters": chosen.filters,
         "window": chosen.window,
     }
-    return stages.run("split", ["convert.split"], inputs, lambda out: split.split(model, chosen, out))
+    return stages.run("split", ["convert.onnx.split"], inputs, lambda out: split.split(model, chosen, out))
 
 
 def _calibration(stages: Stages, chosen: Manifest, folder: Path | None, parts: Path) -> Path:
@@ -131,7 +135,7 @@ def _calibration(stages: Stages, chosen: Manifest, folder: Path | None, parts: P
         if chosen.calibration is None or not chosen.calibration.file:
             raise SourceError(f"{chosen.path}: names no calibration windows; give recordings with --calibration DIR")
         path = chosen.file(chosen.calibration.file)
-        source.check(path, chosen.calibration.sha256, chosen)
+        fetch.check(path, chosen.calibration.sha256, chosen)
         return path
     given = folder
 
@@ -140,24 +144,24 @@ def _calibration(stages: Stages, chosen: Manifest, folder: Path | None, parts: P
             dft, mel = arrays["dft"], arrays["mel"]
         np.savez(
             out / "calibration.npz",
-            log_mel=speech.calibration(given, chosen.front_end, chosen.window.frames, (dft, mel)),
+            log_mel=quantization_calibration.calibration(given, chosen.front_end, chosen.window.frames, (dft, mel)),
         )
 
     inputs = {
-        "recordings": speech.recordings(given),
+        "recordings": quality_recordings.recordings(given),
         "front_end": parts / "front_end.npz",
         "settings": [chosen.front_end, chosen.window.frames],
     }
-    return stages.run("calibrate", ["convert.speech"], inputs, make) / "calibration.npz"
+    return stages.run("calibrate", ["convert.quality.recordings"], inputs, make) / "calibration.npz"
 
 
 def _quantize(stages: Stages, chosen: Manifest, parts: Path, calibration: Path) -> Path:
     quantile = str((chosen.calibration or Calibration()).quantile)
     return stages.run(
         "quantize",
-        ["convert.quantize"],
+        ["convert.quantization.quantize"],
         {"encoder": parts / "encoder.onnx", "calibration": calibration, "quantile": quantile},
         lambda out: stages.isolated(
-            "quantize", "convert.quantize:quantize", parts / "encoder.onnx", calibration, quantile, out
+            "quantize", "convert.quantization.quantize:quantize", parts / "encoder.onnx", calibration, quantile, out
         ),
     )

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convert import compile, describe, language, lexicon, prebuilt, report, source
+from convert import fetch, metadata, prebuilt
 from convert.cache import Cache
-from convert.display import Display
-from convert.edgetpu import fit
-from convert.edgetpu.compiler import Compiler
+from convert.edgetpu import fit, stage
+from convert.edgetpu.compiled.compiler import Compiler
 from convert.errors import ConvertError, SourceError
+from convert.options import Options
+from convert.progress import Display
+from convert.quality import report
 from convert.stages import Stages
 from convert.transformer import pipeline as transformer
+from convert.words import language_model, lexicon
 from models import bundle, manifest
 from models.bundle import Bundle, EdgeTpu
 from models.lexicon import Lexicon
@@ -26,25 +28,6 @@ if TYPE_CHECKING:
     from convert.conversion import Conversion
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a build is asked to do; see build.py."""
-
-    cache: Path
-    model: str = "base"
-    onnx: Path | None = None
-    manifest: Path | None = None
-    out: Path | None = None
-    compiler: str = "auto"
-    require_coral: bool = False
-    calibration: Path | None = None
-    speech: Path | None = None
-    comparison: Path | None = None
-    prebuilt: bool = False
-    ship: bool = False
-    force: bool = False
 
 
 def build(options: Options, display: Display) -> Bundle | TransformerBundle:
@@ -60,12 +43,12 @@ def build(options: Options, display: Display) -> Bundle | TransformerBundle:
 def _build(options: Options, chosen: Manifest, stages: Stages) -> Bundle:
     """The same for a CTC model."""
     display = stages.display
-    compiler = compile.find(options.compiler, options.require_coral)
+    compiler = stage.find(options.compiler, options.require_coral)
     with display.stage("source") as note:
         roles = [role for role in chosen.source.assets if role != "acoustic"]
-        assets = {role: source.fetch(chosen, role) for role in roles}
+        assets = {role: fetch.fetch(chosen, role) for role in roles}
         note(chosen.source.package)
-    names = describe.tokens(chosen, assets)
+    names = metadata.tokens(chosen, assets)
     words = _words(stages, chosen, assets, names)  # before the slow stages, so that a mistake here costs no minutes
     conversion = None if options.prebuilt else _convert(stages, chosen, options)
     files = {**words, "notice": ROOT / "NOTICE"}
@@ -73,10 +56,10 @@ def _build(options: Options, chosen: Manifest, stages: Stages) -> Bundle:
     with display.stage("mapping") as note:
         mapping = fit.require(files["encoder"])
         note(f"{mapping.mapped} of {len(mapping.ops)} operators on the Edge TPU")
-    edge_tpu = EdgeTpu(False, f"not compiled: {compile.HOW}")
+    edge_tpu = EdgeTpu(False, f"not compiled: {stage.HOW}")
     if compiler is not None:
         files["encoder_edgetpu"], edge_tpu = _compile(stages, compiler, files["encoder"])
-    description = describe.description(chosen, files["encoder"], files["head"], names, edge_tpu)
+    description = metadata.description(chosen, files["encoder"], files["head"], names, edge_tpu)
     tokens = stages.run(
         "tokens",
         [],
@@ -96,7 +79,7 @@ def _build(options: Options, chosen: Manifest, stages: Stages) -> Bundle:
         display.lines(f"shipped: {prebuilt.write(chosen, files)}")
     display.lines(report.summary(json.loads(files["quality"].read_text())))
     if compiler is None:
-        display.lines(f"[yellow]{compile.HOW}[/]")
+        display.lines(f"[yellow]{stage.HOW}[/]")
     return made
 
 
@@ -110,18 +93,18 @@ def _convert(stages: Stages, chosen: Manifest, options: Options) -> Conversion:
             "it, or use --prebuilt, which takes the encoder that the repository ships"
         ) from None
     with stages.display.stage("model") as note:
-        model = options.onnx or source.fetch(chosen)
+        model = options.onnx or fetch.fetch(chosen)
         note(model.name)
     return Conversion.run(stages, chosen, model, options.calibration)
 
 
 def _compile(stages: Stages, compiler: Compiler, encoder: Path) -> tuple[Path, EdgeTpu]:
-    version = compile.version(compiler)
+    version = stage.version(compiler)
     compiled = stages.run(
         "compile",
-        ["convert.compile"],
+        ["convert.edgetpu.stage"],
         {"encoder": encoder, "version": version},
-        lambda out: compile.compile_encoder(compiler, encoder, out),
+        lambda out: stage.compile_encoder(compiler, encoder, out),
     )
     return compiled / "encoder_edgetpu.tflite", EdgeTpu(True, f"edgetpu_compiler {version}")
 
@@ -137,16 +120,16 @@ def _words(stages: Stages, chosen: Manifest, assets: Mapping[str, Path], names: 
     spell = chosen.tokens.unit != "phone"
     spelled = stages.run(
         "lexicon",
-        ["convert.lexicon"],
+        ["convert.words.lexicon"],
         {"table": table, "tokens": names, "spell": spell},
         lambda out: lexicon.build(table, names, out / "lexicon.npz", spell=spell),
     )
     words = spelled / "lexicon.npz"
     heard = stages.run(
         "language",
-        ["convert.language"],
+        ["convert.words.language_model"],
         {"model": model, "lexicon": words},
-        lambda out: language.build(model, out / "language.bin", Lexicon.load(words).words),
+        lambda out: language_model.build(model, out / "language.bin", Lexicon.load(words).words),
     )
     return {
         "lexicon": words,

@@ -26,7 +26,7 @@ FILES = {
     "quality": "quality.json",
     "quality_plot": "quality.png",
 }
-MADE_BY = ("convert.split", "convert.quantize")
+MADE_BY = ("convert.onnx.split", "convert.quantization.quantize")
 ADVICE = "run `make bundle`, which converts the model"
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert import dependencies, isolated
+from convert import dependencies, subprocess_runner
 from convert.cache import Cache
-from convert.display import Display
+from convert.progress import Display
 
 
 @dataclass(frozen=True)
@@ -45,4 +45,4 @@ class Stages:
         """Runs `function` ("module:name") in a process of its own, its words in the cache's logs/NAME.log."""
         logs = self.cache.root / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        isolated.run(function, *arguments, log=logs / f"{name}.log")
+        subprocess_runner.run(function, *arguments, log=logs / f"{name}.log")

@@ -35,7 +35,7 @@ FILES = {
     "head": "head.onnx",  # float32 hidden [1, C, frames / stride] -> log posteriors [1, frames / stride, tokens]
     "front_end": "front_end.npz",  # dft float32 [2 * bins, fft] and mel float32 [bins, mels], bins = fft // 2 + 1
     "tokens": "tokens.txt",  # one token a line, in the order of the posteriors
-    "lexicon": "lexicon.npz",  # see convert/lexicon.py
+    "lexicon": "lexicon.npz",  # see convert/words/lexicon.py
     "language": "language.bin",  # KenLM trie
     "g2p_encoder": "g2p_encoder.onnx",  # grapheme-to-phoneme model, for words that a user adds; optional
     "g2p_decoder": "g2p_decoder.onnx",

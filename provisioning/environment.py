@@ -145,7 +145,7 @@ class Environment:
 
     def install_project(self) -> None:
         """The project itself, editable, with its C library compiled."""
-        made_from = digest([ROOT / "pyproject.toml", *sorted((ROOT / "device" / "csrc").iterdir())])
+        made_from = digest([ROOT / "pyproject.toml", *sorted((ROOT / "device" / "asr" / "csrc").iterdir())])
         if not self.has("project", made_from):
             run([*self._installer(None), "--editable", ROOT], "the project could not be installed (reason above)")
             self.record({"project": made_from})

@@ -12,6 +12,8 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
+pytest_plugins = ["sound_card"]
+
 # flashlight-text has no release for Python 3.13.
 collect_ignore = ["test_search_flashlight.py"] if sys.version_info >= (3, 13) else []
 

@@ -22,8 +22,8 @@ from rich.console import CONSOLE_SVG_FORMAT, Console
 from rich.table import Table
 from rich.text import Text
 
-from convert import speech
-from device.scoring import normalizer
+from convert.quality import recordings
+from device.bench.wer import normalizer
 
 ROOT = Path(__file__).resolve().parents[1]
 DICTATE = Path(sys.executable).with_name("dictate")
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if subprocess.run([sys.executable, "convert/build.py", "--prebuilt"], cwd=ROOT).returncode:
         return 1
     with tempfile.TemporaryDirectory(prefix="dictate-demo-") as folder:
-        spoken = speech.gather(Path(folder))
+        spoken = recordings.gather(Path(folder))
         if spoken.folder is None:
             print("demo: no recordings; run: sudo apt-get install pocketsphinx-testdata", file=sys.stderr)
             return 1

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from device import native
+from device.asr import beam_search
 from models.lexicon import Lexicon, LexiconError
 
 WHOLE = Lexicon.of([("a", (0,)), ("b", (1, 2)), ("b", (1,))], [-1.0, -2.0, -3.0])
@@ -62,9 +62,9 @@ def test_parts_of_another_shape_or_type_are_refused(
     with pytest.raises(LexiconError, match=r"l\.npz: not a lexicon .*; build the bundle again") as caught:
         Lexicon.load(tmp_path / "l.npz")
     assert "\n" not in str(caught.value)
-    language = object.__new__(native.Language)  # is not looked at: what is refused never reaches C
-    with pytest.raises(native.SearchError, match="build the bundle again"):
-        native.Words(language, lexicon.text, lexicon.ends, lexicon.tokens, lexicon.scores, 3, 6)
+    language = object.__new__(beam_search.Language)  # is not looked at: what is refused never reaches C
+    with pytest.raises(beam_search.SearchError, match="build the bundle again"):
+        beam_search.Words(language, lexicon.text, lexicon.ends, lexicon.tokens, lexicon.scores, 3, 6)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -36,7 +36,7 @@ def test_tests_are_skipped_only_by_needs_py() -> None:
         if path.name not in ("needs.py", "test_skips.py")
         for line in ways_around(path)
     ]
-    assert around == [], "say what the machine lacks with tests/needs.py, or add the package to packages.toml"
+    assert around == [], "say what the machine lacks with tests/support/needs.py, or add the package to packages.toml"
 
 
 @pytest.mark.parametrize("need", Need)

@@ -62,7 +62,14 @@ def commands(evil: Path) -> list[list[str | Path]]:
         [sys.executable, ROOT / "provisioning/make-update", "--key", evil, "--release", evil, "--out", evil / "x"],
         [sys.executable, ROOT / "provisioning/flash", evil, evil],
         [sys.executable, ROOT / "provisioning/coral-lock", "record", evil],
-        [sys.executable, ROOT / "provisioning/overlay/usr/lib/dictate/release", "--root", evil, "update", evil],
+        [
+            sys.executable,
+            ROOT / "provisioning/rootfs-overlay/all/usr/lib/dictate/release",
+            "--root",
+            evil,
+            "update",
+            evil,
+        ],
     ]
 
 
@@ -76,7 +83,7 @@ def test_a_path_with_escape_sequences_reaches_no_terminal(tmp_path: Path, number
 
 
 def test_every_entry_point_is_guarded() -> None:
-    mains = [ROOT / "device/cli.py", *ROOT.glob("provisioning/*/cli.py")]
+    mains = [ROOT / "device/cli/__init__.py", *ROOT.glob("provisioning/*/cli.py")]
     mains += [
         ROOT / "provisioning" / name for name in ("card/flash.py", "host/install.py", "make-update", "coral-lock")
     ]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from test_moonshine_encoder import WIDTH, weights
 
-from convert.edgetpu import mapping
+from convert.edgetpu.predict import mapping
 from convert.transformer import measure
 from models import moonshine, pieces, transformer_bundle
 from models.bundle import Bundle, BundleError, EdgeTpu

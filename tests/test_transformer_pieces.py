@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import ModelProto
 
-from convert import graph, isolated, onnx_runtime, ranges, tflite
-from convert.edgetpu import mapping
+from convert import subprocess_runner
+from convert.edgetpu.predict import mapping
+from convert.onnx import graph, runtime
+from convert.quantization import ranges, tflite
 from convert.transformer import decode, recipe
 from convert.transformer.weights import Linear, Mlp
 from models import moonshine, pieces
@@ -40,7 +42,7 @@ def mlp() -> Mlp:
 
 def float_answer(model: ModelProto, x: Float) -> Float:
     """The folded graph in float on [FRAMES, in]."""
-    (answer,) = onnx_runtime.run(onnx_runtime.session(model.SerializeToString()), x.T[None])
+    (answer,) = runtime.run(runtime.session(model.SerializeToString()), x.T[None])
     return answer[0].T
 
 
@@ -153,7 +155,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
             place / f"{name}.npz", windows=windows, divisor=folded.divisor, scale=folded.scale, offset=folded.offset
         )
     (place / "out").mkdir()
-    isolated.run("convert.transformer.quantize:quantize_all", place, place / "out", log=place / "log")
+    subprocess_runner.run("convert.transformer.quantize:quantize_all", place, place / "out", log=place / "log")
     return place / "out"
 
 

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
-from convert import graph, onnx_runtime, source, speech
+from convert import fetch
 from convert.errors import GraphError
+from convert.onnx import graph, runtime
+from convert.quality import recordings
 from convert.transformer import fold, ort_format, weights
 from models import manifest
 from models.manifest import ManifestError, TransformerManifest
@@ -78,9 +80,7 @@ def x(rows: int = 6) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 def test_a_graph_reads_back_as_it_was_saved(quantized: Path) -> None:
     read = ort_format.load(quantized)
     assert any(node.op_type in ort_format.PRODUCTS for node in read.graph.node)
-    (expected,), (answer,) = (
-        onnx_runtime.run(onnx_runtime.session(m), x()) for m in (quantized, read.SerializeToString())
-    )
+    (expected,), (answer,) = (runtime.run(runtime.session(m), x()) for m in (quantized, read.SerializeToString()))
     np.testing.assert_array_equal(answer, expected)
 
 
@@ -91,8 +91,8 @@ def test_dequantized_differs_from_the_float_source_by_its_weights_rounding_alone
     (held,) = (value for value in graph.tensors(plain).values() if value.shape == w.shape)
     step = (max(w.max(), 0) - min(w.min(), 0)) / 255
     assert 0 < np.abs(held - w).max() <= 0.51 * step
-    (expected,) = onnx_runtime.run(onnx_runtime.session(product().SerializeToString()), x())
-    (answer,) = onnx_runtime.run(onnx_runtime.session(plain.SerializeToString()), x())
+    (expected,) = runtime.run(runtime.session(product().SerializeToString()), x())
+    (answer,) = runtime.run(runtime.session(plain.SerializeToString()), x())
     np.testing.assert_allclose(answer, expected, atol=8 * 4 * step)
     b = numpy_helper.to_array(product().graph.initializer[1])
     np.testing.assert_allclose(answer, np.maximum(x() @ held + b, 0), atol=1e-5)
@@ -101,8 +101,8 @@ def test_dequantized_differs_from_the_float_source_by_its_weights_rounding_alone
 def test_branches_are_read_too(tmp_path: Path) -> None:
     onnx.save(product(branches=True), tmp_path / "model.onnx")
     read = ort_format.load(as_ort(tmp_path / "model.onnx", tmp_path / "model.ort"))
-    session = onnx_runtime.session(read.SerializeToString())
-    same = onnx_runtime.session(product(branches=True).SerializeToString())
+    session = runtime.session(read.SerializeToString())
+    same = runtime.session(product(branches=True).SerializeToString())
     for positive in (True, False):
         feeds = {"x": x(), "positive": np.array(positive)}
         np.testing.assert_allclose(session.run(None, feeds)[0], same.run(None, feeds)[0], atol=1e-6)
@@ -136,12 +136,12 @@ def test_a_network_of_another_kind_is_refused(quantized: Path) -> None:
 def test_the_float_encoder_answers_as_moonshines_graph_on_speech() -> None:
     chosen = manifest.load_any("moonshine-tiny")
     assert isinstance(chosen, TransformerManifest)
-    plain = ort_format.dequantized(ort_format.load(source.fetch(chosen, "encoder")))
+    plain = ort_format.dequantized(ort_format.load(fetch.fetch(chosen, "encoder")))
     encoder = weights.read(plain, chosen.encoder.heads)
     assert (encoder.weights.layers, encoder.weights.width) == (6, 288)
-    samples = speech.read(source.fetch(chosen, "beckett"), 16_000)
+    samples = recordings.read(fetch.fetch(chosen, "beckett"), 16_000)
     feeds = {"input_values": samples[None], "attention_mask": np.ones((1, len(samples)), np.int64)}
-    (expected,) = onnx_runtime.session(plain.SerializeToString()).run(None, feeds)
+    (expected,) = runtime.session(plain.SerializeToString()).run(None, feeds)
     answer = encoder(samples)
     assert np.abs(answer - expected[0]).max() < 1e-3
     with pytest.raises(GraphError, match=r"encoder\.heads"):

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from convert.edgetpu import compare, compiler, executable, install, mapping, report
+from convert.edgetpu import install, report
+from convert.edgetpu.compiled import compare, compiler, executable
 from convert.edgetpu.errors import CompilerError
+from convert.edgetpu.predict import mapping
 
 
 class Problem(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from convert.edgetpu.mapping import Prediction, predict
+from convert.edgetpu.predict.mapping import Prediction, predict
 from convert.edgetpu.together import together
 from convert.errors import QualityError
 

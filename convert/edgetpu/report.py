@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from convert.edgetpu.budget import CACHE_BYTES, Estimate
-from convert.edgetpu.checks import NARROW_BYTES_PER_TILE
-from convert.edgetpu.executable import CompiledModel, Layer, Region
-from convert.edgetpu.mapping import Prediction
+from convert.edgetpu.compiled.executable import CompiledModel, Layer, Region
+from convert.edgetpu.predict.budget import CACHE_BYTES, Estimate
+from convert.edgetpu.predict.checks import NARROW_BYTES_PER_TILE
+from convert.edgetpu.predict.mapping import Prediction
 from convert.edgetpu.together import together
 
 _ESTIMATES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convert.edgetpu.budget import CACHE_BYTES, USB2, USB3_TO_DEVICE, Budget, Estimate, fits
+from convert.edgetpu.predict.budget import CACHE_BYTES, USB2, USB3_TO_DEVICE, Budget, Estimate, fits
 
 
 @dataclass(frozen=True)

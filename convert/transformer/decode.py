@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import onnx_runtime
+from convert.onnx import runtime
 
 Float = NDArray[np.float32]
 START, END = 1, 2
@@ -25,7 +25,7 @@ class Decoder:
     """Encoder frames to text."""
 
     def __init__(self, decoder: Path, tokenizer: Path) -> None:
-        self._session = onnx_runtime.session(decoder)
+        self._session = runtime.session(decoder)
         self._tokens = tokens(tokenizer.read_bytes())
         self._cache = [v for v in self._session.get_inputs() if v.name.startswith("past_key_values")]
         self._outputs = [v.name for v in self._session.get_outputs()]

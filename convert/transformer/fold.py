@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from convert import graph, onnx_runtime, speech
 from convert.errors import GraphError
+from convert.onnx import graph, runtime
+from convert.quality import recordings as quality_recordings
 from convert.transformer import ort_format, recipe, weights
 from convert.transformer.weights import Encoder
 from models import moonshine
@@ -43,7 +44,7 @@ def cut(recordings: Iterable[Path], seconds: float) -> Iterator[Float]:
     """The recordings in segments of at most `seconds`, without what is left over below a second."""
     length = int(seconds * moonshine.SAMPLE_RATE)
     for path in recordings:
-        samples = speech.read(path, moonshine.SAMPLE_RATE)
+        samples = quality_recordings.read(path, moonshine.SAMPLE_RATE)
         for start in range(0, len(samples), length):
             if len(samples) - start >= moonshine.SAMPLE_RATE:
                 yield samples[start : start + length]
@@ -64,7 +65,7 @@ def activations(encoder: Encoder, heard: Iterable[Float]) -> dict[str, Float]:
 
 def require_same(encoder: Encoder, plain: ModelProto, samples: Float) -> None:
     """GraphError unless the float encoder answers as the source's graph does."""
-    session = onnx_runtime.session(plain.SerializeToString())
+    session = runtime.session(plain.SerializeToString())
     values = (samples[None], np.ones((1, len(samples)), np.int64))
     feeds = {tensor.name: value for tensor, value in zip(session.get_inputs(), values, strict=True)}
     (expected,) = session.run(None, feeds)

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import agreement, speech, tflite
-from convert.speech import Speech
+from convert.quality import agreement
+from convert.quality import recordings as quality_recordings
+from convert.quality.recordings import Speech
+from convert.quantization import tflite
 from convert.transformer.decode import Decoder
 from convert.transformer.weights import Encoder
 from models import moonshine, pieces
@@ -59,7 +61,7 @@ def measure(
     wrong = {"float32": 0, "int8": 0}
     seconds = 0.0
     for path, transcript in said.items():
-        samples = speech.read(path, moonshine.SAMPLE_RATE)
+        samples = quality_recordings.read(path, moonshine.SAMPLE_RATE)
         length = len(samples) / moonshine.SAMPLE_RATE
         hidden = {"float32": encoder(samples), "int8": encoder(samples, int8)}
         errors.append(relative(hidden["int8"], hidden["float32"]))
@@ -119,5 +121,5 @@ def _numbered(*texts: list[str]) -> list[list[int]]:
 
 
 def _transcripts(folder: Path) -> dict[Path, str]:
-    lines = (folder / speech.TRANSCRIPTS).read_text(encoding="utf-8").splitlines()
+    lines = (folder / quality_recordings.TRANSCRIPTS).read_text(encoding="utf-8").splitlines()
     return {folder / name: text for name, _, text in (line.partition("\t") for line in lines if line.strip())}

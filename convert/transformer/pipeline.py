@@ -6,22 +6,20 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from convert import compile, source, speech
-from convert.edgetpu import fit
-from convert.edgetpu.compiler import Compiler
-from convert.edgetpu.mapping import Prediction
+from convert import fetch
+from convert.edgetpu import fit, stage
+from convert.edgetpu.compiled.compiler import Compiler
+from convert.edgetpu.predict.mapping import Prediction
 from convert.errors import ConvertError, QualityError
+from convert.options import Options
+from convert.quality import recordings as quality_recordings
 from convert.stages import Stages
 from models import moonshine, transformer_bundle
 from models.bundle import EdgeTpu
 from models.manifest import TransformerManifest
 from models.moonshine import Weights
 from models.transformer_bundle import Description, TransformerBundle
-
-if TYPE_CHECKING:
-    from convert.pipeline import Options
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,9 +32,9 @@ def build(options: Options, chosen: TransformerManifest, stages: Stages) -> Tran
                 f"--{name} is for CTC models, but {chosen.path} is of the kind {transformer_bundle.KIND}"
             )
     display = stages.display
-    compiler = compile.find(options.compiler, options.require_coral)
+    compiler = stage.find(options.compiler, options.require_coral)
     with display.stage("source") as note:
-        assets = {role: source.fetch(chosen, role) for role in chosen.source.assets}
+        assets = {role: fetch.fetch(chosen, role) for role in chosen.source.assets}
         note(chosen.source.package)
     folded = _fold(stages, chosen, assets)
     quantized = stages.run(
@@ -52,7 +50,7 @@ def build(options: Options, chosen: TransformerManifest, stages: Stages) -> Tran
     files = {path.name: path for path in models.values()}
     files |= {"encoder.npz": folded / "encoder.npz", "pieces.npz": quantized / "pieces.npz"}
     files |= {"decoder.ort": assets["decoder"], "tokenizer.bin": assets["tokenizer"], "NOTICE": ROOT / "NOTICE"}
-    edge_tpu = EdgeTpu(False, f"not compiled: {compile.HOW}")
+    edge_tpu = EdgeTpu(False, f"not compiled: {stage.HOW}")
     if compiler is not None:
         compiled, edge_tpu = _compile(stages, compiler, models)
         files |= compiled
@@ -74,7 +72,7 @@ def build(options: Options, chosen: TransformerManifest, stages: Stages) -> Tran
 
     display.lines(measure.summary(json.loads(quality.read_text())))
     if compiler is None:
-        display.lines(f"[yellow]{compile.HOW}[/]")
+        display.lines(f"[yellow]{stage.HOW}[/]")
     return made
 
 
@@ -99,12 +97,12 @@ def _mapped(predictions: Mapping[str, Prediction]) -> str:
 
 
 def _compile(stages: Stages, compiler: Compiler, models: Mapping[str, Path]) -> tuple[dict[str, Path], EdgeTpu]:
-    version = compile.version(compiler)
+    version = stage.version(compiler)
     compiled = stages.run(
         "compile",
-        ["convert.compile"],
+        ["convert.edgetpu.stage"],
         {"models": list(models.values()), "version": version},
-        lambda out: compile.compile_together(compiler, list(models.values()), out),
+        lambda out: stage.compile_together(compiler, list(models.values()), out),
     )
     files = {path.name: path for path in compiled.glob("*_edgetpu.tflite")}
     return files, EdgeTpu(True, f"edgetpu_compiler {version}")
@@ -126,7 +124,7 @@ def _measure(
     def make(out: Path) -> None:
         recorded = out / "speech"
         recorded.mkdir()
-        heard = speech.gather(recorded) if folder is None else speech.given(folder)
+        heard = quality_recordings.gather(recorded) if folder is None else quality_recordings.given(folder)
         encoder = weights.read(ort_format.dequantized(ort_format.load(assets["encoder"])), chosen.encoder.heads)
         models = {name: quantized / f"{name}.tflite" for name in encoder.pieces}
         int8 = measure.Int8Pieces(models, pieces.load(quantized / "pieces.npz"), chosen.pieces.frames)
@@ -140,7 +138,7 @@ def _measure(
         "pieces": quantized,
         "folded": folded,
         "assets": [assets[role] for role in sorted(assets)],
-        "speech": folder or (speech.TESTDATA if speech.TESTDATA.is_dir() else None),
+        "speech": folder or (quality_recordings.TESTDATA if quality_recordings.TESTDATA.is_dir() else None),
     }
     quality = stages.run("measure", ["convert.transformer.measure"], inputs, make) / "quality.json"
     for sentence in measure.failures(json.loads(quality.read_text())):

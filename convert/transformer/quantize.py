@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from convert import describe, graph, quantize, ranges
-from convert.lift import lift, require_int8
+from convert import metadata
+from convert.onnx import graph
+from convert.onnx.conv2d import lift, require_int8
+from convert.quantization import quantize, ranges
 from models import pieces
 from models.pieces import Piece
 
@@ -27,7 +29,7 @@ def quantize_all(folded: str, out: str) -> None:
         content, _ = quantize.int8(model, windows, ranges.declared(model), True, Path(out))
         target = Path(out, f"{name}.tflite")
         target.write_bytes(content)
-        entering, leaving = describe.tflite_tensors(target)
+        entering, leaving = metadata.tflite_tensors(target)
         gain = (np.float32(leaving.scale) * scale).astype(np.float32)
         made[name] = Piece(
             input_gain=(1 / (divisor * np.float32(entering.scale))).astype(np.float32),

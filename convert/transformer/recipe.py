@@ -20,8 +20,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from convert import ranges
-from convert.ranges import Range
+from convert.quantization import ranges
+from convert.quantization.ranges import Range
 from convert.transformer.weights import Linear, Mlp
 from models import moonshine
 from models.manifest import Pieces

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from convert import graph
 from convert.errors import GraphError
+from convert.onnx import graph
 from models import moonshine
 from models.moonshine import Weights
 

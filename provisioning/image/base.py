@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.image import coral, disk, emulation, layer, mounts, process, release, rootfs, tree
+from provisioning.common import drivers, layer, process, release, tree
+from provisioning.common.progress import Progress
+from provisioning.common.target import PYTHONS, Target
+from provisioning.image import disk, emulation, mounts, rootfs
 from provisioning.image.build import CONFIG, Built, Request
 from provisioning.image.layout import MIB, SECTOR
-from provisioning.image.progress import Progress
 from provisioning.image.recipe import Recipe
-from provisioning.image.target import PYTHONS, Target
 
 TOOLS = ("sfdisk", "e2fsck", "resize2fs", "losetup", "mcopy", "mmd", "zstd", "bmaptool", "qemu-aarch64-static")
 UNPACKERS = {".zst": "zstd", ".xz": "xz", ".gz": "gzip"}
@@ -89,9 +90,9 @@ def build_on(base: Path, request: Request, progress: Progress) -> Built:
                 progress.step("packages")
                 _packages(root, base)
                 if not request.without_coral:
-                    driver = coral.fetch(coral.pin_for(target), rootfs.cache_directory(), request.coral_file)
+                    driver = drivers.fetch(drivers.pin_for(target), rootfs.cache_directory(), request.coral_file)
                     with mounts.runnable(root):
-                        coral.install(root, driver)
+                        drivers.install(root, driver)
                 progress.step("layer")
                 layer.apply(root, work / "release", layer.Options(own, options.update_key))
             if not own:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from models import python
 from models.errors import UserError
-from provisioning.image import coral, disk, emulation, layer, process, release, rootfs, tree
+from provisioning.common import drivers, layer, process, release, tree
+from provisioning.common.progress import Progress
+from provisioning.common.target import Target
+from provisioning.image import disk, emulation, rootfs
 from provisioning.image.layout import MIB
-from provisioning.image.progress import Progress
 from provisioning.image.recipe import Recipe
-from provisioning.image.target import Target
 
 TARGET = Target("cp311")
 CONFIG = Path("boot/firmware/dictation.toml")
@@ -93,7 +94,7 @@ def build(request: Request, progress: Progress) -> Built:
         driver = None
         if not request.without_coral:
             progress.step("driver of the Coral")
-            driver = coral.fetch(coral.pin_for(TARGET), cache, request.coral_file)
+            driver = drivers.fetch(drivers.pin_for(TARGET), cache, request.coral_file)
         progress.step("release")
         made = release.build_release(work / "release", TARGET, request.bundle, without_coral=request.without_coral,
                                      say=progress.say)  # fmt: skip
@@ -104,7 +105,7 @@ def build(request: Request, progress: Progress) -> Built:
         progress.step("layer")
         with emulation.arm64():
             if driver:
-                coral.install(root, driver)
+                drivers.install(root, driver)
             layer.apply(root, work / "release", options)
         if request.config:
             (root / CONFIG).write_bytes(request.config.read_bytes())

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from models import terminal
 from models.errors import UserError
+from provisioning.common.progress import Progress
+from provisioning.common.target import REPOSITORY
 from provisioning.image import rootfs
 from provisioning.image.base import build_on
 from provisioning.image.build import Request, build
 from provisioning.image.layout import MIB
-from provisioning.image.progress import Progress
-from provisioning.image.target import REPOSITORY
 
 BUNDLE = REPOSITORY / "models" / "build" / "base"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.image import process, tree
+from provisioning.common import process, tree
 from provisioning.image.layout import BLOCK, MIB, SECTOR, Layout, Names, ext4_size
 
 TOOLS = ("sfdisk", "mkfs.vfat", "mcopy", "mke2fs", "debugfs", "bmaptool", "zstd")

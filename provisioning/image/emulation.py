@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.image import process
+from provisioning.common import process
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 ELF = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"

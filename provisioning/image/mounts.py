@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.image import process
+from provisioning.common import process
 
 CLONE_NEWNS = 0x00020000
 

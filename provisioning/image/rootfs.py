@@ -16,9 +16,10 @@ from pathlib import Path
 
 from models import python
 from models.errors import UserError
-from provisioning.image import emulation, process, recipe, trim
+from provisioning.common import process
+from provisioning.common.target import REPOSITORY
+from provisioning.image import emulation, recipe, trim
 from provisioning.image.recipe import Recipe
-from provisioning.image.target import REPOSITORY
 
 TOOLS = ("mmdebstrap", "arch-test", "qemu-aarch64-static", "tar", "zstd")
 

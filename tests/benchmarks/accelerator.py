@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device import coral_pairing
-from device.accelerator import CpuAccelerator
-from device.coral_process import CoralError, open_coral
-from device.interpreter import load_interpreter_module
+from device.inference.accelerator import CpuAccelerator
+from device.inference.edgetpu import compatibility
+from device.inference.edgetpu.client import CoralError, open_coral
+from device.inference.interpreter import load_interpreter_module
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plain", type=Path)
     parser.add_argument("compiled", type=Path, nargs="?")
-    parser.add_argument("--library", default=coral_pairing.LIBRARY)
+    parser.add_argument("--library", default=compatibility.LIBRARY)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--hand-over", action="store_true")

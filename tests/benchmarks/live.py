@@ -19,16 +19,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from device import assemble, bundle_folder
-from device.audio import BLOCK, SAMPLE_RATE, WaveFile
-from device.cli_eval import read_transcripts
-from device.decoder import Decoder
-from device.encoder import Encoder
-from device.events import Partial, Segment
-from device.features import LogMel
-from device.recognizer import Recognizer
-from device.scoring import score
-from device.windows import Windows
+from device.asr import factory
+from device.asr.decoder import Decoder
+from device.asr.encoder import Encoder
+from device.asr.features import LogMel
+from device.asr.recognizer import Recognizer
+from device.asr.results import Partial, Segment
+from device.asr.windowing import Windows
+from device.audio.chunk import BLOCK, SAMPLE_RATE
+from device.audio.file import WaveFile
+from device.bench.evaluation import read_transcripts
+from device.bench.wer import score
+from device.config import bundle_folder
 from models.bundle import Bundle
 
 LOOKS = ("30:0", "20:0", "20:8", "20:16", "10:8", "30:8")
@@ -102,7 +104,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=bundle_folder.default_bundle())
     arguments = parser.parse_args()
     opened = Bundle.open(arguments.bundle)
-    encoder = Encoder(opened, assemble.accelerator(opened, "cpu", 1).accelerator)
+    encoder = Encoder(opened, factory.accelerator(opened, "cpu", 1).accelerator)
     decoder = Decoder.of(opened)
     pairs = read_transcripts(arguments.folder)
     sounds = [np.concatenate([chunk.samples for chunk in WaveFile(file)]) for file, _ in pairs]

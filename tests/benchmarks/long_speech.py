@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from device import assemble, bundle_folder
-from device.audio import WaveFile
-from device.events import Segment
+from device.asr import factory
+from device.asr.results import Segment
+from device.audio.file import WaveFile
+from device.config import bundle_folder
 from models.bundle import Bundle
 
 RATE = 16_000
@@ -31,7 +32,7 @@ def resident_mb() -> float:
 def measure(folder: Path, minutes: int, bundle: Path, live: bool) -> list[tuple[float, float, float]]:
     """(RTF, resident MB, longest segment in s) for each minute."""
     files = sorted(f for f in folder.iterdir() if f.suffix in (".flac", ".wav"))
-    recognizer = assemble.recognizer(Bundle.open(bundle), "cpu", live=live).recognizer
+    recognizer = factory.recognizer(Bundle.open(bundle), "cpu", live=live).recognizer
     rows, pending, endless = [], np.zeros(0, np.int16), cycle(files)
     for minute in range(minutes):
         while len(pending) < 60 * RATE:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from device import numbers, text
-from device.edits import apply
+from device.text import formatter, itn
+from device.text.edits import apply
 
 DATA = Path("tests/data")
 TABLES = ("spoken_forms.tsv", "everyday.tsv")
@@ -23,7 +23,7 @@ Write = Callable[[str], str]
 
 
 def here() -> Write:
-    return lambda said: " ".join(numbers.write(said.split()))
+    return lambda said: " ".join(itn.write(said.split()))
 
 
 def text2num() -> Write:
@@ -44,7 +44,7 @@ def sentences(file: Path) -> list[tuple[str, list[str]]]:
 
 def typed(said: str, write: Write) -> str:
     """What would be typed if `write` wrote the numbers."""
-    writer = text.Writer(text.Rules(style=None))
+    writer = formatter.Writer(formatter.Rules(style=None))
     writer.begin()
     return apply("", writer.segment(write(said)))
 

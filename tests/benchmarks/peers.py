@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from device import bundle_folder, config
-from device.benchmark import machine, runner, speech
-from device.benchmark.cases import Case
-from device.benchmark.meters import Counters, Energy
-from device.scoring import score
+from device.bench import machine, runner, speech
+from device.bench.cases import Case
+from device.bench.meters import Counters, Energy
+from device.bench.wer import score
+from device.config import bundle_folder, schema
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "peers"
@@ -141,7 +141,7 @@ def main() -> int:
                 0.0,
                 arguments.cores,
                 python,
-                config.Realtime(),
+                schema.Realtime(),
                 Counters("not asked for"),
                 Energy(missing="not asked for"),
                 out,

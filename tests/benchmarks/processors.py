@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from convert.agreement import edits
+from convert.quality.agreement import edits
 
 ROOT = Path(__file__).resolve().parents[2]
 EVAL = "import sys; sys.path[:0] = {paths!r}; from device.cli import main; sys.exit(main({arguments!r}))"

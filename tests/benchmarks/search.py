@@ -15,17 +15,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from device import assemble, bundle_folder
-from device.audio import WaveFile
-from device.cli_eval import read_transcripts
-from device.decoder import Decoder
-from device.encoder import Encoder
-from device.features import LogMel
-from device.scoring import score
-from device.windows import Windows
+from device.asr import factory
+from device.asr.decoder import Decoder
+from device.asr.encoder import Encoder
+from device.asr.features import LogMel
+from device.asr.windowing import Windows
+from device.audio.file import WaveFile
+from device.bench.evaluation import read_transcripts
+from device.bench.wer import score
+from device.config import bundle_folder
 from models.bundle import Bundle
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from flashlight_search import Flashlight
 
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--beams", type=int, nargs="+", default=[100, 50, 30])
     arguments = parser.parse_args()
     bundle = Bundle.open(arguments.bundle)
-    d, encoder = bundle.description, Encoder(bundle, assemble.accelerator(bundle, "cpu", 1).accelerator)
+    d, encoder = bundle.description, Encoder(bundle, factory.accelerator(bundle, "cpu", 1).accelerator)
 
     def ours(beam: int) -> Search:
         decoder = Decoder.of(bundle, search=dataclasses.replace(d.search, beam=beam))
@@ -56,7 +57,7 @@ def main() -> None:
         return search
 
     searches = {"flashlight-text, beam 100": built(lambda: Flashlight(bundle))}
-    searches |= {f"device/csrc, beam {beam}": built(lambda beam=beam: ours(beam)) for beam in arguments.beams}
+    searches |= {f"device/asr/csrc, beam {beam}": built(lambda beam=beam: ours(beam)) for beam in arguments.beams}
     texts: dict[str, list[str]] = {name: [] for name in searches}
     spent = dict.fromkeys(searches, 0.0)
     frames, references = 0, []

@@ -20,8 +20,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from device import assemble, bundle_folder
-from device.audio import BLOCK, WaveFile
+from device.asr import factory
+from device.audio.chunk import BLOCK
+from device.audio.file import WaveFile
+from device.config import bundle_folder
 from models.bundle import Bundle
 
 COLD = """
@@ -32,18 +34,19 @@ def done(step):
     now = time.perf_counter(), time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"| {step} | {1e3 * (now[0] - wall):.0f} | {1e3 * (now[1] - work):.0f} | {peak:.0f} |", flush=True)
-from device import assemble, bundle_folder
-from device.decoder import Decoder
-from device.encoder import Encoder
-from device.interpreter import load_interpreter_module
-from device.recognizer import Recognizer
+from device.asr import factory
+from device.config import bundle_folder
+from device.asr.decoder import Decoder
+from device.asr.encoder import Encoder
+from device.inference.interpreter import load_interpreter_module
+from device.asr.recognizer import Recognizer
 from models.bundle import Bundle
 done("Python's imports, NumPy")
 load_interpreter_module()
 done("the interpreter's import")
 bundle = Bundle.open(Path({bundle!r}))
 done("checksums of the bundle")
-encoder = Encoder(bundle, assemble.accelerator(bundle, "cpu", 1).accelerator)
+encoder = Encoder(bundle, factory.accelerator(bundle, "cpu", 1).accelerator)
 done("encoder and head")
 decoder = Decoder.of(bundle)
 done("lexicon and language model")
@@ -104,7 +107,7 @@ def main() -> None:
         called[name] += 1
 
     bundle = Bundle.open(arguments.bundle)
-    recognizer = assemble.recognizer(bundle, "cpu", live=True, stage=stage).recognizer
+    recognizer = factory.recognizer(bundle, "cpu", live=True, stage=stage).recognizer
     sounds = [np.concatenate([c.samples for c in WaveFile(file)]) for file in sorted(arguments.folder.glob("*.flac"))]
     recognizer.accept(sounds[0])
     recognizer.finish()

@@ -13,11 +13,12 @@ import dataclasses
 import time
 from pathlib import Path
 
-from device import assemble, bundle_folder
-from device.audio import WaveFile
-from device.cli_eval import read_transcripts
-from device.cli_transcribe import joined
-from device.scoring import score
+from device.asr import factory
+from device.asr.results import joined
+from device.audio.file import WaveFile
+from device.bench.evaluation import read_transcripts
+from device.bench.wer import score
+from device.config import bundle_folder
 from models.bundle import Bundle
 
 KEEP = ("352:80", "192:80", "96:80", "96:48", "64:48", "32:48", "32:32", "32:16", "16:32")
@@ -37,7 +38,7 @@ def main() -> None:
         hop, right = map(int, keep.split(":"))
         window = dataclasses.replace(opened.window, hop=hop, right=right)
         bundle = dataclasses.replace(opened, description=dataclasses.replace(opened.description, window=window))
-        recognizer = assemble.recognizer(bundle, "cpu").recognizer
+        recognizer = factory.recognizer(bundle, "cpu").recognizer
         texts, seconds, began = [], 0.0, time.process_time()
         for chunks in sounds:
             events = [event for chunk in chunks for event in recognizer.accept(chunk.samples)] + recognizer.finish()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from provisioning.image import process
+from provisioning.common import process
 
 
 @pytest.fixture(autouse=True, scope="session")

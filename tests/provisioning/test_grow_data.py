@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from needs import Need, skip
 
-SCRIPT = Path(__file__).parents[2] / "provisioning/overlay-image/usr/lib/dictate/grow-data"
+SCRIPT = (
+    Path(__file__).parents[2] / "provisioning" / "rootfs-overlay" / "image" / "usr" / "lib" / "dictate" / "grow-data"
+)
 TABLE = """label: dos
 start=4MiB, size=8MiB, type=c
 start=12MiB, size=8MiB, type=83

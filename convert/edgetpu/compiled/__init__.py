@@ -1,0 +1,1 @@
+"""Runs Google's compiler and reads what it produced."""

@@ -1,0 +1,1 @@
+"""Predicts which operators the Edge TPU takes, and what they cost."""

@@ -1,0 +1,1 @@
+"""The source model: reading, splitting and rewriting ONNX graphs."""

@@ -1,0 +1,1 @@
+"""Measures a build against its source and decides whether it is good enough."""

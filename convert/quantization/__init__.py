@@ -1,0 +1,1 @@
+"""ONNX to int8 TFLite."""

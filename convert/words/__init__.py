@@ -1,0 +1,1 @@
+"""The lexicon and the language model of a bundle."""

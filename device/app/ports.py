@@ -1,0 +1,129 @@
+"""What the appliance is made of and what can happen to it, as its state machine sees them.
+
+>>> End(Outcome.STOP)
+End(outcome=<Outcome.STOP: 'stop'>)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.asr.results import Event
+from device.audio.chunk import Chunk, PreRoll
+from device.panel.gestures import Gestures
+from device.panel.leds import State
+from device.power.monitor import Battery, Usage
+from device.text.edits import Edit
+from device.text.formatter import Writer
+
+
+class Phase(Enum):
+    """What the appliance does; the power log is tagged with the value."""
+
+    STARTING = "starting"
+    READY = "ready"
+    LISTENING = "listening"
+    THINKING = "thinking"
+    FAULT = "fault"
+
+
+class Outcome(Enum):
+    """Why the appliance ends."""
+
+    STOP = "stop"
+    SWITCH_OFF = "switch off"
+    RELOAD = "reload"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The button's contact changed."""
+
+    time: float
+    pressed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The microphone is gone, or back (`why` is empty)."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A sink cannot do its work, or can again (`message` is None)."""
+
+    sink: str
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """End once what is being said is written."""
+
+    outcome: Outcome
+
+
+Input = Edge | Chunk | Lost | Trouble | Battery | End
+"""Anything that happens to the appliance."""
+
+
+class Listener(Protocol):
+    """What finds the words; `device.asr.recognizer.Recognizer` is one."""
+
+    def accept(self, samples: NDArray[np.int16]) -> Sequence[Event]:
+        """Take int16 samples [n] at 16 kHz; return what they led to."""
+
+    def finish(self) -> Sequence[Event]:
+        """The utterance is over: return its last segments and Final."""
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """A listener, why it runs on the CPU instead of the Coral (or nothing), and how to let go of it."""
+
+    listener: Listener
+    on_cpu: Callable[[], str] = lambda: ""
+    close: Callable[[], None] = lambda: None
+
+
+class Boost(Protocol):
+    """What makes the machine faster while it matters; `device.system.scheduling.Governor` is one."""
+
+    def raise_(self) -> None:
+        """Begin. Raises an exception with a one-line message when not permitted."""
+
+    def restore(self) -> None:
+        """End."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the appliance is made of."""
+
+    open_ears: Callable[[], Ears]
+    """Loads the recogniser; called again after it failed. Raises an exception with a one-line message."""
+    writer: Writer
+    put: Callable[[Sequence[Edit]], object]
+    """Journals edits, then types them; never waits."""
+    gestures: Gestures
+    preroll: PreRoll
+    boost: Boost
+    show: Callable[[frozenset[State]], None]
+    """Shows states on the lamps."""
+    note: Callable[[Usage], None]
+    """Tells the power log what is done."""
+    microphone: Callable[[bool], None] = lambda wanted: None
+    """Opens or closes a microphone that is not always open."""
+    complaint: str = ""
+    """What was not taken of the configuration or of an update, in one line."""

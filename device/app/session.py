@@ -1,0 +1,306 @@
+"""One run of the appliance with one configuration and its real parts.
+
+The main thread is the state machine with the recogniser. Beside it there are threads for capture, lamps, power
+and typing; all of them speak to it through one queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from queue import Empty, SimpleQueue
+
+from gpiozero.pins import Factory
+
+from device.app.controller import Appliance
+from device.app.ports import Ears, Edge, End, Input, Lost, Outcome, Parts, Phase, Trouble
+from device.app.signals import Reload
+from device.audio import capture
+from device.audio.chunk import SAMPLE_RATE, Chunk, PreRoll
+from device.audio.decode import AudioError
+from device.audio.file import WaveFile
+from device.config import schema
+from device.config.loader import ConfigError, Loaded
+from device.config.schema import Audio, Config
+from device.output.dispatcher import open_sinks
+from device.output.journal import open_journal
+from device.panel.gpio import Panel, gestures_from, pin_factory
+from device.panel.leds import State
+from device.power.lasting_meter import LastingMeter
+from device.power.monitor import Monitor
+from device.system import scheduling
+from device.system.sd_notify import Notifier, Watchdog
+from device.text.formatter import Writer, rules_from
+from device.vocabulary.user_words import Watched, Word, spellings
+from models.errors import UserError
+
+log = logging.getLogger(__name__)
+
+CAPTURE_HANG_S = 4.0
+"""Without a sign of life from capture for this long, beyond its own retries, the watchdog is not pinged."""
+
+WORDS_S = 2.0
+"""How often the file with the user's words is looked at."""
+
+TRIAL = "DICTATE_TRIAL"
+"""Set where a release is on trial (provisioning/rootfs-overlay/all/usr/bin/dictate)."""
+
+CATCH_UP = 2 * SAMPLE_RATE
+"""Samples that are heard at once where the recogniser is behind."""
+
+LOADING_S = 90.0
+"""The watchdog period while a recogniser is loaded."""
+
+OpenEars = Callable[[Config, tuple[Word, ...]], Ears]
+"""Loads a recogniser as configured, with the user's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a session needs of the world."""
+
+    open_ears: OpenEars
+    pins: Callable[[schema.Panel], Factory] = pin_factory
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    complaints: Callable[[], tuple[str, ...]] = tuple
+    """What was not taken of the configuration or of an update, a line each."""
+
+
+@dataclass(slots=True)
+class Past:
+    """What a reload must not forget: where the text stands, and since when."""
+
+    writer: Writer = field(default_factory=Writer)
+    last_end: float = float("-inf")
+
+
+class Session:
+    """The appliance with one configuration."""
+
+    def __init__(
+        self,
+        settings: Config,
+        machine: Machine,
+        notifier: Notifier,
+        inbox: SimpleQueue[Input | Reload],
+        read_again: Callable[[], Loaded],
+        past: Past,
+    ) -> None:
+        self._past = past
+        self._config, self._machine, self._notifier = settings, machine, notifier
+        self._inbox, self._read_again = inbox, read_again
+        self._watchdog = Watchdog(machine.environ, notifier.alive)
+        self._words = Watched(settings.vocabulary.file)
+        self._known: tuple[Word, ...] = ()
+        self._faults: tuple[str, ...] = ()  # of the file with the user's words
+        self._wanted: Config | None = None
+        self._look_at = 0.0
+        self._said = ""
+        self._held: list[Input | Reload] = []  # one at most: it came after sound that was put together
+
+    def run(self) -> tuple[Outcome, Config | None]:
+        """Open the parts, dictate until the end, close them. Returns why it ended and what to go on with."""
+        settings = self._config
+        with ExitStack() as stack:
+            show = self._panel(stack)
+            show(frozenset({State.STARTING}))
+            journal = open_journal(settings.sinks.journal, time.time)
+            sinks = open_sinks(
+                settings.sinks, journal, sys.stdout, time.monotonic, lambda *told: self._inbox.put(Trouble(*told))
+            )
+            stack.callback(sinks.close)
+            sinks.resume(settings.sinks.keyboard.patience_s)
+            meter = LastingMeter(settings.power.meter, reverse=settings.power.reverse_current)
+            monitor = Monitor(settings.power, meter, self._inbox.put)
+            stack.callback(monitor.stop)
+            monitor.start()
+            boost = scheduling.governor_from(settings.realtime)
+            self._told(boost.restore)
+            stack.callback(self._told, boost.restore)
+            sound = self._capture(stack)
+            complaints = self._machine.complaints()
+            for line in complaints:
+                log.error("%s", line)
+            self._known = self._read_words()
+            self._past.writer.rules = rules_from(settings.text, spellings(self._known))
+            parts = Parts(
+                open_ears=self._open_ears,
+                writer=self._past.writer,
+                put=sinks.put,
+                gestures=gestures_from(settings.panel),
+                preroll=PreRoll(settings.audio.preroll_ms),
+                boost=boost,
+                show=show,
+                note=monitor.note,
+                microphone=sound.want,
+                complaint="; ".join(complaints),
+            )
+            appliance = Appliance(parts, time.monotonic, self._past.last_end)
+            stack.callback(appliance.close)
+            outcome = self._loop(appliance, sound)
+            self._past.last_end = appliance.last_end
+            return outcome, self._wanted
+
+    def _loop(self, appliance: Appliance, sound: capture.Capture) -> Outcome:
+        appliance.start()
+        if appliance.phase is Phase.FAULT and TRIAL in self._machine.environ:
+            raise UserError(f"this release is on trial and cannot dictate: {appliance.status()}")
+        cpus = self._config.realtime.decoder_cpus if self._config.realtime.enabled else ()
+        with scheduling.pinned(cpus) as problem:
+            if problem:
+                log.warning("%s", problem)
+            status = ""
+            self._notifier.ready(appliance.status())
+            while appliance.outcome is None:
+                self._step(appliance)
+                if sound.idle < CAPTURE_HANG_S + self._config.audio.retry_s:
+                    self._watchdog.progress()
+                if (now := appliance.status()) != status:
+                    status = now
+                    self._notifier.status(status)
+        for happened in self._held:
+            self._inbox.put(happened)
+        return appliance.outcome
+
+    def _step(self, appliance: Appliance) -> None:
+        happened = self._next(min(0.5, max(0.0, appliance.deadline - time.monotonic())))
+        if isinstance(happened, Reload):
+            self._reload(appliance)
+        elif isinstance(happened, Chunk) and appliance.phase is Phase.LISTENING:
+            appliance.handle(self._with_what_waits(happened))
+        elif happened is not None:
+            appliance.handle(happened)
+        appliance.tick()
+        self._look_at_words(appliance)
+
+    def _next(self, wait: float) -> Input | Reload | None:
+        """What happened next, None if nothing does within `wait` seconds."""
+        if self._held:
+            return self._held.pop()
+        try:
+            return self._inbox.get(timeout=wait)
+        except Empty:
+            return None
+
+    def _with_what_waits(self, chunk: Chunk) -> Chunk:
+        """The sound that waits, in one: a machine that is behind looks ahead less often (device/asr/windowing.py)."""
+        while len(chunk.samples) < CATCH_UP:
+            after = self._next(0.0)
+            if not isinstance(after, Chunk):
+                self._held += [after] if after is not None else []
+                break
+            chunk = chunk.joined(after)
+        return chunk
+
+    def _panel(self, stack: ExitStack) -> Callable[[frozenset[State]], None]:
+        settings = self._config.panel
+        if not settings.enabled:
+            return lambda states: None
+        factory = self._machine.pins(settings)
+        stack.callback(factory.close)
+        panel = stack.enter_context(Panel(settings, factory, lambda now, pressed: self._inbox.put(Edge(now, pressed))))
+        return panel.show
+
+    def _capture(self, stack: ExitStack) -> capture.Capture:
+        settings = self._config.audio
+        priority = self._config.realtime.capture_priority if self._config.realtime.enabled else 0
+        if settings.source == "file":
+            recording = WaveFile(settings.file, settings.block_ms * 16)
+            paced = partial(capture.paced, recording, told=self._say_once)
+            sound = capture.Capture(paced, self._inbox.put, settings.keep_open)
+            stack.callback(sound.stop)
+        else:
+            sound = self._microphone(stack, settings, priority)
+        sound.start()
+        return sound
+
+    def _microphone(self, stack: ExitStack, settings: Audio, priority: int) -> capture.Capture:
+        try:
+            from device.audio.microphone import Microphone  # what reads a file needs no PortAudio
+            from device.audio.portaudio import Status
+        except ImportError as error:
+            raise AudioError(f"PortAudio: {error}; install coral-dictation[device]") from None
+
+        def told(status: Status) -> None:
+            if not status.lost:
+                log.info("%s", status)
+            self._inbox.put(Lost(status.lost))
+
+        def on_thread() -> None:
+            if problem := scheduling.fifo(priority):
+                log.warning("%s", problem)
+
+        microphone = Microphone(settings, told, on_thread, heartbeat=lambda: sound.alive())
+        sound = capture.Capture(lambda: microphone, self._inbox.put, settings.keep_open)
+        stack.callback(sound.stop)
+        stack.callback(microphone.stop)  # comes first: the stack is undone from its end
+        return sound
+
+    def _open_ears(self) -> Ears:
+        """Load the recogniser on the encoder's cores: the threads that it makes stay there."""
+        self._notifier.allow(LOADING_S)
+        try:
+            cpus = self._config.realtime.encoder_cpus if self._config.realtime.enabled else ()
+            with scheduling.pinned(cpus) as problem:
+                if problem:
+                    log.warning("%s", problem)
+                begun = time.monotonic()
+                ears = self._machine.open_ears(self._config, self._known)
+                log.info("recogniser loaded in %.2f s", time.monotonic() - begun)
+                return ears
+        finally:
+            if self._watchdog.period:
+                self._notifier.allow(self._watchdog.period)
+
+    def _look_at_words(self, appliance: Appliance) -> None:
+        """Every two seconds, between dictations: has the user taught it a word?"""
+        if time.monotonic() < self._look_at or appliance.phase not in (Phase.READY, Phase.FAULT):
+            return
+        self._look_at = time.monotonic() + WORDS_S
+        words = self._read_words()
+        if words != self._known:
+            self._known = words
+            log.info("%d words of your own", len(words))
+            appliance.learn(rules_from(self._config.text, spellings(words)))
+
+    def _read_words(self) -> tuple[Word, ...]:
+        try:
+            parsed = self._words.read()
+        except OSError as error:
+            self._say_once(f"{self._words.file}: {error.strerror}")
+            return self._known
+        except UserError as error:
+            self._say_once(str(error))
+            return self._known
+        for fault in parsed.faults if parsed.faults != self._faults else ():
+            log.warning("%s; this line is left out", fault)
+        self._faults = parsed.faults
+        return parsed.words
+
+    def _reload(self, appliance: Appliance) -> None:
+        self._notifier.reloading()
+        try:
+            self._wanted = self._read_again().config
+        except ConfigError as error:
+            log.error("%s", error)
+            log.error("the old configuration stays in force")
+            self._notifier.ready(appliance.status())
+            return
+        appliance.handle(End(Outcome.RELOAD))
+
+    def _told(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except scheduling.GovernorError as error:
+            log.warning("%s", error)
+
+    def _say_once(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            log.warning("%s", text)

@@ -1,0 +1,1 @@
+"""Speech recognition: 16 kHz samples in, partial results and segments out."""

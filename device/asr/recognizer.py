@@ -1,0 +1,205 @@
+"""Sound in, words out: features, windows, encoder, decoder, and where one segment ends and the next begins.
+
+Pure: no threads, no clock but the count of samples, no hardware but the accelerator that the encoder was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.asr.decoder import Decoder
+from device.asr.encoder import Acoustic
+from device.asr.endpointing import Endpointing
+from device.asr.features import LogMel
+from device.asr.results import Event, Final, Partial, Segment
+from device.asr.windowing import Call, Windows
+from models.bundle import Bundle
+
+Stage = Callable[[str], AbstractContextManager[None]]
+"""Wraps the work of a stage ("features", "encoder", "head", "search"), to measure it."""
+
+
+LOOK_BEAM = 30  # hypotheses of what is said just now
+LEAD = 0.2  # seconds before the first sound of a segment that are searched with it
+
+
+class Recognizer:
+    """Feeds on 16 kHz int16 samples of any chunk size and answers with events.
+
+    >>> recognizer = Recognizer(bundle, encoder, decoder)                              # doctest: +SKIP
+    >>> for chunk in WaveFile("speech.flac"):                                          # doctest: +SKIP
+    ...     events = recognizer.accept(chunk.samples)
+    >>> recognizer.finish()                                                            # doctest: +SKIP
+    [Segment(text='hello world', start=0.3, end=1.1), Final(end=1.4)]
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        encoder: Acoustic,
+        decoder: Decoder,
+        live: bool = False,
+        endpointing: Endpointing | None = None,
+        stage: Stage = lambda name: nullcontext(),
+    ) -> None:
+        """`live` also shows what the newest sound may be, before enough has been heard after it to be sure."""
+        d = bundle.description
+        self._features, self._encoder, self._decoder = LogMel.of(bundle), encoder, decoder
+        self._windows = Windows(d.window, d.front_end.mels, d.front_end.feature_floor, live)
+        self._rate = d.front_end.sample_rate
+        self._frame = d.front_end.hop * d.window.stride / self._rate  # seconds a posterior frame
+        self._quiet_tokens = [d.blank] if d.boundary is None else [d.blank, d.boundary]
+        self._ends, self._stage = endpointing or Endpointing(), stage
+        self._set_off = round(self._ends.set_off / self._frame)
+        self._well_heard = max(self._ends.pause, d.window.right * d.front_end.hop / self._rate)  # seconds after a word
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything heard; the next sample begins an utterance."""
+        self._features.reset()
+        self._windows.reset()
+        self._decoder.finish()
+        self._samples = self._posteriors = self._looked = 0
+        self._segment: tuple[int, int] | None = None  # first and newest frame with speech
+        self._paused_after: list[tuple[str, ...]] = []  # the words of the segment before each of its pauses
+        self._lead: NDArray[np.float32] | None = None  # what was heard last, outside a segment
+        self._shown = Partial("", "", 0.0)
+
+    @property
+    def searched(self) -> float:
+        """Seconds of the utterance that have been searched for words; the newest sound still waits for its window."""
+        return max(self._posteriors, self._looked) * self._frame
+
+    def accept(self, samples: NDArray[np.int16]) -> list[Event]:
+        """Take int16 samples [n]; return what they led to, oldest first."""
+        self._samples += len(samples)
+        with self._stage("features"):
+            calls = self._windows.accept(self._features.accept(samples))
+        return list(self._answer(calls))
+
+    def finish(self) -> list[Event]:
+        """The utterance is over: return its last segment, if any, and Final; begin a new utterance."""
+        with self._stage("features"):
+            calls = self._windows.accept(self._features.finish()) + self._windows.finish()
+        events = [*self._answer(calls), *self._close(), Final(self._samples / self._rate)]
+        self.reset()
+        return events
+
+    def _answer(self, calls: list[Call]) -> Iterator[Event]:
+        """Runs the windows that are due and tells what they led to."""
+        for call in calls:
+            log_probs = self._posterior(call.mel)
+            yield from self._heard(log_probs[call.keep])
+            look = log_probs[call.look]
+            sure = self._paused(look) if call is calls[-1] else 0  # those after it were cut before
+            if sure:
+                self._windows.settle(sure)
+                yield from self._heard(look[:sure])
+            yield from self._partial(look[sure:])
+
+    def _posterior(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        with self._stage("encoder"):
+            hidden = self._encoder.hidden(mel)
+        with self._stage("head"):
+            return self._encoder.head(hidden)
+
+    def _heard(self, log_probs: NDArray[np.float32]) -> Iterator[Event]:
+        """Searches new frames [n, tokens], cutting them where a segment ends."""
+        voiced, begin = self._voiced(log_probs), 0
+        for index in range(len(log_probs)):
+            frame = self._posteriors + index
+            if voiced[index]:
+                self._segment = (self._segment[0] if self._segment else frame, frame)
+            elif self._segment and self._ended(*self._segment, frame):
+                self._search(log_probs[begin : index + 1])
+                begin = index + 1
+                yield from self._close()
+            elif self._segment and frame - self._segment[1] == self._set_off:
+                self._search(log_probs[begin : index + 1])
+                begin = index + 1
+                self._paused_after.append(self._words_so_far())
+        self._search(log_probs[begin:])
+        self._posteriors += len(log_probs)
+
+    def _voiced(self, log_probs: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which frames are speech: [frames]."""
+        silent: NDArray[np.bool_] = np.exp(log_probs[:, self._quiet_tokens]).sum(1) >= 0.5
+        return ~silent
+
+    def _paused(self, look: NDArray[np.float32]) -> int:
+        """How many of the frames looked at end with so long a pause that the words before were heard well; or 0."""
+        last = self._segment[1] if self._segment else None
+        for index, voiced in enumerate(self._voiced(look), self._posteriors):
+            if voiced:
+                last = index
+            elif last is not None and (index - last) * self._frame >= self._well_heard:
+                return index + 1 - self._posteriors
+        return 0
+
+    def _ended(self, first: int, last: int, frame: int) -> bool:
+        silent, long = (frame - last) * self._frame, (frame - first) * self._frame
+        ends = self._ends
+        needed = ends.gap if long >= ends.limit else ends.short_pause if long >= ends.hurry else ends.pause
+        return silent >= needed
+
+    def _search(self, log_probs: NDArray[np.float32]) -> None:
+        if self._lead is not None:
+            log_probs = np.concatenate([self._lead, log_probs])
+        if self._segment is None:
+            self._lead = log_probs[-round(LEAD / self._frame) :]
+            return
+        self._lead = None
+        with self._stage("search"):
+            self._decoder.accept(log_probs)
+
+    def _words_so_far(self) -> tuple[str, ...]:
+        with self._stage("search"):
+            return self._decoder.fork(LOOK_BEAM).finish()
+
+    def _partial(self, look: NDArray[np.float32]) -> Iterator[Event]:
+        """What is being said, after a look at frames [n, tokens] that are not for good: on a copy of the search."""
+        self._looked = self._posteriors + len(look)
+        lead = np.zeros((0, look.shape[1]), np.float32) if self._lead is None else self._lead
+        if self._segment is None:
+            voiced = np.flatnonzero(self._voiced(look))
+            if not len(voiced):
+                return
+            begin = len(lead) + int(voiced[0]) - round(LEAD / self._frame)
+            look = np.concatenate([lead, look])[max(0, begin) :]
+        with self._stage("search"):
+            stable = self._decoder.best().stable
+            fork = self._decoder.fork(LOOK_BEAM)
+            fork.accept(look)
+            words = fork.finish()
+        partial = Partial(" ".join(words[:stable]), " ".join(words[stable:]), self._samples / self._rate)
+        if (partial.stable, partial.tail) != (self._shown.stable, self._shown.tail):
+            self._shown = partial
+            yield partial
+
+    def _close(self) -> Iterator[Event]:
+        """Ends the segment, if there is one."""
+        with self._stage("search"):
+            words = self._decoder.finish()
+        if self._segment and words:
+            first, last = self._segment
+            pauses = tuple(sorted({at for said in self._paused_after if (at := resumed(said, words))}))
+            yield Segment(" ".join(words), first * self._frame, (last + 1) * self._frame, pauses)
+        self._segment, self._shown, self._paused_after = None, Partial("", "", 0.0), []
+
+
+def resumed(said: Sequence[str], words: Sequence[str]) -> int:
+    """The index in `words` of the word that followed a pause, before which `said` was heard; 0 if there is none.
+
+    What comes later may change what was heard before, so the words need not be the same up to there.
+
+    >>> resumed(["an", "ice", "cream"], ["a", "nice", "cream", "comma"]), resumed(["hi"], ["hi"])
+    (3, 0)
+    """
+    for at in sorted(range(1, len(words)), key=lambda at: abs(at - len(said))):
+        if abs(at - len(said)) <= 2 and said and words[at - 1] == said[-1]:
+            return at
+    return 0

@@ -1,0 +1,54 @@
+"""PocketSphinx with the model, lexicon and trigram language model that it ships, chunk by chunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.bench.engine import RATE, Engine, Job, not_installed
+
+PACKAGES = ("pocketsphinx",)
+
+
+def missing(job: Job) -> str:
+    return not_installed("pocketsphinx==5.1.1", "pocketsphinx")
+
+
+def load(job: Job) -> Engine:
+    import pocketsphinx
+
+    return Sphinx(pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL"), Path(pocketsphinx.get_model_path()) / "en-us")
+
+
+class Sphinx:
+    """Wraps pocketsphinx.Decoder."""
+
+    def __init__(self, decoder: Any, folder: Path) -> None:
+        self._decoder, self.model = decoder, [folder]
+        self._heard, self._shown = 0, ""
+
+    def accept(self, samples: NDArray[np.int16]) -> float | None:
+        if not self._heard:
+            self._decoder.start_utt()
+        self._heard += len(samples)
+        self._decoder.process_raw(samples.tobytes())
+        text = self._text()
+        if text == self._shown:
+            return None
+        self._shown = text
+        return self._heard / RATE
+
+    def finish(self) -> str:
+        if not self._heard:
+            return ""
+        self._decoder.end_utt()
+        text = self._text()
+        self._heard, self._shown = 0, ""
+        return text
+
+    def _text(self) -> str:
+        hypothesis = self._decoder.hyp()
+        return str(hypothesis.hypstr) if hypothesis else ""

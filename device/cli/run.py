@@ -1,0 +1,47 @@
+"""`dictate run`: be the appliance."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from typing import Any
+
+from device.cli import options
+from device.config import lenient
+from device.config.bundle_folder import with_built_bundle
+from device.system import boot_config
+from models import terminal
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `dictate run`."""
+    parser = subparsers.add_parser("run", help="be the appliance: press the button and dictate")
+    options.add_options(parser)
+    parser.add_argument(
+        "--lenient", action="store_true", help="go on without what is wrong in the configuration, and show it"
+    )
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    wrong: tuple[str, ...] = ()
+    if args.lenient:
+        loaded, wrong = lenient.load(args.config, args.set)
+        loaded = with_built_bundle(loaded)
+    else:
+        loaded = options.load_from(args)
+    log = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)  # device.audio.microphone silences descriptor 2
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=terminal.plain(log),
+    )
+    from device.app.recognizer import open_ears  # these need gpiozero, PortAudio and an interpreter
+    from device.app.service import serve
+    from device.app.session import Machine
+
+    machine = Machine(open_ears, complaints=lambda: wrong + boot_config.complaints())
+    return serve(loaded, lambda: options.load_from(args), machine)

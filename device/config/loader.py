@@ -1,0 +1,155 @@
+"""The appliance's configuration: one TOML file read once into one typed, frozen tree.
+
+>>> config = load(None, overrides=["panel.mode=toggle"]).config
+>>> config.panel.mode, config.audio.block_ms
+('toggle', 100)
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from device.config import fields, toml_lines
+from device.config.fields import Problem
+from device.config.schema import Config
+from models.errors import UsageError
+
+DEFAULT_FILE = Path("/etc/dictate/dictation.toml")
+"""Where `dictate` looks when no file is named; it need not exist."""
+
+LARGEST = 64 << 10
+"""Bytes of a configuration file."""
+
+MOST = 40
+"""Problems that are told one by one: a serial console is slow."""
+
+
+class ConfigError(UsageError):
+    """The configuration cannot be used; the text has one line for each problem, with file and key.
+
+    `problems` is empty where the file could not even be read.
+    """
+
+    def __init__(self, text: str, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(text)
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checked configuration and where it came from."""
+
+    config: Config
+    file: Path | None
+    text: str = ""
+    overridden: Mapping[str, str] = field(default_factory=dict)
+
+    def origins(self) -> dict[str, str]:
+        """For every key: ``default``, ``file:line`` or the override as it was given."""
+        lines = toml_lines.lines_of(self.text)
+        found = {leaf.key: "default" for leaf in fields.walk(Config)}
+        found |= {key: f"{self.file}:{line}" for key, line in lines.items()}
+        return found | dict(self.overridden)
+
+
+def load(
+    file: Path | None,
+    overrides: Iterable[str] = (),
+    environ: Mapping[str, str] = os.environ,
+    left_out: Collection[str] = (),
+) -> Loaded:
+    """Read and check `file` (None: defaults only), then `overrides`, each ``key=value``.
+
+    :data:`DEFAULT_FILE` may be missing; any other file, and what a link leads to, may not. Relative paths in the file
+    start from its folder, those in overrides from the working directory. DICTATE_BUNDLE of `environ` is the bundle's
+    folder where neither says another. Keys in `left_out` are not taken from the file. Raises :class:`ConfigError`.
+    """
+    text = _read(file) if file is not None else ""
+    try:
+        table: dict[str, Any] = fields.without(toml_lines.parse(text), left_out)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}") from None
+    given: dict[str, str] = {}
+    if bundle := environ.get("DICTATE_BUNDLE"):
+        if "bundle.dir" not in set(toml_lines.flatten(table)):
+            given["bundle.dir"] = "DICTATE_BUNDLE"
+        table = fields.merge(fields.nested("bundle.dir", str(Path(bundle).absolute())), table)
+    paths = {leaf.key for leaf in fields.walk(Config) if leaf.type is Path}
+    said = {leaf.key for leaf in fields.walk(Config) if not leaf.spec.secret}
+    for override in overrides:
+        try:
+            key, value = fields.parse_override(override)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        if key in paths and isinstance(value, str) and value:
+            value = str(Path(value).expanduser().absolute())
+        table = fields.merge(table, fields.nested(key, value))
+        given[key] = f"--set {override}" if key in said else f"--set {key}={fields.HIDDEN}"
+    loaded = Loaded(Config(), file, text, given)
+    try:
+        config = fields.build(Config, table, file.parent if file else Path())
+    except fields.SettingError as error:
+        raise ConfigError(_report(loaded, error.problems), error.problems) from None
+    if problems := tuple(conflicts(config)):
+        raise ConfigError(_report(loaded, problems), problems)
+    return Loaded(config, file, text, given)
+
+
+def conflicts(config: Config) -> Iterator[Problem]:
+    """Values that are each in range but cannot be used together."""
+    panel, audio, power, system = config.panel, config.audio, config.power, config.system
+    if audio.source == "file" and not audio.file:
+        yield Problem("audio.file", audio.file, 'must name a WAV file while audio.source is "file"', ("audio.source",))
+    if panel.leds.kind != "none":
+        if len(set(panel.leds.pins)) < 3:
+            yield Problem("panel.leds.pins", panel.leds.pins, "must be three different pins")
+        if panel.button_pin in panel.leds.pins:
+            message = "is an LED's pin too; choose another"
+            yield Problem("panel.button_pin", panel.button_pin, message, ("panel.leds.pins",))
+    if power.shutdown_percent >= power.low_percent > 0:
+        message = "must be below power.low_percent"
+        yield Problem("power.shutdown_percent", power.shutdown_percent, message, ("power.low_percent",))
+    if power.empty_v >= power.full_v:
+        yield Problem("power.empty_v", power.empty_v, "must be below power.full_v", ("power.full_v",))
+    if system.wifi_ssid and not system.wifi_country:
+        message = 'must name the country, e.g. "DE", while system.wifi_ssid names a network'
+        yield Problem("system.wifi_country", "", message, ("system.wifi_ssid", "system.wifi_password"))
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(LARGEST + 1)
+    except FileNotFoundError:
+        if file == DEFAULT_FILE and not file.is_symlink():  # on the image a link to what `dictate setup` writes
+            return ""
+        raise ConfigError(f"{file}: no such file; name another with --config") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error}") from None
+    if len(data) > LARGEST:
+        raise ConfigError(f"{file}: larger than {LARGEST >> 10} KiB: is it a configuration?")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigError(f"{file}: is UTF-16; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{file}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8") from None
+
+
+def _report(loaded: Loaded, problems: Sequence[Problem]) -> str:
+    origins = loaded.origins()
+    lines = [f"{_origin(origins, loaded, problem.key)}: {problem}" for problem in problems[:MOST]]
+    more = len(problems) - MOST
+    return "\n".join([*lines, f"{loaded.file}: {more} more like these"] if more > 0 else lines)
+
+
+def _origin(origins: Mapping[str, str], loaded: Loaded, key: str) -> str:
+    below = [origin for known, origin in origins.items() if known == key or known.startswith(f"{key}.")]
+    given = [origin for origin in below if origin != "default"]
+    return given[0] if given else str(loaded.file or "default")

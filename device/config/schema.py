@@ -1,0 +1,206 @@
+"""Every setting of the appliance: its type, default, unit, range and one sentence of help.
+
+>>> Config().panel.mode
+'hold'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from device.config import validators
+from device.config.fields import section, setting
+
+STATE = Path("/var/lib/dictate")
+"""What the appliance keeps: systemd's StateDirectory=dictate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The built model."""
+
+    dir: Path = setting(STATE / "bundle", help="Folder that convert/ wrote.")
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Where sound comes from."""
+
+    source: Literal["microphone", "file"] = setting("microphone", help="PortAudio, or a WAV file for tests.")
+    file: str = setting("", help="The WAV file, when source is file.")
+    device: str = setting("", help="Part of the microphone's name, or its USB id as vid:pid; empty = default.")
+    rate: int = setting(16_000, unit="Hz", low=8_000, high=192_000, help="Capture rate; other than 16000 is resampled.")
+    block_ms: int = setting(100, unit="ms", low=10, high=100, help="Sound per chunk.")
+    preroll_ms: int = setting(300, unit="ms", low=0, high=2_000, help="Sound kept from before the press.")
+    keep_open: bool = setting(True, help="Listen for the pre-roll; false closes the microphone until the press.")
+    retry_s: float = setting(1.0, unit="s", low=0.1, high=60, help="Pause between tries to reopen a lost one.")
+
+
+@dataclass(frozen=True, slots=True)
+class Recognizer:
+    """How words are found."""
+
+    backend: Literal["auto", "coral", "cpu"] = setting(
+        "auto",
+        help="auto uses a Coral that is plugged in; coral also complains without one; cpu never looks for one.",
+    )
+    threads: int = setting(2, low=1, high=16, help="CPU threads for what runs on the CPU.")
+    beam: int = setting(0, low=0, high=1_000, help="Hypotheses kept at each frame; 0 = as the bundle was tuned.")
+    endpoint_silence_ms: int = setting(700, unit="ms", low=100, high=10_000, help="Pause that ends a segment.")
+    max_segment_s: float = setting(25.0, unit="s", low=2, high=120, help="A longer segment is cut at the next gap.")
+
+
+@dataclass(frozen=True, slots=True)
+class Leds:
+    """Three status LEDs, or one RGB LED."""
+
+    kind: Literal["three", "rgb", "none"] = setting("three", help="What is wired.")
+    pins: tuple[int, int, int] = setting(
+        (22, 23, 24), low=0, high=27, help="BCM numbers: ready, listening, fault; or red, green, blue."
+    )
+    active_high: bool = setting(True, help="false for LEDs wired to 3.3 V (or a common anode).")
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The button and the lights."""
+
+    enabled: bool = setting(True, help="false on a machine without GPIO.")
+    pins: Literal["lgpio", "mock"] = setting("lgpio", help="gpiozero's pin factory; mock is for tests.")
+    chip: int = setting(0, low=0, high=16, help="Number N of /dev/gpiochipN.")
+    button_pin: int = setting(17, low=0, high=27, help="BCM number of the button.")
+    pull_up: bool = setting(True, help="true for a button to ground.")
+    mode: Literal["hold", "toggle"] = setting("hold", help="Talk while held, or between two taps.")
+    debounce_ms: int = setting(20, unit="ms", low=0, high=200, help="Contact bounce that is ignored.")
+    double_tap_ms: int = setting(
+        400, unit="ms", low=100, high=2_000, help="Two taps within this delete the last dictation."
+    )
+    shutdown_press_s: float = setting(5.0, unit="s", low=2, high=30, help="A press this long shuts down.")
+    leds: Leds = section(Leds)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """How words become written text."""
+
+    spoken_punctuation: bool = setting(True, help='Write "," for "comma" and so on.')
+    numbers: bool = setting(True, help="Write numbers, times, dates, money and percent as people write them.")
+    digits_from: int = setting(10, low=0, high=100, help="Plain numbers below this stay words.")
+    english: Literal["us", "uk"] = setting("us", help='"5 p.m." or "5 pm"; whether a pound is £.')
+    enter_key: bool = setting(True, help='false: "new line" and "new paragraph" never press Enter.')
+    forget_s: float = setting(
+        120.0, unit="s", low=0, high=86_400, help="After this long, the cursor may be anywhere: start afresh."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What was said, kept before anything is typed."""
+
+    mode: Literal["disk", "memory", "off"] = setting("disk", help="off keeps nothing; memory forgets at exit.")
+    dir: Path = setting(STATE / "journal", help="Folder of the JSON lines.")
+    max_mb: float = setting(8.0, unit="MB", low=0.01, high=1_024, help="A file this big is rotated.")
+    keep: int = setting(8, unit="files", low=1, high=1_000, help="Rotated files kept.")
+
+
+@dataclass(frozen=True, slots=True)
+class Keyboard:
+    """The USB keyboard that the Pi pretends to be."""
+
+    enabled: bool = setting(True, help="Type into the computer at the USB-C port.")
+    path: Path = setting(Path("/dev/hidg0"), help="The HID gadget, or a named pipe for tests.")
+    layout: Literal["us", "uk", "de", "fr"] = setting("us", help="The keyboard layout set on that computer.")
+    rate: float = setting(100.0, unit="keys/s", low=1, high=500, help="Keys typed per second.")
+    queue: int = setting(4_096, unit="edits", low=1, high=100_000, help="Edits that may wait to be typed.")
+    patience_s: float = setting(
+        10.0, unit="s", low=0, high=3_600, help="Text waits this long for a sleeping host, then is not typed."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stdout:
+    """Text on standard output."""
+
+    enabled: bool = setting(False, help="Print the text.")
+
+
+@dataclass(frozen=True, slots=True)
+class Sinks:
+    """Where the text goes; several at once."""
+
+    journal: Journal = section(Journal)
+    keyboard: Keyboard = section(Keyboard)
+    stdout: Stdout = section(Stdout)
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """What the battery gives and what is left."""
+
+    meter: str = setting("auto", help="auto, none, or the meter's folder in sysfs.")
+    reverse_current: bool = setting(
+        False, help="true where an INA219 or INA226 is wired so that current into the battery is positive."
+    )
+    interval_s: float = setting(1.0, unit="s", low=0.1, high=600, help="Time between samples.")
+    flush_s: float = setting(60.0, unit="s", low=0, high=3_600, help="Samples wait this long in memory.")
+    low_percent: float = setting(10.0, unit="%", low=0, high=100, help="Warn on the LEDs below this.")
+    shutdown_percent: float = setting(4.0, unit="%", low=0, high=100, help="Shut down cleanly below this.")
+    battery_wh: float = setting(37.0, unit="Wh", low=0.1, high=10_000, help="Energy of a full battery.")
+    full_v: float = setting(4.15, unit="V", low=1, high=60, help="Voltage at 100 %, where only volts are known.")
+    empty_v: float = setting(3.3, unit="V", low=1, high=60, help="Voltage at 0 %.")
+    dir: Path = setting(STATE / "power", help="Folder of the CSV log.")
+    max_mb: float = setting(8.0, unit="MB", low=0.01, high=1_024, help="A log this big is rotated.")
+    keep: int = setting(8, unit="files", low=1, high=1_000, help="Rotated logs kept.")
+
+
+@dataclass(frozen=True, slots=True)
+class Realtime:
+    """Cores, priorities and clock."""
+
+    enabled: bool = setting(True, help="false leaves scheduling alone.")
+    encoder_cpus: tuple[int, ...] = setting((3,), low=0, high=63, help="Cores of the encoder's thread.")
+    decoder_cpus: tuple[int, ...] = setting((2,), low=0, high=63, help="Cores of the decoder's thread.")
+    capture_priority: int = setting(10, low=0, high=98, help="SCHED_FIFO priority of capture; 0 = ordinary.")
+    governor: str = setting("performance", help="CPU governor while listening; empty leaves it alone.")
+    cpufreq: Path = setting(Path("/sys/devices/system/cpu/cpufreq"), help="The kernel's folder of governors.")
+    governor_state: Path = setting(Path("/run/dictate/governor.json"), help="Where the governor to put back is noted.")
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The user's own words."""
+
+    file: Path = setting(STATE / "words.tsv", help="Written by `dictate words add`.")
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The machine itself; `dictate setup` reads it at boot from the image's card."""
+
+    hostname: str = setting("dictate", form=validators.HOSTNAME, help="Its name in a network.")
+    ssh_key: str = setting(
+        "", form=validators.SSH_KEY, help="Who may log in as root by SSH; empty = nobody, SSH is off."
+    )
+    wifi_ssid: str = setting("", form=validators.SSID, help="The Wi-Fi to join; empty = the radio stays off.")
+    wifi_password: str = setting(
+        "", form=validators.WIFI_PASSWORD, secret=True, help="Its password; empty = an open one."
+    )
+    wifi_country: str = setting("", form=validators.COUNTRY, help="Where the radio is used; Wi-Fi needs it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set."""
+
+    bundle: Bundle = section(Bundle)
+    audio: Audio = section(Audio)
+    recognizer: Recognizer = section(Recognizer)
+    panel: Panel = section(Panel)
+    text: Text = section(Text)
+    sinks: Sinks = section(Sinks)
+    power: Power = section(Power)
+    realtime: Realtime = section(Realtime)
+    vocabulary: Vocabulary = section(Vocabulary)
+    system: System = section(System)

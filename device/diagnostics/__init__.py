@@ -1,0 +1,1 @@
+"""What `dictate doctor` checks, part by part."""

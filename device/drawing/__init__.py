@@ -1,0 +1,1 @@
+"""SVG pictures: charts, LED patterns, wiring."""

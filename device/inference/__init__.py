@@ -1,0 +1,1 @@
+"""Runs models: a TFLite interpreter on the CPU, or the Edge TPU."""

@@ -1,0 +1,1 @@
+"""The Coral USB Accelerator, driven from a process of its own."""

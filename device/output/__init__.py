@@ -1,0 +1,1 @@
+"""Where text goes: the journal, the USB keyboard, standard output."""

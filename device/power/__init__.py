@@ -1,0 +1,1 @@
+"""Battery and supply: sensors, log, monitor, report."""

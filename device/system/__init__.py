@@ -1,0 +1,1 @@
+"""The machine underneath: systemd, scheduling, boot configuration, the installed release."""

@@ -1,0 +1,1 @@
+"""Turns recognised words into written text."""

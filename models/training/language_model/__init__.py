@@ -1,0 +1,1 @@
+"""Recipes of the language model and its lexicon."""

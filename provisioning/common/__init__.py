@@ -1,0 +1,1 @@
+"""What image, installer and updates share."""

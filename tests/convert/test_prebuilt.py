@@ -1,0 +1,123 @@
+"""The encoder that the repository ships: what the build makes, fit for machines without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from quantized_graphs import differences, graph_of, largest_step
+
+from convert import prebuilt
+from convert.errors import SourceError
+from convert.quality import recordings
+from models import manifest
+from models.bundle import Bundle
+from models.manifest import Manifest
+
+ROOT = Path(__file__).parents[2]
+CONVERSION_ONLY = ("tensorflow", "onnx2tf", "onnx", "onnxsim", "keras", "tf_keras", "matplotlib")
+
+
+@pytest.fixture(scope="module")
+def assembled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle that `make demo` assembles, where nothing that only a conversion needs can be imported."""
+    place = tmp_path_factory.mktemp("prebuilt")
+    blocked = "".join(f"sys.modules[{name!r}] = None; " for name in CONVERSION_ONLY)
+    code = f"import sys; {blocked}from convert.__main__ import main; sys.exit(main())"
+    words = [sys.executable, "-c", code, "--prebuilt", "--out", str(place / "base"), "--cache", str(place / "cache")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    return place / "base"
+
+
+@pytest.fixture
+def chosen(tmp_path: Path) -> Manifest:
+    """The base model in a folder of its own, to change."""
+    shutil.copytree(manifest.ROOT / "base", tmp_path / "base")
+    return manifest.read(tmp_path / "base" / manifest.NAME)
+
+
+@pytest.mark.slow
+def test_what_is_shipped_is_what_the_build_makes(bundle: Path, assembled: Path) -> None:
+    shipped, built = ((b / "encoder.tflite").read_bytes() for b in (assembled, bundle))
+    assert not differences(graph_of(shipped), graph_of(built))
+    assert largest_step(shipped, built) <= 1
+    for role in ("head", "front_end", "tokens", "lexicon", "language"):
+        assert Bundle.open(assembled).files[role] == Bundle.open(bundle).files[role], role
+
+
+@pytest.mark.slow
+def test_what_is_shipped_hears_the_same_words(bundle: Path, assembled: Path, tmp_path: Path) -> None:
+    assert recordings.gather(tmp_path).folder, "pocketsphinx-testdata is installed by make"
+    shipped, built = (heard(b, tmp_path) for b in (assembled, bundle))
+    assert len(shipped) == 5 and all(shipped)
+    assert shipped == built
+
+
+def heard(bundle: Path, folder: Path) -> list[str]:
+    command = [sys.executable, "-m", "device.cli", "eval", str(folder), "--bundle", str(bundle), "--backend", "cpu"]
+    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [item["hypothesis"] for item in json.loads(done.stdout)["items"]]
+
+
+def test_a_quality_report_comes_with_it(assembled: Path) -> None:
+    report = json.loads(Bundle.open(assembled).path("quality").read_text())
+    assert report["words"]["count"] > 50 and report["words"]["int8"] < 0.2
+
+
+def test_an_altered_encoder_is_refused(chosen: Manifest) -> None:
+    path = chosen.file("prebuilt") / "encoder.tflite"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(SourceError, match=r"encoder\.tflite: missing or altered.*make bundle"):
+        prebuilt.read(chosen)
+    path.unlink()
+    with pytest.raises(SourceError, match="missing or altered"):
+        prebuilt.read(chosen)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [("hop = 240", "hop = 120", "settings"), ('head_sha256 = "848a', 'head_sha256 = "0000', "head")],
+)
+def test_an_encoder_of_another_manifest_is_refused(old: str, new: str, named: str, chosen: Manifest) -> None:
+    text = chosen.path.read_text()
+    assert old in text
+    chosen.path.write_text(text.replace(old, new))
+    with pytest.raises(SourceError, match=f"made from another {named} than .*make bundle"):
+        prebuilt.read(manifest.read(chosen.path))
+
+
+def test_a_model_without_one_says_so(chosen: Manifest) -> None:
+    shutil.rmtree(chosen.file("prebuilt"))
+    with pytest.raises(SourceError, match="no converted encoder is shipped"):
+        prebuilt.read(chosen)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": 1, "inputs": 2}', '{"files": {}}'])
+def test_a_broken_record_is_one_line(content: str, chosen: Manifest) -> None:
+    (chosen.file("prebuilt") / prebuilt.RECORD).write_text(content)
+    with pytest.raises(SourceError, match=r"prebuilt\.json: cannot be read"):
+        prebuilt.read(chosen)
+
+
+def test_shipping_again_gives_what_is_read(chosen: Manifest) -> None:
+    before = prebuilt.read(chosen)
+    (chosen.path.parent / "beside").mkdir()
+    moved = {role: Path(shutil.copy(path, chosen.path.parent / "beside")) for role, path in before.items()}
+    prebuilt.write(chosen, moved)
+    assert {role: path.read_bytes() for role, path in prebuilt.read(chosen).items()} == {
+        role: path.read_bytes() for role, path in moved.items()
+    }
+
+
+def test_without_the_extra_a_conversion_says_what_to_do(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['onnx'] = None; from convert.__main__ import main; sys.exit(main())"
+    words = [sys.executable, "-c", code, "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and "make bundle" in done.stderr and "--prebuilt" in done.stderr
+    assert not (tmp_path / "out").exists()

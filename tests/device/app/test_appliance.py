@@ -1,0 +1,476 @@
+"""The state machine with a scripted recogniser, a clock that is set by hand, and everything else real."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from device.app.controller import RETRY_S, TAIL_S, Appliance
+from device.app.ports import Ears, Edge, End, Lost, Outcome, Parts, Phase, Trouble
+from device.asr.results import Event, Final, Partial, Segment
+from device.audio.chunk import Chunk, PreRoll
+from device.panel.gestures import Gestures
+from device.panel.leds import State
+from device.power.monitor import Battery, Usage
+from device.text.edits import Edit, apply
+from device.text.formatter import Writer
+
+
+@dataclass
+class Scripted:
+    """Stands in for the recogniser: says a word for each second of loud sound, a segment at the end."""
+
+    heard: list[int] = field(default_factory=list)
+    fails: bool = False
+    resets: int = 0
+
+    def accept(self, samples: np.ndarray) -> Sequence[Event]:
+        if self.fails:
+            raise RuntimeError("the encoder is gone")
+        self.heard += samples.tolist()
+        words = self._words()
+        return [Partial(words, "", len(self.heard) / 16_000)] if words else []
+
+    def finish(self) -> Sequence[Event]:
+        if self.fails:
+            raise RuntimeError("the encoder is gone")
+        words, end = self._words(), len(self.heard) / 16_000
+        self.heard.clear()
+        return [*([Segment(words, 0.0, end)] if words else []), Final(end)]
+
+    def reset(self) -> None:
+        self.resets += 1
+        self.heard.clear()
+
+    def _words(self) -> str:
+        return " ".join(["word"] * (np.count_nonzero(self.heard) // 16_000))
+
+
+@dataclass
+class Boost:
+    raised: int = 0
+    permitted: bool = True
+
+    def raise_(self) -> None:
+        if not self.permitted:
+            raise PermissionError("governor: not permitted")
+        self.raised += 1
+
+    def restore(self) -> None:
+        self.raised = 0
+
+
+class Bench:
+    """An appliance on a bench, with its clock and what came out of it."""
+
+    def __init__(self, mode: Any = "hold", preroll_ms: int = 300) -> None:
+        self.mode = mode
+        self.now = 0.0
+        self.first = 0
+        self.overruns = 0
+        self.script = Scripted()
+        self.loads: list[Exception | None] = []
+        self.on_cpu = ""
+        self.boost = Boost()
+        self.screen = ""
+        self.shown: list[frozenset[State]] = []
+        self.usage: list[Usage] = []
+        self.microphone: list[bool] = []
+        parts = Parts(
+            open_ears=self.open_ears,
+            writer=Writer(),
+            put=self.put,
+            gestures=Gestures(mode, 0.02, 0.4, 5.0),
+            preroll=PreRoll(preroll_ms),
+            boost=self.boost,
+            show=self.shown.append,
+            note=self.usage.append,
+            microphone=self.microphone.append,
+        )
+        self.appliance = Appliance(parts, lambda: self.now)
+
+    def open_ears(self) -> Ears:
+        problem = self.loads.pop(0) if self.loads else None
+        if problem is not None:
+            raise problem
+        return Ears(self.script, lambda: self.on_cpu)
+
+    def put(self, edits: Sequence[Edit]) -> None:
+        self.screen = apply(self.screen, edits)
+
+    def edge(self, pressed: bool) -> None:
+        self.appliance.handle(Edge(self.now, pressed))
+        self.wait(0.03)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass without sound, ticking whenever that is due."""
+        end = self.now + seconds
+        while self.appliance.deadline < end:
+            self.now = max(self.now, self.appliance.deadline)
+            self.appliance.tick()
+        self.now = end
+        self.appliance.tick()
+
+    def sound(self, seconds: float, loud: bool = True) -> None:
+        for _ in range(round(seconds * 10)):
+            self.wait(0.1)
+            samples = np.full(1_600, 1_000 if loud else 0, np.int16)
+            self.appliance.handle(Chunk(samples, self.first, self.overruns))
+            self.first += 1_600
+
+    def begin(self) -> None:
+        """Do with the button what begins a dictation in this mode."""
+        self.edge(True)
+        if self.mode == "toggle":
+            self.edge(False)
+
+    def end(self) -> None:
+        """Do with the button what ends it."""
+        if self.mode == "toggle":
+            self.edge(True)
+        self.edge(False)
+
+    def dictate(self, seconds: float = 2.0) -> None:
+        self.begin()
+        self.sound(seconds)
+        self.end()
+        self.sound(0.1, loud=False)
+
+    @property
+    def states(self) -> frozenset[State]:
+        return self.shown[-1]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.appliance.start()
+    return bench
+
+
+def test_the_way_of_a_dictation() -> None:
+    bench = Bench()
+    assert bench.states == {State.STARTING}
+    bench.appliance.start()
+    assert bench.states == {State.READY}
+    bench.edge(True)
+    assert bench.states == {State.LISTENING} and bench.boost.raised == 1
+    bench.sound(3.0)
+    bench.edge(False)
+    assert bench.states == {State.LISTENING}, "the sound up to the release is still under way"
+    bench.sound(0.1, loud=False)
+    assert bench.states == {State.READY} and bench.boost.raised == 0
+    assert frozenset({State.THINKING}) in bench.shown
+    assert bench.screen == "Word word word"
+    assert [usage.state for usage in bench.usage] == ["ready", "listening", "thinking", "ready"]
+    assert bench.usage[-1] == Usage("ready", pytest.approx(3.1), 3)
+
+
+def test_the_first_word_is_whole(bench: Bench) -> None:
+    bench.sound(5.0, loud=False)
+    bench.sound(0.3)
+    bench.edge(True)
+    bench.sound(0.7)
+    bench.edge(False)
+    bench.sound(0.1, loud=False)
+    assert bench.screen == "Word", "0.3 s before the press and 0.7 s after it make a second"
+
+
+def test_the_sound_before_the_pre_roll_is_not_heard(bench: Bench) -> None:
+    bench.sound(60.0)
+    bench.edge(True)
+    assert len(bench.script.heard) == 4_800
+
+
+def test_the_microphone_falls_silent_at_the_release(bench: Bench) -> None:
+    bench.edge(True)
+    bench.sound(2.0)
+    bench.edge(False)
+    bench.wait(TAIL_S + 0.1)
+    assert bench.screen == "Word word" and bench.states == {State.READY}
+
+
+def test_a_tap_says_nothing_and_a_double_tap_deletes(bench: Bench) -> None:
+    bench.dictate(2.0)
+    bench.dictate(1.0)
+    assert bench.screen == "Word word word"
+    bench.wait(1)
+    bench.edge(True)
+    bench.edge(False)
+    assert bench.screen == "Word word word" and bench.states == {State.READY}
+    bench.edge(True)
+    bench.edge(False)
+    assert bench.screen == "Word word"
+    assert bench.appliance.dictations == 2
+
+
+def test_toggle_mode() -> None:
+    bench = Bench("toggle")
+    bench.appliance.start()
+    bench.edge(True)
+    bench.edge(False)
+    bench.sound(2.0)
+    bench.edge(True)
+    bench.edge(False)
+    bench.sound(0.1, loud=False)
+    assert bench.screen == "Word word" and bench.states == {State.READY}
+
+
+def test_holding_in_silence_switches_off(bench: Bench) -> None:
+    bench.edge(True)
+    bench.sound(5.2, loud=False)
+    assert State.RELEASE_TO_SWITCH_OFF in bench.states
+    assert bench.appliance.outcome is None
+    bench.edge(False)
+    assert bench.appliance.outcome is Outcome.SWITCH_OFF
+
+
+def test_speaking_while_holding_does_not_switch_off(bench: Bench) -> None:
+    bench.edge(True)
+    bench.sound(5.2, loud=False)
+    bench.sound(1.0)
+    assert State.RELEASE_TO_SWITCH_OFF not in bench.states
+    bench.edge(False)
+    bench.sound(0.1, loud=False)
+    assert bench.appliance.outcome is None and bench.screen == "Word"
+
+
+def test_a_lost_microphone_ends_the_dictation_with_what_was_said(bench: Bench) -> None:
+    bench.edge(True)
+    bench.sound(2.0)
+    bench.appliance.handle(Lost("no sound; plug it in again"))
+    assert bench.screen == "Word word"
+    assert bench.states == {State.READY, State.MICROPHONE_MISSING}
+    bench.edge(False)
+    bench.dictate()
+    assert bench.screen == "Word word", "nothing is heard without a microphone"
+    bench.appliance.handle(Lost(""))
+    bench.dictate(1.0)
+    assert bench.screen == "Word word word" and bench.states == {State.READY}
+
+
+def test_a_recogniser_that_fails_is_loaded_again(bench: Bench) -> None:
+    bench.edge(True)
+    bench.sound(1.0)
+    bench.script.fails = True
+    bench.sound(1.0)
+    assert bench.states == {State.FAULT} and bench.boost.raised == 0
+    assert "the encoder is gone" in bench.appliance.status()
+    bench.edge(False)
+    bench.script = Scripted()
+    bench.wait(RETRY_S + 1)
+    assert bench.states == {State.READY}
+    bench.dictate(1.0)
+    assert bench.screen == "Word"
+
+
+def test_a_press_is_a_reason_to_try_again(bench: Bench) -> None:
+    bench.script.fails = True
+    bench.dictate(1.0)
+    bench.script = Scripted()
+    bench.dictate(1.0)
+    assert bench.screen == "Word"
+
+
+@pytest.mark.parametrize("mode", ["hold", "toggle"])
+def test_a_press_while_the_last_words_fail_begins_a_dictation_that_ends(mode: str) -> None:
+    bench = Bench(mode)
+    bench.appliance.start()
+    bench.begin()
+    bench.sound(0.5, loud=False)
+    bench.end()
+    bench.script.fails = True
+    bench.edge(True)
+    assert bench.appliance.phase is Phase.LISTENING, "the recogniser was loaded again"
+    bench.script.fails = False
+    bench.sound(1.0)
+    if mode == "toggle":
+        bench.edge(False)
+    bench.end()
+    bench.sound(0.1, loud=False)
+    assert bench.screen == "Word" and bench.states == {State.READY}
+    bench.wait(1)
+    bench.dictate(1.0)
+    assert bench.screen == "Word word"
+
+
+def test_a_press_after_the_end_was_asked_for_begins_nothing(bench: Bench) -> None:
+    bench.edge(True)
+    bench.sound(2.0)
+    bench.edge(False)
+    bench.appliance.handle(End(Outcome.STOP))
+    bench.edge(True)
+    assert bench.screen == "Word word" and bench.appliance.outcome is Outcome.STOP
+    assert bench.appliance.phase is Phase.READY and bench.boost.raised == 0
+
+
+def test_a_bundle_that_is_missing_is_a_fault_until_it_is_there() -> None:
+    bench = Bench()
+    bench.loads = [FileNotFoundError("no bundle"), FileNotFoundError("no bundle"), None]
+    bench.appliance.start()
+    assert bench.states == {State.FAULT} and "no bundle" in bench.appliance.status()
+    bench.wait(2 * RETRY_S + 1)
+    assert bench.states == {State.READY}
+
+
+def test_conditions_are_shown_beside_the_activity(bench: Bench) -> None:
+    bench.on_cpu = "no Coral"
+    bench.appliance.handle(Trouble("keyboard", "the computer takes no keys"))
+    bench.appliance.handle(Battery.LOW)
+    assert bench.states == {State.READY, State.ON_CPU, State.CANNOT_TYPE, State.BATTERY_LOW}
+    assert "takes no keys" in bench.appliance.status() and "no Coral" in bench.appliance.status()
+    bench.on_cpu = ""
+    bench.appliance.handle(Trouble("keyboard", None))
+    bench.appliance.handle(Battery.FINE)
+    assert bench.states == {State.READY}
+    bench.appliance.handle(Trouble("journal", "no space"))
+    assert bench.states == {State.READY, State.FAULT}
+
+
+def test_an_empty_battery_ends_after_the_last_words(bench: Bench) -> None:
+    bench.edge(True)
+    bench.sound(2.0)
+    bench.appliance.handle(Battery.EMPTY)
+    bench.sound(0.1)
+    assert bench.screen == "Word word"
+    assert bench.appliance.outcome is Outcome.SWITCH_OFF
+
+
+@pytest.mark.parametrize("outcome", [Outcome.STOP, Outcome.RELOAD])
+def test_told_to_end_while_listening_it_writes_what_was_said(bench: Bench, outcome: Outcome) -> None:
+    bench.edge(True)
+    bench.sound(2.0)
+    bench.appliance.handle(End(outcome))
+    assert bench.appliance.outcome is None
+    bench.wait(TAIL_S + 0.1)
+    assert bench.screen == "Word word" and bench.appliance.outcome is outcome
+
+
+def test_told_to_end_when_ready_it_ends(bench: Bench) -> None:
+    bench.appliance.handle(End(Outcome.STOP))
+    assert bench.appliance.outcome is Outcome.STOP
+
+
+def test_overruns_are_counted_and_told(bench: Bench) -> None:
+    bench.overruns = 2
+    bench.sound(0.2)
+    bench.overruns = 3
+    bench.sound(0.2)
+    bench.overruns = 0
+    bench.sound(0.2)
+    assert bench.appliance.overruns == 3
+    assert "3 overruns" in bench.appliance.status()
+
+
+def test_a_governor_that_is_refused_is_said_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.boost.permitted = False
+    for _ in range(3):
+        bench.dictate(1.0)
+    assert bench.screen.count("ord") == 3
+    assert sum("not permitted" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_the_microphone_is_open_only_while_listening(bench: Bench) -> None:
+    bench.dictate(1.0)
+    assert bench.microphone == [True, False]
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Whatever happens in whatever order: no exception, no stuck state, no lamp without a reason."""
+
+    @initialize(mode=st.sampled_from(["hold", "toggle"]))
+    def start(self, mode: str) -> None:
+        self.bench = Bench(mode)
+        self.bench.appliance.start()
+
+    @rule(pressed=st.booleans())
+    def button(self, pressed: bool) -> None:
+        self.bench.edge(pressed)
+
+    @rule(tenths=st.integers(1, 60), loud=st.booleans())
+    def sound(self, tenths: int, loud: bool) -> None:
+        self.bench.sound(tenths / 10, loud)
+
+    @rule(why=st.sampled_from(["", "unplugged"]))
+    def microphone(self, why: str) -> None:
+        self.bench.appliance.handle(Lost(why))
+
+    @rule(fails=st.booleans())
+    def recogniser(self, fails: bool) -> None:
+        self.bench.script.fails = fails
+
+    @rule(message=st.sampled_from([None, "asleep"]))
+    def keyboard(self, message: str | None) -> None:
+        self.bench.appliance.handle(Trouble("keyboard", message))
+
+    @rule(battery=st.sampled_from([Battery.FINE, Battery.LOW]))
+    def battery(self, battery: Battery) -> None:
+        self.bench.appliance.handle(battery)
+
+    @rule(seconds=st.floats(0, 30))
+    def time(self, seconds: float) -> None:
+        self.bench.wait(seconds)
+
+    @rule()
+    def battery_empty(self) -> None:
+        self.bench.appliance.handle(Battery.EMPTY)
+
+    @invariant()
+    def the_governor_is_raised_only_while_listening(self) -> None:
+        assert (self.bench.boost.raised > 0) == (self.bench.appliance.phase is Phase.LISTENING)
+
+    @invariant()
+    def exactly_one_activity_is_shown(self) -> None:
+        activities = {State.STARTING, State.READY, State.LISTENING, State.THINKING}
+        shown = self.bench.states & activities
+        assert len(shown) == (0 if self.bench.appliance.phase is Phase.FAULT else 1)
+
+    def teardown(self) -> None:
+        bench = self.bench
+        bench.script.fails = False
+        bench.appliance.handle(Lost(""))
+        bench.edge(False)
+        bench.wait(RETRY_S + TAIL_S + 1)
+        if bench.mode == "toggle" and bench.appliance.phase is Phase.LISTENING:
+            bench.end()
+            bench.wait(TAIL_S + 1)
+        if bench.appliance.outcome is None:
+            assert bench.appliance.phase is Phase.READY, "nothing is left to do"
+            before = bench.screen
+            bench.dictate(1.0)
+            assert len(bench.screen) > len(before), "it dictates again once everything is well"
+        bench.appliance.handle(End(Outcome.STOP))
+        bench.wait(1)
+        assert bench.appliance.outcome is not None
+
+
+AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestAnyOrder = AnyOrder.TestCase
+
+
+@pytest.mark.parametrize(
+    ("pauses", "screen"), [((1, 3), "Hello\nYou"), ((1,), "Hello new line you"), ((), "Hello new line you")]
+)
+def test_a_command_that_moves_text_is_obeyed_between_pauses(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, pauses: tuple[int, ...], screen: str
+) -> None:
+    said = [Segment("hello new line you", 0.0, 1.0, pauses), Final(1.0)]
+    monkeypatch.setattr(bench.script, "finish", lambda: said)
+    bench.dictate()
+    assert bench.screen == screen
+
+
+def test_sound_that_is_lost_all_the_time_is_told_once_a_minute(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(1_500):
+        bench.overruns += 2
+        bench.sound(0.1)
+    told = [record.getMessage() for record in caplog.records if "sound was lost" in record.getMessage()]
+    assert len(told) == 3 and "2 times (2 in all)" in told[0] and told[2].endswith("machine too busy?")
+    assert bench.appliance.overruns == 3_000 and "3000 overruns" in bench.appliance.status()
