@@ -153,7 +153,7 @@ def test_a_system_is_given_the_release_for_its_python(tmp_path: Path) -> None:
         (["--out", "none/card.img"], "is no folder"),
         (["--config", "bad.toml"], "bad.toml: not valid TOML"),
         (["--config", "none.toml"], "none.toml: no such file"),
-        (["--config", "wrong.toml"], "wrong.toml:2: panel.buton_pin = 3: no such key; nearest: panel.button_pin"),
+        (["--config", "wrong.toml"], "wrong.toml:2: panel.buton_pin: no such key; nearest: panel.button_pin"),
         (["--update-key", "none.pub"], "none.pub cannot be read"),
         (["--update-key", "bad.toml"], "bad.toml is no SSH public key"),
         (["--coral", "none.deb"], "none.deb: no such file"),
