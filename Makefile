@@ -14,7 +14,7 @@ help:  ## Say what each target does
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 demo: setup-run  ## Transcribe recorded speech; show text, word error rate and speed
-	@$(BIN)/python tests/demo.py
+	@$(BIN)/python tests/system/demo.py
 
 bundle: setup-convert  ## Convert the acoustic model: int8 encoder, head, lexicon, language model
 	@$(BIN)/python convert/build.py

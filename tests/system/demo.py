@@ -25,7 +25,7 @@ from rich.text import Text
 from convert.quality import recordings
 from device.bench.wer import normalizer
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DICTATE = Path(sys.executable).with_name("dictate")
 console = Console(highlight=False, soft_wrap=False, width=max(80, min(Console().width, 110)), record=True)
 
