@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_moonshine_encoder import WIDTH, weights
+from moonshine_weights import WIDTH, weights
 
 from convert.edgetpu.predict import mapping
 from convert.transformer import measure
