@@ -2,7 +2,7 @@
 
 tflite_runtime serves Python 3.11 (Bookworm), ai_edge_litert 3.11 and later; both have the same `Interpreter`. With
 their reference kernels they agree to the bit; their fast kernels round differently, and ai_edge_litert's, which are
-XNNPACK's for int8 too, are several times faster (tests/benchmarks/interpreters.py), so it is preferred.
+XNNPACK's for int8 too, are several times faster, so it is preferred.
 TensorFlow itself is never imported on the device.
 """
 

@@ -27,7 +27,7 @@ ROOT = LOCK.parents[1]
 X86 = "x86_64-manylinux_2_36"
 ARM = "aarch64-manylinux_2_36"
 BOARDS_ONLY = ("adafruit-lgpio",)
-"""Packages that are locked though x86-64 has no use for them; provisioning/image/release.py leaves them out there."""
+"""Packages that are locked though x86-64 has no use for them; provisioning/common/release.py leaves them out there."""
 EVERYWHERE = (
     "python_full_version < '3.14' and ((platform_machine == 'aarch64' and sys_platform == 'linux')"
     " or (platform_machine == 'x86_64' and sys_platform == 'linux'))"

@@ -320,10 +320,12 @@ def updates(bench: Bench, key: Path, tmp_path_factory: pytest.TempPathFactory) -
     release.build_release(folder / "works", Target("cp311"), ROOT / "models/build/base", without_coral=True)
     shutil.copytree(folder / "works", folder / "fails")
     (folder / "works/site/update.txt").write_text("An update.\n")
-    (folder / "fails/site/device/run.py").write_text("raise SystemExit('this release does not work')\n")
+    appliance = folder / "fails/site/device/app/service.py"
+    assert appliance.is_file()
+    appliance.write_text("raise SystemExit('this release does not work')\n")
     made = {}
     for serial, name in enumerate(("works", "fails"), 1):
-        for stale in (folder / name).rglob("run.cpython-*.pyc"):
+        for stale in (folder / name).rglob("service.cpython-*.pyc"):
             stale.unlink()
         release.describe(folder / name, Target("cp311"), without_coral=True)
         made[name] = folder / f"{name}.update"
