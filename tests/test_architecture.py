@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
 
 # What a package of device/ may import of device/, beside itself. `cli` may import everything and nothing imports it.
 # `config.schema` (the types of the settings) is open to all; the rest of `config`, which reads files, only where named.
@@ -156,3 +158,26 @@ def test_no_module_imports_itself_by_a_detour(arrows: list[tuple[str, str]]) -> 
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail("import cycle: " + " -> ".join(error.args[1]))
+
+
+def test_the_documentation_has_these_arrows() -> None:
+    rows = re.findall(r"^\| `device\.(\w+)` \|[^|]*\| ([^|]*) \|$", PAGE.read_text(encoding="utf-8"), re.M)
+    documented = {package: set(re.findall(r"`(\w+)`", allowed)) for package, allowed in rows if package != "cli"}
+    assert documented == DEVICE
+
+
+def test_the_documentation_has_every_thread_of_the_appliance(known: dict[str, Path]) -> None:
+    """Each Thread(..., name="...") of the packages that `dictate run` is made of."""
+    parts = ("app", "asr", "audio", "output", "panel", "power", "system", "text", "vocabulary")
+    threads = {
+        keyword.value.value
+        for name, path in known.items()
+        if name.startswith(tuple(f"device.{part}." for part in parts))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Thread")
+        for keyword in node.keywords
+        if keyword.arg == "name" and isinstance(keyword.value, ast.Constant)
+    }
+    text = PAGE.read_text(encoding="utf-8")
+    documented = {*re.findall(r'thread "(\w+)"', text), *re.findall(r"thread `(\w+)`", text)}
+    assert threads and documented == threads
