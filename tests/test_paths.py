@@ -79,3 +79,9 @@ def test_python_files_named_in_comments_exist() -> None:
     python = re.compile(PATH.pattern + r"(?<=\.py)\b")
     wrong = [f"{path.relative_to(ROOT)}: {name}" for path in SOURCES for name in missing(path.read_text(), python)]
     assert wrong == []
+
+
+def test_every_page_is_in_the_index_once() -> None:
+    listed = LINK.findall((ROOT / "docs/index.md").read_text(encoding="utf-8"))
+    pages = [page.name for page in PAGES if page.parent == ROOT / "docs" and page.name != "index.md"]
+    assert sorted(link for link in listed if "/" not in link) == sorted(pages)
