@@ -66,7 +66,7 @@ def sweep(name: str, settings: schema.Realtime, window: Window, threads: int) ->
 
 
 def _windows(own: Window, cores: tuple[int, ...]) -> Iterator[Case]:
-    """Ours; ours looking ahead by the article's batches and steps; and the text itself made of those."""
+    """Ours; ours with a lookahead every 32 and 10 frames; and the text itself made of such batches and steps."""
 
     def case(title: str, look: int = 0, hop: int = 0, right: int = 0) -> Case:
         return Case(

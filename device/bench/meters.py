@@ -19,7 +19,7 @@ from threading import Event, Thread
 from device.power import sensors
 
 EVENTS = ("instructions", "cycles", "cache-references", "cache-misses")
-"""Those of the article's script."""
+"""Events of `perf stat`."""
 
 RAPL = Path("/sys/class/powercap")
 SAMPLE_S = 0.2

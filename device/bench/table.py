@@ -153,8 +153,8 @@ def windows(report: Report) -> Table:
         ["", "behind s", "end of speech to text s", "CPU s per s", "WER %"],
         rows,
         "The bundle on the CPU at full speed, on a computed clock; a frame is 10 ms. Ours shows what a look "
-        "at the newest frames finds, and takes it back where hearing on finds otherwise. Below that the "
-        "article's batches and steps, which stand as they are, with so many frames heard after them.",
+        "at the newest frames finds, and takes it back where hearing on finds otherwise. Below that "
+        "batches and steps whose text is final, with so many frames heard after them.",
     )
 
 

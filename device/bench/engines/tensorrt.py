@@ -1,4 +1,4 @@
-"""TensorRT, a row of the article's table: it needs a GPU of NVIDIA's, which a Raspberry Pi has not got."""
+"""TensorRT, listed as not measured: it needs an NVIDIA GPU, which a Raspberry Pi cannot have."""
 
 from __future__ import annotations
 

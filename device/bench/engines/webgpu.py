@@ -1,4 +1,4 @@
-"""ONNX Runtime Web on WebGPU, a row of the article's table: it runs in a browser with a GPU, not in this program."""
+"""ONNX Runtime Web on WebGPU, listed as not measured: it runs in a browser with a GPU, not in this program."""
 
 from __future__ import annotations
 
