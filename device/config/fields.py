@@ -10,7 +10,7 @@ misspelt key and the printed documentation all come from that declaration.
 Fan(speed=900)
 >>> build(Fan, {"sped": 900})
 Traceback (most recent call last):
-device.config.fields.SettingError: sped = 900: no such key; nearest: speed
+device.config.fields.SettingError: sped: no such key; nearest: speed
 """
 
 from __future__ import annotations

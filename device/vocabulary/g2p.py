@@ -25,8 +25,9 @@ class Pronouncer:
 
     Left out are the blanks that the network puts between the sounds of some loan words, which nobody hears.
 
-    >>> pronounce = Pronouncer(bundle / "g2p_encoder.onnx", bundle / "g2p_decoder.onnx", bundle / "g2p_vocab.json")
-    >>> pronounce("to")
+    >>> folder = Path("models/build/base")                                                              # doctest: +SKIP
+    >>> files = (folder / name for name in ("g2p_encoder.onnx", "g2p_decoder.onnx", "g2p_vocab.json"))  # doctest: +SKIP
+    >>> Pronouncer(*files)("to")                                                                        # doctest: +SKIP
     ['t', 'oʊ']
 
     encoder: ONNX, int64 [words, characters] to attention keys.
