@@ -145,19 +145,20 @@ def attend(weights: Weights, qkv: Float) -> Float:
     count, width = len(qkv), weights.width
     q, k, v = qkv.reshape(count, 3, weights.heads, -1).transpose(1, 2, 0, 3)  # [heads, T, C / heads] each
     cosines, sines = _rotation(weights.inverse_frequencies, count)
-    scores = _rotate(q, cosines, sines) @ _rotate(k, cosines, sines).swapaxes(1, 2)
+    scores: Float = _rotate(q, cosines, sines) @ _rotate(k, cosines, sines).swapaxes(1, 2)
     scores *= np.float32(1 / np.sqrt(width // weights.heads))
     scores -= scores.max(-1, keepdims=True)
     np.exp(scores, out=scores)
     scores /= scores.sum(-1, keepdims=True)
-    return np.ascontiguousarray((scores @ v).swapaxes(0, 1)).reshape(count, width)
+    attended: Float = np.ascontiguousarray((scores @ v).swapaxes(0, 1)).reshape(count, width)
+    return attended
 
 
 def normalize(x: Float, gain: Float) -> Float:
     """Layer norm of [T, C] with a gain [C] and no bias."""
     centred = x - x.mean(-1, keepdims=True)
-    scale = 1 / np.sqrt(np.square(centred).mean(-1, keepdims=True) + EPSILON)
-    normal: Float = centred * scale * gain
+    variance = np.square(centred).mean(-1, keepdims=True)
+    normal: Float = (centred / np.sqrt(variance + EPSILON) * gain).astype(np.float32, copy=False)
     return normal
 
 

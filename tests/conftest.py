@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 pytest_plugins = ["sound_card"]
 
 # flashlight-text has no release for Python 3.13.
-collect_ignore = ["test_search_flashlight.py"] if sys.version_info >= (3, 13) else []
+collect_ignore = ["device/asr/test_search_flashlight.py"] if sys.version_info >= (3, 13) else []
 
 # A shell starts background jobs with SIGINT ignored, and what they start inherits that: Ctrl-C tests would hang.
 signal.signal(signal.SIGINT, signal.default_int_handler)

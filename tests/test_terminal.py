@@ -85,7 +85,8 @@ def test_a_path_with_escape_sequences_reaches_no_terminal(tmp_path: Path, number
 def test_every_entry_point_is_guarded() -> None:
     mains = [ROOT / "device/cli/__init__.py", *ROOT.glob("provisioning/*/cli.py")]
     mains += [
-        ROOT / "provisioning" / name for name in ("card/flash.py", "host/install.py", "make-update", "coral-lock")
+        ROOT / "provisioning" / name
+        for name in ("flasher/flash.py", "installer/install.py", "make-update", "coral-lock")
     ]
     for path in mains:
         (main,) = (n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef) and n.name == "main")

@@ -102,7 +102,7 @@ def summary(report: Mapping[str, Any]) -> str:
 
 def relative(answer: Float, expected: Float) -> float:
     """Root of the mean square error, as a share of what is expected."""
-    return float(np.sqrt(np.square(answer - expected).sum() / np.square(expected).sum()))
+    return float(np.linalg.norm(answer - expected) / np.linalg.norm(expected))
 
 
 def spoken(text: str) -> list[str]:

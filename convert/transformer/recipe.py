@@ -135,12 +135,13 @@ def _unit(y: Float, headroom: float) -> tuple[Float, Float]:
     """Scale and offset by channel that bring `y` [N, out], and what spreads `headroom` times more, into [-1, 1]."""
     low, high = y.min(0), y.max(0)
     scale: Float = np.maximum((high - low) / 2 * np.float32(headroom), np.float32(1e-6))
-    return scale, (low + high) / 2
+    offset: Float = (low + high) / np.float32(2)
+    return scale, offset
 
 
 def _sigmoid(x: Float) -> Float:
     """By tanh, which does not overflow."""
-    value: Float = (1 + np.tanh(x / 2)) / 2
+    value: Float = (np.float32(1) + np.tanh(x / np.float32(2))) / np.float32(2)
     return value
 
 

@@ -116,7 +116,7 @@ class Mixer:
         keep = np.exp(-seconds / POLARITY_S)
         self._products = keep * self._products + (1 - keep) * products
         power = np.diag(self._products)
-        loudest = int(power.argmax())
+        loudest = int(np.argmax(power))
         likeness = self._products[loudest] / np.sqrt(np.maximum(power * power[loudest], FAINT**2))
         signs = np.where(likeness < OPPOSITE, -1.0, 1.0)
         self._signs = signs * self._signs[loudest]

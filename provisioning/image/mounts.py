@@ -26,7 +26,13 @@ def private_namespace() -> None:
     if libc.unshare(CLONE_NEWNS):
         reason = os.strerror(ctypes.get_errno())
         raise UserError(f"no mount namespace of our own ({reason}): run it as root, outside of a container")
-    process.run("mount", "--make-rprivate", "/")
+    try:
+        process.run("mount", "--make-rprivate", "/")
+    except UserError:
+        raise UserError(
+            "/ is no mount point here, as in a plain chroot, so mounts cannot be kept from other processes; run it "
+            "outside, or make the root one first: mount --bind DIR DIR"
+        ) from None
 
 
 @contextmanager

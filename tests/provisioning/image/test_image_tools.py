@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from provisioning.common import layer, process, release
-from provisioning.image import base, disk, rootfs
+from provisioning.image import base, build, disk, emulation, mounts, rootfs
 
-IMAGE = Path(process.__file__).parent
 ALWAYS_THERE = {"chroot", "cp", "dpkg-deb", "mount", "umount"}
 """Of packages that every Debian has (Essential, or Priority: required)."""
 
 
-def programs(module: str) -> set[str]:
+def programs(module: ModuleType) -> set[str]:
     """The programs that a module gives to `process.run` by name."""
-    tree = ast.parse((IMAGE / f"{module}.py").read_text())
+    assert module.__file__
+    tree = ast.parse(Path(module.__file__).read_text())
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "process.run")
     firsts = (call.args[0] for call in calls)
     return {first.value for first in firsts if isinstance(first, ast.Constant)} - ALWAYS_THERE
@@ -30,12 +31,12 @@ def packages(names: set[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("modules", "required"),
     [
-        (("build", "disk", "layer", "emulation"), (*disk.TOOLS, *layer.TOOLS, *release.TOOLS, *rootfs.TOOLS)),
-        (("base", "layer", "mounts", "emulation"), (*base.TOOLS, *layer.TOOLS, *release.TOOLS)),
+        ((build, disk, layer, emulation), (*disk.TOOLS, *layer.TOOLS, *release.TOOLS, *rootfs.TOOLS)),
+        ((base, layer, mounts, emulation), (*base.TOOLS, *layer.TOOLS, *release.TOOLS)),
     ],
     ids=["debian", "base"],
 )
-def test_what_a_build_runs_is_installed_first(modules: tuple[str, ...], required: tuple[str, ...]) -> None:
+def test_what_a_build_runs_is_installed_first(modules: tuple[ModuleType, ...], required: tuple[str, ...]) -> None:
     run = set().union(*map(programs, modules))
     assert len(run) > 3 and packages(run) <= packages(set(required))
 
