@@ -32,7 +32,7 @@ TOOLS = "/run/virtual-pi"
 READY, LISTENING, FAULT = 0, 1, 2
 STEADY_S = 6.0
 """A lamp that has been on for so long is steady, however much a busy emulator stretches a rhythm."""
-MICROPHONE = "hw:Loopback,0,0"
+MICROPHONE = "plughw:Loopback,0,0"  # the appliance opens two channels, and both ends of the loopback must agree
 """The side of snd-aloop that is played into; the appliance records from the other."""
 
 
