@@ -22,7 +22,7 @@ from convert.transformer import fold, ort_format, weights
 from models import manifest
 from models.manifest import ManifestError, TransformerManifest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "models" / "moonshine-tiny" / "model.toml"
 
 

@@ -20,7 +20,7 @@ from models.bundle import Bundle, BundleError, EdgeTpu
 from models.pieces import Piece
 from models.transformer_bundle import Description, TransformerBundle
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DESCRIPTION = Description("small", "nowhere", "MIT", frames=16, layers=2, edge_tpu=EdgeTpu(False, "not compiled"))
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from models import terminal
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EVIL = "\x1b]0;title\x07\x1b[2J\x9b1m\x7f"
 
 
