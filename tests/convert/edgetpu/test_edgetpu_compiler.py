@@ -15,7 +15,7 @@ import pytest
 from edgetpu_packages import CACHED, RUN, PackageSpec, compiled_model
 from hypothesis import given
 from hypothesis import strategies as st
-from needs import SHARED_FOLDER, Need, unless
+from needs import SHARED_FOLDER
 
 from convert.edgetpu.__main__ import main
 from convert.edgetpu.compiled import compare, compiler, output
@@ -29,7 +29,7 @@ HERE = Path(__file__).parents[2]
 BLOCK = HERE / "data/edgetpu/separable_block.tflite"
 STRANDED = HERE / "data/edgetpu/stranded.tflite"
 TRUTH = SHARED_FOLDER / "edgetpu"
-needs_truth = unless(TRUTH.exists(), Need.SHARED, "edgetpu")
+needs_truth = pytest.mark.shared
 FAKE = Compiler((sys.executable, str(HERE / "support" / "edgetpu_fake_compiler.py")))
 
 

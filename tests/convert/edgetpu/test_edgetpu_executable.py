@@ -23,14 +23,14 @@ from edgetpu_packages import (
     PackageSpec,
     compiled_model,
 )
-from needs import SHARED_FOLDER, Need, unless
+from needs import SHARED_FOLDER
 
 from convert.edgetpu.compiled import executable
 from convert.edgetpu.compiled.flatbuffer import MalformedFile
 
 ROOT = Path(__file__).parents[3]
 TRUTH = SHARED_FOLDER / "edgetpu"
-needs_truth = unless(TRUTH.exists(), Need.SHARED, "edgetpu")
+needs_truth = pytest.mark.shared
 
 
 def read(*executables: ExecutableSpec, **fields: object) -> executable.CompiledModel:

@@ -13,7 +13,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given
 from hypothesis import strategies as st
-from needs import SHARED_FOLDER, Need, unless
+from needs import SHARED_FOLDER
 
 from convert.edgetpu.compiled.flatbuffer import MalformedFile
 from convert.edgetpu.predict import graph as tflite
@@ -22,7 +22,7 @@ from convert.edgetpu.predict.graph import Graph, Op, Tensor
 
 DATA = Path(__file__).parents[2] / "data" / "edgetpu"
 TRUTH = SHARED_FOLDER / "edgetpu"
-needs_truth = unless(TRUTH.exists(), Need.SHARED, "edgetpu")
+needs_truth = pytest.mark.shared
 
 
 def tensor(shape: tuple[int, ...], dtype: str = "INT8", **fields: object) -> Tensor:
