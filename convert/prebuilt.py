@@ -16,7 +16,7 @@ from typing import Any
 
 from convert import dependencies
 from convert.errors import SourceError
-from models.bundle import sha256
+from models.bundle import replacing, sha256
 from models.manifest import Manifest
 
 FOLDER, RECORD = "prebuilt", "prebuilt.json"
@@ -60,24 +60,17 @@ def write(chosen: Manifest, files: Mapping[str, Path]) -> Path:
     """
     _head(chosen)
     folder = chosen.file(FOLDER)
-    part, old = folder.with_name(f".{FOLDER}.part"), folder.with_name(f".{FOLDER}.old")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    for role, name in FILES.items():
-        shutil.copyfile(files[role], part / name)
     code = [(str(path.relative_to(dependencies.ROOT)), sha256(path)) for path in dependencies.sources(*MADE_BY)]
-    record = {
-        "files": {role: sha256(part / name) for role, name in FILES.items()},
-        "inputs": made_from(chosen),
-        "code": {"modules": MADE_BY, "sha256": _digest(code)},
-        "libraries": dict(dependencies.libraries(*MADE_BY)),
-    }
-    (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    part.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with replacing(folder) as part:
+        for role, name in FILES.items():
+            shutil.copyfile(files[role], part / name)
+        record = {
+            "files": {role: sha256(part / name) for role, name in FILES.items()},
+            "inputs": made_from(chosen),
+            "code": {"modules": MADE_BY, "sha256": _digest(code)},
+            "libraries": dict(dependencies.libraries(*MADE_BY)),
+        }
+        (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return folder
 
 

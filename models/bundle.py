@@ -16,7 +16,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -268,27 +269,40 @@ def replace(
     `content` makes what bundle.json holds of the files' SHA-256 by name; `opened` reads the new bundle before it takes
     the place of the old one. BundleError where it cannot be written.
     """
+    try:
+        with replacing(root) as part:
+            for name, file in files.items():
+                shutil.copyfile(file, part / name)
+            digests = {name: sha256(part / name) for name in sorted(files)}
+            (part / DESCRIPTION).write_text(json.dumps(content(digests), indent=1) + "\n")
+            opened(part)
+    except OSError as error:
+        raise BundleError(f"{root}: the bundle could not be written ({error.strerror}); the last one is kept") from None
+
+
+@contextmanager
+def replacing(root: Path) -> Iterator[Path]:
+    """An empty folder to put files into, which takes the place of `root` at the end, synced and in one rename.
+
+    Where the block or the disk fails, the folder is gone and `root` is as it was.
+    """
     root.parent.mkdir(parents=True, exist_ok=True)
     part, old = root.with_name(f".{root.name}.part"), root.with_name(f".{root.name}.old")
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir()
-        for name, file in files.items():
-            shutil.copyfile(file, part / name)
-        digests = {name: sha256(part / name) for name in sorted(files)}
-        (part / DESCRIPTION).write_text(json.dumps(content(digests), indent=1) + "\n")
+        yield part
         for file in part.iterdir():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
-        opened(part)
         shutil.rmtree(old, ignore_errors=True)
         if root.exists():
             root.rename(old)
         part.rename(root)
-    except OSError as error:
+    except OSError:
         if old.exists() and not root.exists():
             old.rename(root)
-        raise BundleError(f"{root}: the bundle could not be written ({error.strerror}); the last one is kept") from None
+        raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)

@@ -160,34 +160,20 @@ def require_int8(model: ModelProto) -> None:
             )
 
 
-INT8 = frozenset(
-    (
-        "Conv",
-        "AveragePool",
-        "MaxPool",
-        "GlobalAveragePool",
-        "ReduceMean",
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Max",
-        "Min",
-        "PRelu",
-        "Relu",
-        "Sigmoid",
-        "Tanh",
-        "Clip",
-        "Concat",
-        "BatchNormalization",
-        "Identity",
-    )
-)
+BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu")
+"""Operators whose constant operand has the rank of the data."""
+
+ELEMENTWISE = (*BINARY, "Relu", "Sigmoid", "Tanh", "Clip", "GlobalAveragePool", "BatchNormalization", "Identity")
+"""Operators that are the same on one axis more and have an int8 form."""
+
+WINDOWED = ("Conv", "AveragePool", "MaxPool")
+
+INT8 = frozenset((*WINDOWED, *ELEMENTWISE, "ReduceMean", "Concat"))
 
 
 def _raised(op: str, index: int) -> bool:
     """Whether constant input `index` of `op` has the rank of the data and is lifted with it."""
-    return index == 1 if op == "Conv" else op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu")
+    return index == 1 if op == "Conv" else op in BINARY
 
 
 Constants = Mapping[str, TensorProto]
@@ -228,40 +214,13 @@ def _same(node: NodeProto, constants: Constants) -> None:
     return
 
 
+FLOAT_ONLY = ("HardSwish", "Dropout", "Erf", "Exp", "Log", "LeakyRelu", "Elu", "Softplus", "Sqrt", "Pow", "Gelu",
+              "Mish", "HardSigmoid")  # fmt: skip
+"""The same on one axis more, but for float32 alone: `require_int8` names them with what to put in their place."""
+
 _LIFTABLE: Mapping[str, Callable[[NodeProto, Constants], None]] = {
-    **dict.fromkeys(("Conv", "AveragePool", "MaxPool"), _lift_window),
-    **dict.fromkeys(
-        (
-            "Add",
-            "Sub",
-            "Mul",
-            "Div",
-            "Max",
-            "Min",
-            "PRelu",
-            "Relu",
-            "Sigmoid",
-            "Tanh",
-            "Clip",
-            "GlobalAveragePool",
-            "BatchNormalization",
-            "HardSwish",
-            "Identity",
-            "Dropout",
-            "Erf",
-            "Exp",
-            "Log",
-            "LeakyRelu",
-            "Elu",
-            "Softplus",
-            "Sqrt",
-            "Pow",
-            "Gelu",
-            "Mish",
-            "HardSigmoid",
-        ),
-        _same,
-    ),
+    **dict.fromkeys(WINDOWED, _lift_window),
+    **dict.fromkeys((*ELEMENTWISE, *FLOAT_ONLY), _same),
     "ReduceMean": _lift_mean,
     "Concat": _lift_concat,
 }
