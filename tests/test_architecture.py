@@ -30,6 +30,7 @@ DEVICE = {
     "system": set(),
     "text": set(),
     "vocabulary": set(),
+    "wyoming_asr": {"asr", "audio", "text"},
 }
 
 # Modules beside the packages: open to all, and they import nothing of device/.

@@ -29,6 +29,7 @@ COMMANDS = {
     "leds": "device.cli.leds",
     "wiring": "device.cli.wiring",
     "realtime": "device.cli.realtime",
+    "wyoming": "device.cli.wyoming",
     "setup": "device.cli.setup",
     "update": "device.cli.update",
 }

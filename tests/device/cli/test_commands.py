@@ -36,6 +36,7 @@ CONFIGURED = [
     ["realtime", "restore"],
     ["realtime", "wake-ups"],
     ["bench"],
+    ["wyoming"],
 ]
 """Every command that reads the configuration."""
 
@@ -70,6 +71,8 @@ MISUSED = [
     ["power", "hours", "--duty", "1.5"],
     ["power", "hours", "--battery-wh", "-1"],
     ["realtime"],
+    ["wyoming", "--set", "wyoming.address=nowhere"],
+    ["wyoming", "--port", "1"],
     ["setup"],
     ["update"],
     ["nonsense"],
