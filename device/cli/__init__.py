@@ -26,6 +26,7 @@ COMMANDS = {
     "doctor": "device.cli.doctor",
     "run": "device.cli.run",
     "power": "device.cli.power",
+    "report": "device.cli.report",
     "leds": "device.cli.leds",
     "wiring": "device.cli.wiring",
     "realtime": "device.cli.realtime",

@@ -37,6 +37,7 @@ CONFIGURED = [
     ["realtime", "wake-ups"],
     ["bench"],
     ["wyoming"],
+    ["report", "--no-bench"],
 ]
 """Every command that reads the configuration."""
 
@@ -73,6 +74,7 @@ MISUSED = [
     ["realtime"],
     ["wyoming", "--set", "wyoming.address=nowhere"],
     ["wyoming", "--port", "1"],
+    ["report", "--no-bench", "--json"],
     ["setup"],
     ["update"],
     ["nonsense"],
