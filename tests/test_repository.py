@@ -24,7 +24,7 @@ REQUIRED = {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "Makefile",
 WELCOME = {"docs"}
 
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {  # universal lock file: extras
-    "dev": ("device", "eval", "wyoming", "convert", "dev"),
+    "dev": ("device", "eval", "wyoming", "browser", "convert", "dev"),
     "run": ("device", "eval"),
     "convert": ("device", "eval", "convert"),
     "train": ("convert", "train"),

@@ -31,6 +31,7 @@ COMMANDS = {
     "wiring": "device.cli.wiring",
     "realtime": "device.cli.realtime",
     "wyoming": "device.cli.wyoming",
+    "browser": "device.cli.browser",
     "setup": "device.cli.setup",
     "update": "device.cli.update",
 }

@@ -59,7 +59,7 @@ async def _serve(config: Config) -> None:
         logging.getLogger(__name__).warning("%s", fault)
     pipeline = load_recognizer(config, known.words)
     rules = rules_from(config.text, spellings(known.words))
-    service = Service(pipeline.listener, rules, config.bundle.dir.name, cli.version())
+    service = Service(pipeline.recognizer, rules, config.bundle.dir.name, cli.version())
     try:
         async with serving(service, config.wyoming.address, config.wyoming.port) as port:
             await _until_stopped(config, port)

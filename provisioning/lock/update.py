@@ -58,7 +58,7 @@ class LockedEnvironment:
 
 
 ENVIRONMENTS = (
-    LockedEnvironment("dev", ("device", "eval", "wyoming", "convert", "dev"), builds=True, follow=False),
+    LockedEnvironment("dev", ("device", "eval", "wyoming", "browser", "convert", "dev"), builds=True, follow=False),
     LockedEnvironment("run", ("device", "eval"), builds=True),
     LockedEnvironment("convert", ("device", "eval", "convert"), builds=True),
     LockedEnvironment("train", ("convert", "train")),

@@ -75,6 +75,7 @@ MISUSED = [
     ["wyoming", "--set", "wyoming.address=nowhere"],
     ["wyoming", "--port", "1"],
     ["report", "--no-bench", "--json"],
+    ["browser", "--port", "70000"],
     ["setup"],
     ["update"],
     ["nonsense"],
