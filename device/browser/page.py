@@ -97,7 +97,7 @@ class Page:
                 raise heard
             yield heard
 
-    def show(self, message: Mapping[str, object]) -> None:
+    def display(self, message: Mapping[str, object]) -> None:
         """Send the page something to show. Raises PageError."""
         self._send(json.dumps(message))
 

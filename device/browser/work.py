@@ -28,11 +28,11 @@ def transcribe(bundle: Bundle, decoder: Decoder, rules: Rules, page: Page) -> No
             for event in events:
                 if isinstance(event, Segment):
                     text = apply(text, writer.segment(event.text, event.pauses))
-                    page.show({"text": text})
+                    page.display({"text": text})
                 elif isinstance(event, Partial):
-                    page.show({"partial": f"{event.stable} {event.tail}".strip()})
+                    page.display({"partial": f"{event.stable} {event.tail}".strip()})
             if samples is None:
-                page.show({"final": True})
+                page.display({"final": True})
     except PageError as error:
         log.info("%s", error)
     finally:

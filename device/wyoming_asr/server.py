@@ -25,7 +25,7 @@ from wyoming.ping import Ping, Pong
 from wyoming.server import AsyncEventHandler
 
 from device.text.formatter import Rules
-from device.wyoming_asr.utterance import FormatError, StreamingRecognizer, Utterance
+from device.wyoming_asr.stream import FormatError, SpeechRecognizer, SpeechStream
 from models.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ LONGEST_S = 300.0
 class Service:
     """The recogniser that all clients share, and how its words are written."""
 
-    recognizer: StreamingRecognizer
+    recognizer: SpeechRecognizer
     rules: Rules
     name: str
     """The model's name, for people."""
@@ -78,7 +78,7 @@ class Handler(AsyncEventHandler):
         """`turn` is held by the client that has the recogniser; `worker`, of one thread, does what takes time."""
         super().__init__(reader, writer)
         self._service, self._turn, self._worker = service, turn, worker
-        self._utterance: Utterance | None = None
+        self._stream: SpeechStream | None = None
         self._seconds = 0.0
         self._sent = ""
 
@@ -104,7 +104,7 @@ class Handler(AsyncEventHandler):
         elif Ping.is_type(event.type):
             await self._send(Pong(text=Ping.from_event(event).text))
         elif Transcribe.is_type(event.type):
-            return await self._accept(Transcribe.from_event(event))
+            return await self._check_request(Transcribe.from_event(event))
         elif AudioStart.is_type(event.type):
             return await self._begin(AudioStart.from_event(event))
         elif AudioChunk.is_type(event.type):
@@ -115,9 +115,9 @@ class Handler(AsyncEventHandler):
 
     async def _next(self) -> Event | None:
         waiting = async_read_event(self.reader)
-        return await (waiting if self._utterance is None else asyncio.wait_for(waiting, PATIENCE_S))
+        return await (waiting if self._stream is None else asyncio.wait_for(waiting, PATIENCE_S))
 
-    async def _accept(self, wanted: Transcribe) -> bool:
+    async def _check_request(self, wanted: Transcribe) -> bool:
         if wanted.language and not wanted.language.lower().replace("_", "-").startswith("en"):
             return await self._refuse(f"language {wanted.language!r} is not known; this recogniser knows English only")
         return True
@@ -126,7 +126,7 @@ class Handler(AsyncEventHandler):
         self._leave()
         await self._turn.acquire()
         try:
-            self._utterance = Utterance(
+            self._stream = SpeechStream(
                 self._service.recognizer, self._service.rules, start.rate, start.width, start.channels
             )
         except FormatError as error:
@@ -138,15 +138,15 @@ class Handler(AsyncEventHandler):
 
     async def _hear(self, chunk: AudioChunk) -> None:
         self._seconds += chunk.seconds
-        if self._utterance is None or self._seconds > LONGEST_S:
+        if self._stream is None or self._seconds > LONGEST_S:
             return
-        await self._work(partial(self._utterance.push, chunk.audio))
-        await self._send_new(self._utterance.text)
+        await self._work(partial(self._stream.push, chunk.audio))
+        await self._send_new(self._stream.text)
 
     async def _end(self) -> None:
-        if self._utterance is None:
+        if self._stream is None:
             return
-        text = await self._work(self._utterance.finish)
+        text = await self._work(self._stream.finish)
         await self._send_new(text)
         self._leave()
         await self._send(Transcript(text=text, language="en"))
@@ -171,8 +171,8 @@ class Handler(AsyncEventHandler):
 
     def _leave(self) -> None:
         """Give the recogniser to whoever waits for it."""
-        if self._utterance is not None:
-            self._utterance = None
+        if self._stream is not None:
+            self._stream = None
             self._turn.release()
 
 

@@ -1,9 +1,9 @@
 """One utterance of a client: PCM of any rate in, written text out. Pure: no sockets, no threads, no clock.
 
->>> utterance = Utterance(recognizer, Rules(), rate=48_000, width=2, channels=2)        # doctest: +SKIP
+>>> stream = SpeechStream(recognizer, Rules(), rate=48_000, width=2, channels=2)        # doctest: +SKIP
 >>> for block in blocks:                                                                 # doctest: +SKIP
-...     utterance.push(block)
->>> utterance.finish()                                                                   # doctest: +SKIP
+...     stream.push(block)
+>>> stream.finish()                                                                   # doctest: +SKIP
 'Turn on the kitchen lights'
 """
 
@@ -30,7 +30,7 @@ class FormatError(ValueError):
     """The client announces sound that cannot be read; the message names what can."""
 
 
-class StreamingRecognizer(Protocol):
+class SpeechRecognizer(Protocol):
     """What finds the words; `device.asr.recognizer.Recognizer` is one."""
 
     def accept_waveform(self, samples: NDArray[np.int16]) -> Sequence[Event]:
@@ -43,10 +43,10 @@ class StreamingRecognizer(Protocol):
         """Forget everything heard."""
 
 
-class Utterance:
+class SpeechStream:
     """Speech from its first to its last block of PCM."""
 
-    def __init__(self, recognizer: StreamingRecognizer, rules: Rules, rate: int, width: int, channels: int) -> None:
+    def __init__(self, recognizer: SpeechRecognizer, rules: Rules, rate: int, width: int, channels: int) -> None:
         """`rate` in Hz, `width` bytes a sample, `channels` interleaved. Raises FormatError."""
         if rate not in RATES or width not in WIDTHS or channels not in CHANNELS:
             raise FormatError(
