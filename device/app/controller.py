@@ -219,9 +219,9 @@ class Appliance:
 
     def _take(self, event: Event) -> None:
         match event:
-            case Segment(text=text, pauses=pauses):
+            case Segment(text=text, pauses=pauses, punctuated=punctuated):
                 self._words += len(text.split())
-                self._parts.put(self._parts.writer.segment(text, pauses))
+                self._parts.put(self._parts.writer.segment(text, pauses, punctuated))
                 self._gestures(self._parts.gestures.heard())
             case Partial(stable, tail) if stable or tail:
                 self._gestures(self._parts.gestures.heard())

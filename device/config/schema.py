@@ -85,7 +85,11 @@ class Panel:
 class Text:
     """How words become written text."""
 
-    spoken_punctuation: bool = setting(True, help='Write "," for "comma" and so on.')
+    punctuation: Literal["auto", "spoken", "both", "off"] = setting(
+        "auto",
+        help="auto: the recogniser's punctuation, and spoken commands set off by pauses; spoken: only what is said; "
+        "both; off: no spoken commands.",
+    )
     numbers: bool = setting(True, help="Write numbers, times, dates, money and percent as people write them.")
     digits_from: int = setting(10, low=0, high=100, help="Plain numbers below this stay words.")
     english: Literal["us", "uk"] = setting("us", help='"5 p.m." or "5 pm"; whether a pound is £.')

@@ -7,6 +7,8 @@
 >>> edits += writer.segment(*pauses("scratch that | see you"))
 >>> apply("", edits)
 "Hello, I'm at home. See you"
+>>> apply("", writer.segment(*pauses("That's it. | Question mark. | Yes, it is."), punctuated=True))
+" That's it? Yes, it is."
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from typing import Literal
 
 from device.config import schema
-from device.text import commands, itn, number_grammar
-from device.text.commands import Item, Join, Mark, Scratch, Word
+from device.text import commands, itn, number_grammar, tokens
+from device.text.commands import AutomaticMark, Item, Join, Mark, Scratch, Word
 from device.text.edits import Delete, Edit, Insert
 
 HISTORY = 64
@@ -31,6 +34,24 @@ ALWAYS_CAPITAL = frozenset(
 """Words with a capital wherever they stand. May and March have one only in dates."""
 
 
+Punctuation = Literal["auto", "spoken", "both", "off"]
+"""Whose punctuation is written; see `text.punctuation` and the table in docs/dictating.md."""
+
+OBEYED: Mapping[Punctuation, commands.Obeyed] = {
+    "auto": "set off",
+    "spoken": "amid words",
+    "both": "amid words",
+    "off": "never",
+}
+"""Which spoken phrases are obeyed beside a recogniser that punctuates; otherwise all are, unless none is."""
+
+SENTENCE_MARKS = frozenset({",", ".", "?", "!", ":", ";", "…", "–"})
+"""Spoken marks that stand in place of one that the recogniser wrote."""
+
+REPLACED = frozenset({(",", ","), (".", ","), (",", "."), (";", ","), (";", "."), (":", ","), (":", "."), (",", ";")})
+"""Spoken marks, one behind the other, of which only the second is meant."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How to write.
@@ -39,7 +60,7 @@ class Rules:
     words, to how the user spells it.
     """
 
-    punctuation: bool = True
+    punctuation: Punctuation = "auto"
     style: itn.Style | None = field(default_factory=itn.Style)
     spellings: Mapping[tuple[str, ...], str] = field(default_factory=dict)
     forget_s: float = 120.0
@@ -49,11 +70,16 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """The place where writing goes on: whether a space and a capital are due, and a stop already there."""
+    """The place where writing goes on: whether a space and a capital are due, and which stop or mark is there."""
 
     glue: bool = True
     capital: bool = True
     stopped: bool = False
+    """Whether the last word ends with a point, which is a full stop too."""
+    mark: str = ""
+    """The mark before it, if another would take its place rather than follow it."""
+    automatic: bool = False
+    """Whether the recogniser wrote that mark by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +89,8 @@ class Entry:
     text: str
     before: Spot
     dictation: int
+    replaced: str = ""
+    """The mark at the end of what was there before that this one took the place of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +108,7 @@ def rules_from(text: schema.Text, spellings: Mapping[str, str]) -> Rules:
     """
     style = itn.Style(text.digits_from, text.english) if text.numbers else None
     phrases = {tuple(said.split()): written for said, written in spellings.items()}
-    return Rules(text.spoken_punctuation, style, phrases, text.forget_s, text.enter_key)
+    return Rules(text.punctuation, style, phrases, text.forget_s, text.enter_key)
 
 
 def begin(state: State, idle_s: float, rules: Rules) -> State:
@@ -105,29 +133,38 @@ def pauses(said: str, mark: str = "|") -> tuple[str, tuple[int, ...]]:
     return " ".join(word for part in stretches for word in part), tuple(end for end in ends if 0 < end < ends[-1])
 
 
-def write(state: State, text: str, rules: Rules, pauses: Collection[int] = ()) -> tuple[State, tuple[Edit, ...]]:
+def write(
+    state: State, text: str, rules: Rules, pauses: Collection[int] = (), punctuated: bool = False
+) -> tuple[State, tuple[Edit, ...]]:
     """Write one finished stretch of speech: at most one deletion, then one insertion.
 
-    `pauses` are the indices of the words before which the speaker paused.
+    `pauses` are the indices of the words before which the speaker paused; `punctuated` says that capitals and
+    punctuation of `text` are the recogniser's.
     """
     entries, spot = state.entries, state.spot
-    said, before, gone = "", spot, 0
-    words = unicodedata.normalize("NFC", text).split()
-    for item in _numbered(commands.parse(words, rules.spellings, rules.punctuation, pauses), rules.style):
+    tail = _Tail()
+    said, before, replaced = "", spot, ""
+    for item in _numbered(_parsed(text, rules, pauses, punctuated), rules.style):
         if isinstance(item, Mark) and "\n" in item.text and not rules.enter_key:
             spot = replace(spot, capital=True, stopped=False)
         elif not isinstance(item, Scratch):
-            piece, spot = _place(item, spot)
+            gone, piece, spot = _place(item, spot)
+            if said:
+                said = said[: len(said) - len(gone)]
+            else:
+                replaced += gone
             said += piece
-        elif said:
-            said, spot = "", before
+        elif said or replaced:
+            said, spot, replaced = "", before, ""
         elif entries:
             spot = before = entries[-1].before
-            gone += len(entries[-1].text)
+            tail.undo(entries[-1])
             entries = entries[:-1]
-    if said:
-        entries = (*entries, Entry(said, before, state.dictation))[-HISTORY:]
-    return replace(state, entries=entries, spot=spot), _edits(gone, said)
+    if said or replaced:
+        entry = Entry(said, before, state.dictation, replaced)
+        tail.write(entry)
+        entries = (*entries, entry)[-HISTORY:]
+    return replace(state, entries=entries, spot=spot), tail.edits()
 
 
 def take_back(state: State) -> tuple[State, tuple[Edit, ...]]:
@@ -137,8 +174,34 @@ def take_back(state: State) -> tuple[State, tuple[Edit, ...]]:
     last = state.entries[-1].dictation
     kept = tuple(entry for entry in state.entries if entry.dictation != last)
     gone = state.entries[len(kept) :]
-    state = replace(state, entries=kept, spot=gone[0].before)
-    return state, _edits(sum(len(entry.text) for entry in gone), "")
+    tail = _Tail()
+    for entry in reversed(gone):
+        tail.undo(entry)
+    return replace(state, entries=kept, spot=gone[0].before), tail.edits()
+
+
+class _Tail:
+    """What is deleted before the cursor, and written in its place."""
+
+    def __init__(self) -> None:
+        self._deleted, self._inserted = 0, ""
+
+    def undo(self, entry: Entry) -> None:
+        self._delete(len(entry.text))
+        self._inserted += entry.replaced
+
+    def write(self, entry: Entry) -> None:
+        self._delete(len(entry.replaced))
+        self._inserted += entry.text
+
+    def edits(self) -> tuple[Edit, ...]:
+        deleted = (Delete(self._deleted),) if self._deleted else ()
+        return (*deleted, Insert(self._inserted)) if self._inserted else deleted
+
+    def _delete(self, count: int) -> None:
+        own = min(count, len(self._inserted))
+        self._inserted = self._inserted[: len(self._inserted) - own]
+        self._deleted += count - own
 
 
 class Writer:
@@ -152,9 +215,9 @@ class Writer:
         """A dictation begins; see :func:`begin`."""
         self.state = begin(self.state, idle_s, self.rules)
 
-    def segment(self, text: str, pauses: Collection[int] = ()) -> tuple[Edit, ...]:
+    def segment(self, text: str, pauses: Collection[int] = (), punctuated: bool = False) -> tuple[Edit, ...]:
         """The edits that write a segment; see :func:`write`."""
-        self.state, edits = write(self.state, text, self.rules, pauses)
+        self.state, edits = write(self.state, text, self.rules, pauses, punctuated)
         return edits
 
     def take_back(self) -> tuple[Edit, ...]:
@@ -163,20 +226,30 @@ class Writer:
         return edits
 
 
-def _edits(delete: int, insert: str) -> tuple[Edit, ...]:
-    return (*((Delete(delete),) if delete else ()), *((Insert(insert),) if insert else ()))
+def _parsed(text: str, rules: Rules, pauses: Collection[int], punctuated: bool) -> list[Item]:
+    """A segment's words, marks and commands, by whose punctuation is written."""
+    words = unicodedata.normalize("NFC", text).split()
+    if not punctuated:
+        obeyed: commands.Obeyed = "never" if rules.punctuation == "off" else "amid words"
+        return commands.parse(tokens.unpunctuated(words), rules.spellings, obeyed, pauses)
+    found, pauses = tokens.punctuated(words, pauses)
+    if rules.punctuation == "spoken":
+        found = tokens.stripped(found)
+    return commands.parse(found, rules.spellings, OBEYED[rules.punctuation], pauses)
 
 
 def _numbered(items: Sequence[Item], style: itn.Style | None) -> list[Item]:
     """Items with each run of plain words written as numbers where they are some."""
     out: list[Item] = []
-    run: list[str] = []
+    run: list[Word] = []
     for item in (*items, Join()):
         if isinstance(item, Word) and not item.fixed:
-            run.append(item.text)
+            run.append(item)
             continue
-        before = out[-1] if out else None
-        out += [Word(word) for word in (_written(run, style, before, item) if style else run)]
+        if run:
+            words = [word.text for word in run]
+            written = _written(words, style, out[-1] if out else None, item) if style else words
+            out += [Word(word, cased=run[0].cased, first=not at and run[0].first) for at, word in enumerate(written)]
         out.append(item)
         run = []
     return out[:-1]
@@ -186,26 +259,70 @@ def _written(run: Sequence[str], style: itn.Style, before: Item | None, after: I
     """Words as written; a number beside a sign is in digits: "dollar sign five", "five percent sign"."""
     signed = replace(style, digits_from=0)
     if isinstance(before, Mark) and before.text in ("$", "€", "#"):
-        end = number_grammar.run_end(run, 0)
+        end = number_grammar.run_end([word.lower() for word in run], 0)
         return itn.write(run[:end], signed) + itn.write(run[end:], style)
     if isinstance(after, Mark) and after.text == "%":
-        begin = next((at for at in range(len(run)) if number_grammar.run_end(run, at) == len(run)), len(run))
+        spoken = [word.lower() for word in run]
+        begin = next((at for at in range(len(run)) if number_grammar.run_end(spoken, at) == len(run)), len(run))
         return itn.write(run[:begin], style) + itn.write(run[begin:], signed)
     return itn.write(run, style)
 
 
-def _place(item: Word | Mark | Join, spot: Spot) -> tuple[str, Spot]:
-    if isinstance(item, Join):
-        return "", replace(spot, glue=True)
-    if isinstance(item, Mark):
-        if spot.stopped and item.text == ".":
-            return "", replace(spot, capital=True, stopped=False)
-        space = "" if spot.glue or item.left else " "
-        return space + item.text, Spot(item.right, item.ends or spot.capital)
+def _place(item: Word | Mark | AutomaticMark | Join, spot: Spot) -> tuple[str, str, Spot]:
+    """The mark that an item takes the place of, what it writes, and the spot after it."""
+    match item:
+        case Join():
+            gone = spot.mark if spot.automatic else ""
+            return gone, "", Spot(glue=True, capital=spot.capital and not gone)
+        case AutomaticMark():
+            return "", *_automatic(item, spot)
+        case Mark():
+            return _spoken(item, spot)
+        case Word():
+            return "", *_word(item, spot)
+
+
+def _spoken(mark: Mark, spot: Spot) -> tuple[str, str, Spot]:
+    if spot.stopped and mark.text == ".":
+        return "", "", Spot(False, True, mark=".")
+    gone = spot.mark if _replaces(mark, spot) else ""
+    after = Spot(
+        mark.right,
+        mark.ends or (spot.capital and not gone),
+        mark=mark.text if mark.text in SENTENCE_MARKS and mark.separates else "",
+    )
+    if gone == mark.text:
+        return "", "", after
+    return gone, ("" if spot.glue or mark.left else " ") + mark.text, after
+
+
+def _replaces(mark: Mark, spot: Spot) -> bool:
+    """Whether a spoken mark takes the place of the one that is there."""
+    if not spot.automatic:
+        return (spot.mark, mark.text) in REPLACED
+    layout, opening = mark.text.isspace(), mark.right and not mark.left
+    return not layout and not opening and not (mark.closes and spot.mark in "?!…")
+
+
+def _automatic(mark: AutomaticMark, spot: Spot) -> tuple[str, Spot]:
+    if mark.opens:
+        return ("" if spot.glue else " ") + mark.text, Spot(True, spot.capital)
+    text = mark.text
+    if spot.stopped and text.startswith(".") and not text.startswith(".."):
+        text = text[1:]  # "5 p.m." ends the sentence too
+    if spot.mark or spot.glue:
+        text = text.strip(tokens.MARKS)
+    sentence = text == text.strip('"”»)]}')
+    return text, Spot(False, mark.ends or (spot.capital and not text), mark=text if sentence else "", automatic=True)
+
+
+def _word(item: Word, spot: Spot) -> tuple[str, Spot]:
     word = item.text if item.fixed else _cased(item.text)
-    if spot.capital and (word.islower() or not item.fixed):
+    if item.first and not (spot.capital or spot.stopped):
+        word = _cased(tokens.lowered(word))
+    elif spot.capital and (word.islower() or not (item.fixed or item.cased)):
         word = word[:1].upper() + word[1:]
-    return ("" if spot.glue else " ") + word, Spot(False, False, word.endswith(".m."))
+    return ("" if spot.glue else " ") + word, Spot(False, False, word.endswith("."))
 
 
 def _cased(word: str) -> str:

@@ -145,7 +145,7 @@ def test_letters_and_their_accents_are_composed() -> None:
 
 
 def test_switched_off_rules_leave_words() -> None:
-    rules = Rules(punctuation=False, style=None)
+    rules = Rules(punctuation="off", style=None)
     assert written("twenty comma scratch that", rules=rules) == "Twenty comma scratch that"
 
 
