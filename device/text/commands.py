@@ -286,9 +286,7 @@ def table() -> list[tuple[str, str]]:
 class _Parser:
     """One stretch of speech on its way to items."""
 
-    def __init__(
-        self, tokens: Sequence[Token], spellings: Spellings, obeyed: Obeyed, pauses: frozenset[int]
-    ) -> None:
+    def __init__(self, tokens: Sequence[Token], spellings: Spellings, obeyed: Obeyed, pauses: frozenset[int]) -> None:
         self._tokens, self._spellings, self._pauses = tokens, spellings, pauses
         self._words = [token.key for token in tokens]
         self._phrases = {} if obeyed == "never" else PHRASES
@@ -345,7 +343,9 @@ class _Parser:
         while upper and letters < len(self._words) and len(self._words[letters]) == 1:
             letters += 1
         if letters > begin + 1:
-            return self._marked(begin, letters, [Word("".join(self._words[begin:letters]).upper(), fixed=True)]), letters
+            return self._marked(
+                begin, letters, [Word("".join(self._words[begin:letters]).upper(), fixed=True)]
+            ), letters
         spelling, end = self._spelled(begin)
         spelling = spelling or self._tokens[begin].word
         word = Word(spelling.upper() if upper else spelling[:1].upper() + spelling[1:], fixed=True)
@@ -442,7 +442,7 @@ def _joins_address(words: Sequence[str], at: int) -> bool:
     before = at - 1
     while before > 0 and words[before - 1] in JOINTS and not (words[before - 1] == "dot" and words[before] in DOMAINS):
         before -= 2
-    host, point, domain = words[before].rpartition(".") if before >= 0 else ("", "", "")
+    host, _, domain = words[before].rpartition(".") if before >= 0 else ("", "", "")
     ended = words[before] in DOMAINS and before > 0 and words[before - 1] == "dot"
     return _in_address(words, at) or ended or bool(host and domain in DOMAINS)
 

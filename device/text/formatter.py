@@ -16,7 +16,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Literal
 
 from device.config import schema
@@ -240,19 +240,57 @@ def _parsed(text: str, rules: Rules, pauses: Collection[int], punctuated: bool) 
 
 def _numbered(items: Sequence[Item], style: itn.Style | None) -> list[Item]:
     """Items with each run of plain words written as numbers where they are some."""
+    if style is None:
+        return list(items)
     out: list[Item] = []
     run: list[Word] = []
-    for item in (*items, Join()):
+    for item in (*_joined(items, style), Join()):
         if isinstance(item, Word) and not item.fixed:
             run.append(item)
             continue
         if run:
-            words = [word.text for word in run]
-            written = _written(words, style, out[-1] if out else None, item) if style else words
+            written = _written([word.text for word in run], style, out[-1] if out else None, item)
             out += [Word(word, cased=run[0].cased, first=not at and run[0].first) for at, word in enumerate(written)]
         out.append(item)
         run = []
     return out[:-1]
+
+
+def _joined(items: Sequence[Item], style: itn.Style) -> list[Item]:
+    """Items without the commas that a recogniser writes within telephone numbers and dates.
+
+    Numbers of which such a comma may divide one ("one, sixty six") are to be written as said.
+    """
+    out = list(items)
+    as_said: set[int] = set()
+    for comma in reversed(
+        [at for at, item in enumerate(items) if isinstance(item, AutomaticMark) and item.text == ","]
+    ):
+        left, right = _run_before(out, comma), _run_after(out, comma)
+        if itn.joined(left, right, style):
+            del out[comma]
+            as_said = {at - (at > comma) for at in as_said}
+        elif number_grammar.run_end(_lower(left), 0) == len(_lower(left)) > 0:
+            numbers = [k for k in range(len(right)) if number_grammar.run_end(_lower(right[: k + 1]), 0) > k]
+            as_said |= {*range(comma - len(left), comma), *(comma + 1 + k for k in numbers)} if numbers else set()
+    return [
+        replace(item, fixed=True) if at in as_said and isinstance(item, Word) else item for at, item in enumerate(out)
+    ]
+
+
+def _run_before(items: Sequence[Item], at: int) -> list[str]:
+    """The plain words that end before item `at`."""
+    return _run_after(items[:at][::-1], -1)[::-1]
+
+
+def _run_after(items: Sequence[Item], at: int) -> list[str]:
+    """The plain words that begin behind item `at`."""
+    words = takewhile(lambda item: isinstance(item, Word) and not item.fixed, items[at + 1 :])
+    return [word.text for word in words if isinstance(word, Word)]
+
+
+def _lower(words: Sequence[str]) -> list[str]:
+    return [part.lower() for word in words for part in word.split("-")]
 
 
 def _written(run: Sequence[str], style: itn.Style, before: Item | None, after: Item) -> list[str]:
@@ -284,11 +322,12 @@ def _place(item: Word | Mark | AutomaticMark | Join, spot: Spot) -> tuple[str, s
 
 def _spoken(mark: Mark, spot: Spot) -> tuple[str, str, Spot]:
     if spot.stopped and mark.text == ".":
-        return "", "", Spot(False, True, mark=".")
+        return "", "", Spot(False, True, stopped=True)
     gone = spot.mark if _replaces(mark, spot) else ""
     after = Spot(
         mark.right,
         mark.ends or (spot.capital and not gone),
+        stopped=mark.closes and spot.automatic and bool(spot.mark) and not gone,
         mark=mark.text if mark.text in SENTENCE_MARKS and mark.separates else "",
     )
     if gone == mark.text:
@@ -308,12 +347,13 @@ def _automatic(mark: AutomaticMark, spot: Spot) -> tuple[str, Spot]:
     if mark.opens:
         return ("" if spot.glue else " ") + mark.text, Spot(True, spot.capital)
     text = mark.text
-    if spot.stopped and text.startswith(".") and not text.startswith(".."):
-        text = text[1:]  # "5 p.m." ends the sentence too
+    stopped = spot.stopped and text.startswith(".") and not text.startswith("..")
+    text = text[1:] if stopped else text  # "5 p.m." ends the sentence too
     if spot.mark or spot.glue:
         text = text.strip(tokens.MARKS)
     sentence = text == text.strip('"”»)]}')
-    return text, Spot(False, mark.ends or (spot.capital and not text), mark=text if sentence else "", automatic=True)
+    capital = mark.ends or (spot.capital and not text)
+    return text, Spot(False, capital, stopped and not text, mark=text if sentence else "", automatic=True)
 
 
 def _word(item: Word, spot: Spot) -> tuple[str, Spot]:
