@@ -10,9 +10,8 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from device.config import fields, toml_lines
 from device.config.fields import Problem
@@ -47,7 +46,10 @@ class Loaded:
     config: Config
     file: Path | None
     text: str = ""
+    """The file's text, less the lines that were skipped."""
     overridden: Mapping[str, str] = field(default_factory=dict)
+    skipped: tuple[toml_lines.Fault, ...] = ()
+    """Lines that are no TOML."""
 
     def origins(self) -> dict[str, str]:
         """For every key: ``default``, ``file:line`` or the override as it was given."""
@@ -62,18 +64,22 @@ def load(
     overrides: Iterable[str] = (),
     environ: Mapping[str, str] = os.environ,
     left_out: Collection[str] = (),
+    skip_invalid: bool = False,
 ) -> Loaded:
     """Read and check `file` (None: defaults only), then `overrides`, each ``key=value``.
 
     :data:`DEFAULT_FILE` may be missing; any other file, and what a link leads to, may not. Relative paths in the file
     start from its folder, those in overrides from the working directory. DICTATE_BUNDLE of `environ` is the bundle's
-    folder where neither says another. Keys in `left_out` are not taken from the file. Raises :class:`ConfigError`.
+    folder where neither says another. Keys in `left_out` are not taken from the file, nor, with `skip_invalid`, lines
+    that are no TOML. Raises :class:`ConfigError`.
     """
-    text = _read(file) if file is not None else ""
+    text, skipped = _decoded(file, skip_invalid) if file is not None else ("", ())
     try:
-        table: dict[str, Any] = fields.without(toml_lines.parse(text), left_out)
+        salvaged = toml_lines.salvage(text) if skip_invalid else toml_lines.Salvaged(toml_lines.parse(text), text, ())
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
+    text, skipped = salvaged.text, (*skipped, *salvaged.faults)
+    table = fields.without(salvaged.table, left_out)
     given: dict[str, str] = {}
     if bundle := environ.get("DICTATE_BUNDLE"):
         if "bundle.dir" not in set(toml_lines.flatten(table)):
@@ -90,14 +96,14 @@ def load(
             value = str(Path(value).expanduser().absolute())
         table = fields.merge(table, fields.nested(key, value))
         given[key] = f"--set {override}" if key in said else f"--set {key}={fields.HIDDEN}"
-    loaded = Loaded(Config(), file, text, given)
+    loaded = Loaded(Config(), file, text, given, skipped)
     try:
         config = fields.build(Config, table, file.parent if file else Path())
     except fields.SettingError as error:
         raise ConfigError(_report(loaded, error.problems), error.problems) from None
     if problems := tuple(conflicts(config)):
         raise ConfigError(_report(loaded, problems), problems)
-    return Loaded(config, file, text, given)
+    return replace(loaded, config=config)
 
 
 def conflicts(config: Config) -> Iterator[Problem]:
@@ -121,13 +127,32 @@ def conflicts(config: Config) -> Iterator[Problem]:
         yield Problem("system.wifi_country", "", message, ("system.wifi_ssid", "system.wifi_password"))
 
 
-def _read(file: Path) -> str:
+def _decoded(file: Path, skip_invalid: bool) -> tuple[str, tuple[toml_lines.Fault, ...]]:
+    """The file's text; with `skip_invalid`, lines that are not UTF-8 are blank in it and told of."""
+    data = _read(file)
+    if not skip_invalid:
+        return _text(file, data), ()
+    skipped = []
+    lines = data.removeprefix(codecs.BOM_UTF8).splitlines(keepends=True)
+    for at, line in enumerate(lines):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            message = f"byte 0x{line[error.start]:02x} is not UTF-8; save it as UTF-8"
+            skipped.append(toml_lines.Fault(at + 1, message, comment=line.lstrip().startswith(b"#")))
+            lines[at] = b"\n"
+    if len(skipped) > toml_lines.MOST_FAULTS:
+        return _text(file, data), ()
+    return b"".join(lines).decode(), tuple(skipped)
+
+
+def _read(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
             data = stream.read(LARGEST + 1)
     except FileNotFoundError:
         if file == DEFAULT_FILE and not file.is_symlink():  # on the image a link to what `dictate setup` writes
-            return ""
+            return b""
         raise ConfigError(f"{file}: no such file; name another with --config") from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from None
@@ -135,6 +160,10 @@ def _read(file: Path) -> str:
         raise ConfigError(f"{file}: larger than {LARGEST >> 10} KiB: is it a configuration?")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ConfigError(f"{file}: is UTF-16; save it as UTF-8")
+    return data
+
+
+def _text(file: Path, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

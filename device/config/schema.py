@@ -87,8 +87,7 @@ class Text:
 
     punctuation: Literal["auto", "spoken", "both", "off"] = setting(
         "auto",
-        help="auto: the recogniser's punctuation, and spoken commands set off by pauses; spoken: only what is said; "
-        "both; off: no spoken commands.",
+        help="auto: the recogniser's, and commands set off by pauses; spoken: what is said; both; off: no commands.",
     )
     numbers: bool = setting(True, help="Write numbers, times, dates, money and percent as people write them.")
     digits_from: int = setting(10, low=0, high=100, help="Plain numbers below this stay words.")

@@ -201,7 +201,7 @@ def test_no_mixture_of_words_marks_commands_and_pauses_doubles_a_mark_or_a_space
     for said, own in segments:
         words = said if own else re.sub(r'[.,?!:;…"()]', "", said).lower()
         document = apply(document, writer.segment(*formatter.pauses(words), own))
-    without = re.sub(r"(Mr|p\.m|a\.m)\.", r"\1", document)
+    without = re.sub(r"(?i)(Mr|[ap]\.m)\.", r"\1", document)
     assert "  " not in without and ",," not in without and ".," not in without and ",." not in without, document
     assert not re.search(r" [,;:?!]|(?<![\n\t. ]) \.|[\n\t] ", without), document
 
