@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from device.config.bundle_folder import with_built_bundle
@@ -15,6 +17,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
 
 
-def load_from(args: argparse.Namespace) -> Loaded:
-    """The configuration that a command line asks for. Raises :class:`device.config.loader.ConfigError`."""
-    return with_built_bundle(load(args.config, args.set))
+def warn(line: str) -> None:
+    """Print a line that changes nothing about the result."""
+    print(f"dictate: {line}", file=sys.stderr)
+
+
+def load_from(args: argparse.Namespace, tell: Callable[[str], None] = warn) -> Loaded:
+    """The configuration that a command line asks for; a line to `tell` for each key that has another name now.
+
+    Raises :class:`device.config.loader.ConfigError`.
+    """
+    loaded = load(args.config, args.set)
+    for line in loaded.renamed:
+        tell(line)
+    return with_built_bundle(loaded)

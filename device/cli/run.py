@@ -28,20 +28,24 @@ def add_parser(subparsers: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     wrong: tuple[str, ...] = ()
+    renamed: list[str] = []
     if args.lenient:
         loaded, wrong = lenient.load(args.config, args.set)
+        renamed += loaded.renamed
         loaded = with_built_bundle(loaded)
     else:
-        loaded = options.load_from(args)
+        loaded = options.load_from(args, renamed.append)
     log = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)  # device.audio.microphone silences descriptor 2
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.INFO,
         format="%(levelname)s %(name)s: %(message)s",
         stream=terminal.plain(log),
     )
+    for line in renamed:
+        logging.warning("%s", line)
     from device.app.recognizer import open_ears  # these need gpiozero, PortAudio and an interpreter
     from device.app.service import serve
     from device.app.session import Machine
 
     machine = Machine(open_ears, complaints=lambda: wrong + boot_config.complaints())
-    return serve(loaded, lambda: options.load_from(args), machine)
+    return serve(loaded, lambda: options.load_from(args, logging.warning), machine)

@@ -58,16 +58,17 @@ def add_parser(subparsers: Any) -> None:
 def setup(file: Path, root: Path, hands: Hands) -> tuple[str, ...]:
     """Do what the card's file asks for, below `root`; returns what is wrong with it, a line each.
 
-    Wrong keys are left out, a file that cannot be read wholly. A missing file asks for nothing.
+    Wrong keys and lines that are no TOML are left out; of a file that cannot be read, all. A missing file asks for nothing.
     """
     failed: list[str] = []
     if behind := _clock(root, hands.now()):
         _tried("the clock", lambda: hands.set_clock(behind), failed)
     told: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
     tree = Config()
     if os.path.lexists(file):
         loaded, told = lenient.load(file, environ={})
-        tree = loaded.config
+        tree, renamed = loaded.config, loaded.renamed
     elif not hands.mounted(file.parent):
         told = (f"{file.parent}: the card's first partition is not mounted; going on with the defaults",)
         tree = lenient.unread(environ={}).config
@@ -76,7 +77,7 @@ def setup(file: Path, root: Path, hands: Hands) -> tuple[str, ...]:
     _tried("the host name", lambda: hands.name(plan.hostname), failed)
     if plan.units:
         _tried("network and login", lambda: hands.start(plan.units), failed)
-    return (*told, *failed)
+    return (*told, *renamed, *failed)
 
 
 def _tried(what: str, work: Callable[[], object], failed: list[str]) -> None:

@@ -48,6 +48,8 @@ class Loaded:
     text: str = ""
     """The file's text, less the lines that were skipped."""
     overridden: Mapping[str, str] = field(default_factory=dict)
+    renamed: tuple[str, ...] = ()
+    """A line for each key that was given under the name that it had before."""
     skipped: tuple[toml_lines.Fault, ...] = ()
     """Lines that are no TOML."""
 
@@ -55,6 +57,8 @@ class Loaded:
         """For every key: ``default``, ``file:line`` or the override as it was given."""
         lines = toml_lines.lines_of(self.text)
         found = {leaf.key: "default" for leaf in fields.walk(Config)}
+        today = {leaf.was: leaf.key for leaf in fields.walk(Config) if leaf.was}
+        found |= {today[key]: f"{self.file}:{line}" for key, line in lines.items() if key in today}
         found |= {key: f"{self.file}:{line}" for key, line in lines.items()}
         return found | dict(self.overridden)
 
@@ -71,7 +75,8 @@ def load(
     :data:`DEFAULT_FILE` may be missing; any other file, and what a link leads to, may not. Relative paths in the file
     start from its folder, those in overrides from the working directory. DICTATE_BUNDLE of `environ` is the bundle's
     folder where neither says another. Keys in `left_out` are not taken from the file, nor, with `skip_invalid`, lines
-    that are no TOML. Raises :class:`ConfigError`.
+    that are no TOML. A key may have the name that it had before; :attr:`Loaded.renamed` says so. Raises
+    :class:`ConfigError`.
     """
     text, skipped = _decoded(file, skip_invalid) if file is not None else ("", ())
     try:
@@ -79,7 +84,10 @@ def load(
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
     text, skipped = salvaged.text, (*skipped, *salvaged.faults)
-    table = fields.without(salvaged.table, left_out)
+    table, old = fields.renamed(Config, salvaged.table)
+    lines = toml_lines.lines_of(text) if old else {}
+    table = fields.without(table, left_out)
+    notes = [_renamed(f"{file}:{lines[key]}", key, today) for key, today in old.items()]
     given: dict[str, str] = {}
     if bundle := environ.get("DICTATE_BUNDLE"):
         if "bundle.dir" not in set(toml_lines.flatten(table)):
@@ -94,9 +102,12 @@ def load(
             raise ConfigError(str(error)) from None
         if key in paths and isinstance(value, str) and value:
             value = str(Path(value).expanduser().absolute())
-        table = fields.merge(table, fields.nested(key, value))
+        below, old = fields.renamed(Config, fields.nested(key, value))
+        notes += [_renamed("--set", before, today) for before, today in old.items()]
+        key = old.get(key, key)
+        table = fields.merge(table, below)
         given[key] = f"--set {override}" if key in said else f"--set {key}={fields.HIDDEN}"
-    loaded = Loaded(Config(), file, text, given, skipped)
+    loaded = Loaded(Config(), file, text, given, tuple(notes), skipped)
     try:
         config = fields.build(Config, table, file.parent if file else Path())
     except fields.SettingError as error:
@@ -125,6 +136,10 @@ def conflicts(config: Config) -> Iterator[Problem]:
     if system.wifi_ssid and not system.wifi_country:
         message = 'must name the country, e.g. "DE", while system.wifi_ssid names a network'
         yield Problem("system.wifi_country", "", message, ("system.wifi_ssid", "system.wifi_password"))
+
+
+def _renamed(origin: str, key: str, today: str) -> str:
+    return f"{origin}: {key} is called {today} now; the old name is still read"
 
 
 def _decoded(file: Path, skip_invalid: bool) -> tuple[str, tuple[toml_lines.Fault, ...]]:

@@ -121,6 +121,20 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 3
 
 
+@pytest.mark.parametrize(("old", "today"), [("true", "auto"), ("false", "off")])
+def test_spoken_punctuation_is_still_read(tmp_path: Path, old: str, today: str) -> None:
+    loaded = load(write(tmp_path, f"\n[text]\nspoken_punctuation = {old}\n"))
+    assert loaded.config.text.punctuation == today
+    assert loaded.renamed == (
+        f"{loaded.file}:3: text.spoken_punctuation is called text.punctuation now; the old name is still read",
+    )
+    assert load(None, [f"text.spoken_punctuation={old}"]).config.text.punctuation == today
+    both = load(write(tmp_path, f"[text]\nspoken_punctuation = {old}\npunctuation = 'both'\n"))
+    assert both.config.text.punctuation == "both" and len(both.renamed) == 1
+    with pytest.raises(ConfigError, match="punctuation = 3: must be one of"):
+        load(write(tmp_path, "text.spoken_punctuation = 3"))
+
+
 def test_overrides_win_and_their_problems_name_them(tmp_path: Path) -> None:
     file = write(tmp_path, "[audio]\nblock_ms = 50\nrate = 48000")
     loaded = load(file, ["audio.block_ms=20", "audio.device=Blue Yeti"])
