@@ -101,7 +101,7 @@ def test_a_reload_takes_a_good_configuration(bench: Bench) -> None:
 
 def test_a_reload_refuses_a_bad_configuration(bench: Bench) -> None:
     bench.start()
-    bench.configure("[text]\npunctation = "auto"\n")
+    bench.configure("[text]\npunctation = 'auto'\n")
     ready = bench.manager.ready
     assert bench.child is not None
     bench.child.send_signal(signal.SIGHUP)
