@@ -83,11 +83,6 @@ class Mark:
         """Whether a sentence's mark may stand behind it: brackets, quotes and the percent sign."""
         return self.symbol and self.left and not self.right
 
-    @property
-    def separates(self) -> bool:
-        """Whether it is a mark of which there is one between two words."""
-        return not self.symbol and not self.right and not self.text.isspace()
-
 
 @dataclass(frozen=True, slots=True)
 class Command:

@@ -48,7 +48,7 @@ OBEYED: Mapping[Punctuation, commands.Obeyed] = {
 SENTENCE_MARKS = frozenset({",", ".", "?", "!", ":", ";", "…", "–"})
 """Spoken marks that stand in place of one that the recogniser wrote."""
 
-REPLACED = frozenset({(",", ","), (".", ","), (",", "."), (";", ","), (";", "."), (":", ","), (":", "."), (",", ";")})
+REPLACED = frozenset({(a, b) for a in ",;:." for b in ",;:"} | {(a, ".") for a in ",;:"})
 """Spoken marks, one behind the other, of which only the second is meant."""
 
 
@@ -328,7 +328,7 @@ def _spoken(mark: Mark, spot: Spot) -> tuple[str, str, Spot]:
         mark.right,
         mark.ends or (spot.capital and not gone),
         stopped=mark.closes and spot.automatic and bool(spot.mark) and not gone,
-        mark=mark.text if mark.text in SENTENCE_MARKS and mark.separates else "",
+        mark=mark.text if mark.text in SENTENCE_MARKS else "",
     )
     if gone == mark.text:
         return "", "", after

@@ -191,6 +191,8 @@ def utterances(draw: st.DrawFn) -> str:
 @given(st.lists(st.tuples(utterances(), st.booleans()), max_size=5), st.sampled_from(MODES))
 @example([("Hello.", True), ("comma", False)], "auto")
 @example([("Hello, full stop. | Comma. | Yes.", True)], "both")
+@example([("dot", False), ("comma", False)], "auto")
+@example([("comma colon comma full stop colon comma", False)], "auto")
 @example([("five p.m. | comma. | five p m full stop.", True)], "auto")
 def test_no_mixture_of_words_marks_commands_and_pauses_doubles_a_mark_or_a_space(
     segments: list[tuple[str, bool]], mode: Punctuation
