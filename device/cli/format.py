@@ -27,7 +27,7 @@ from typing import Any, get_args
 from device.cli import options
 from device.text import formatter, tokens
 from device.text.edits import apply
-from device.text.formatter import Punctuation, Rules, Writer
+from device.text.formatter import Punctuation, Rules, TextFormatter
 from device.vocabulary import user_words
 
 MODES: tuple[Punctuation, ...] = get_args(Punctuation)
@@ -59,7 +59,7 @@ def formatted(said: str, rules: Rules) -> str:
     """
     words, pauses = formatter.pauses(said)
     punctuated = any(word != word.lower() or word.endswith(tuple(tokens.MARKS)) for word in words.split())
-    writer = Writer(rules)
+    writer = TextFormatter(rules)
     writer.begin()
     return apply("", writer.segment(words, pauses, punctuated))
 

@@ -1,7 +1,7 @@
 """Recognised words to written text: capitals, punctuation, numbers, editing; the result is a stream of edits.
 
 >>> from device.text.edits import apply
->>> writer = Writer()
+>>> writer = TextFormatter()
 >>> edits = writer.segment("hello comma i'm at home full stop")
 >>> edits += writer.segment("it is five thirty p m")
 >>> edits += writer.segment(*pauses("scratch that | see you"))
@@ -63,13 +63,13 @@ class Rules:
     punctuation: Punctuation = "auto"
     style: itn.Style | None = field(default_factory=itn.Style)
     spellings: Mapping[tuple[str, ...], str] = field(default_factory=dict)
-    forget_s: float = 120.0
+    context_timeout_s: float = 120.0
     enter_key: bool = True
     """False where others are heard too: what they say must not press Enter, which sends or runs what was typed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class CursorContext:
     """The place where writing goes on: whether a space and a capital are due, and which stop or mark is there."""
 
     glue: bool = True
@@ -83,42 +83,42 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One stretch of speech as written, and the spot before it."""
+class UndoEntry:
+    """One stretch of speech as written, and the context before it."""
 
     text: str
-    before: Spot
+    before: CursorContext
     dictation: int
     replaced: str = ""
     """The mark at the end of what was there before that this one took the place of."""
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class FormatterState:
     """Everything that a segment's writing depends on."""
 
-    spot: Spot = Spot()
-    entries: tuple[Entry, ...] = ()
+    context: CursorContext = CursorContext()
+    entries: tuple[UndoEntry, ...] = ()
     dictation: int = 0
 
 
-def rules_from(text: schema.Text, spellings: Mapping[str, str]) -> Rules:
+def rules_from(text: schema.TextSettings, spellings: Mapping[str, str]) -> Rules:
     """The rules that the configuration asks for; `spellings` as :func:`device.vocabulary.user_words.spellings`
     gives.
     """
     style = itn.Style(text.digits_from, text.english) if text.numbers else None
     phrases = {tuple(said.split()): written for said, written in spellings.items()}
-    return Rules(text.punctuation, style, phrases, text.forget_s, text.enter_key)
+    return Rules(text.punctuation, style, phrases, text.context_timeout_s, text.enter_key)
 
 
-def begin(state: State, idle_s: float, rules: Rules) -> State:
+def begin(state: FormatterState, idle_s: float, rules: Rules) -> FormatterState:
     """A dictation begins, `idle_s` seconds after the last one ended (infinite for the first).
 
-    After `rules.forget_s` the cursor may be anywhere: no space is put before the first word, and what was
+    After `rules.context_timeout_s` the cursor may be anywhere: no space is put before the first word, and what was
     typed before can no longer be deleted.
     """
-    if idle_s >= rules.forget_s:
-        state = State(dictation=state.dictation)
+    if idle_s >= rules.context_timeout_s:
+        state = FormatterState(dictation=state.dictation)
     return replace(state, dictation=state.dictation + 1)
 
 
@@ -134,40 +134,40 @@ def pauses(said: str, mark: str = "|") -> tuple[str, tuple[int, ...]]:
 
 
 def write(
-    state: State, text: str, rules: Rules, pauses: Collection[int] = (), punctuated: bool = False
-) -> tuple[State, tuple[Edit, ...]]:
+    state: FormatterState, text: str, rules: Rules, pauses: Collection[int] = (), punctuated: bool = False
+) -> tuple[FormatterState, tuple[Edit, ...]]:
     """Write one finished stretch of speech: at most one deletion, then one insertion.
 
     `pauses` are the indices of the words before which the speaker paused; `punctuated` says that capitals and
     punctuation of `text` are the recogniser's.
     """
-    entries, spot = state.entries, state.spot
+    entries, context = state.entries, state.context
     tail = _Tail()
-    said, before, replaced = "", spot, ""
+    said, before, replaced = "", context, ""
     for item in _numbered(_parsed(text, rules, pauses, punctuated), rules.style):
         if isinstance(item, Mark) and "\n" in item.text and not rules.enter_key:
-            spot = replace(spot, capital=True, stopped=False)
+            context = replace(context, capital=True, stopped=False)
         elif not isinstance(item, Scratch):
-            gone, piece, spot = _place(item, spot)
+            gone, piece, context = _place(item, context)
             if said:
                 said = said[: len(said) - len(gone)]
             else:
                 replaced += gone
             said += piece
         elif said or replaced:
-            said, spot, replaced = "", before, ""
+            said, context, replaced = "", before, ""
         elif entries:
-            spot = before = entries[-1].before
+            context = before = entries[-1].before
             tail.undo(entries[-1])
             entries = entries[:-1]
     if said or replaced:
-        entry = Entry(said, before, state.dictation, replaced)
+        entry = UndoEntry(said, before, state.dictation, replaced)
         tail.write(entry)
         entries = (*entries, entry)[-HISTORY:]
-    return replace(state, entries=entries, spot=spot), tail.edits()
+    return replace(state, entries=entries, context=context), tail.edits()
 
 
-def take_back(state: State) -> tuple[State, tuple[Edit, ...]]:
+def undo_last(state: FormatterState) -> tuple[FormatterState, tuple[Edit, ...]]:
     """Delete the last dictation, all of it: the panel's double tap."""
     if not state.entries:
         return state, ()
@@ -177,7 +177,7 @@ def take_back(state: State) -> tuple[State, tuple[Edit, ...]]:
     tail = _Tail()
     for entry in reversed(gone):
         tail.undo(entry)
-    return replace(state, entries=kept, spot=gone[0].before), tail.edits()
+    return replace(state, entries=kept, context=gone[0].before), tail.edits()
 
 
 class _Tail:
@@ -186,11 +186,11 @@ class _Tail:
     def __init__(self) -> None:
         self._deleted, self._inserted = 0, ""
 
-    def undo(self, entry: Entry) -> None:
+    def undo(self, entry: UndoEntry) -> None:
         self._delete(len(entry.text))
         self._inserted += entry.replaced
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: UndoEntry) -> None:
         self._delete(len(entry.replaced))
         self._inserted += entry.text
 
@@ -204,12 +204,12 @@ class _Tail:
         self._deleted += count - own
 
 
-class Writer:
-    """Writes segments one after another; all it holds is a :class:`State`."""
+class TextFormatter:
+    """Writes segments one after another; all it holds is a :class:`FormatterState`."""
 
     def __init__(self, rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
-        self.state = State()
+        self.state = FormatterState()
 
     def begin(self, idle_s: float = float("inf")) -> None:
         """A dictation begins; see :func:`begin`."""
@@ -220,9 +220,9 @@ class Writer:
         self.state, edits = write(self.state, text, self.rules, pauses, punctuated)
         return edits
 
-    def take_back(self) -> tuple[Edit, ...]:
-        """The edits that delete the last dictation; see :func:`take_back`."""
-        self.state, edits = take_back(self.state)
+    def undo_last(self) -> tuple[Edit, ...]:
+        """The edits that delete the last dictation; see :func:`undo_last`."""
+        self.state, edits = undo_last(self.state)
         return edits
 
 
@@ -306,63 +306,63 @@ def _written(run: Sequence[str], style: itn.Style, before: Item | None, after: I
     return itn.write(run, style)
 
 
-def _place(item: Word | Mark | AutomaticMark | Join, spot: Spot) -> tuple[str, str, Spot]:
-    """The mark that an item takes the place of, what it writes, and the spot after it."""
+def _place(item: Word | Mark | AutomaticMark | Join, context: CursorContext) -> tuple[str, str, CursorContext]:
+    """The mark that an item takes the place of, what it writes, and the context after it."""
     match item:
         case Join():
-            gone = spot.mark if spot.automatic else ""
-            return gone, "", Spot(glue=True, capital=spot.capital and not gone)
+            gone = context.mark if context.automatic else ""
+            return gone, "", CursorContext(glue=True, capital=context.capital and not gone)
         case AutomaticMark():
-            return "", *_automatic(item, spot)
+            return "", *_automatic(item, context)
         case Mark():
-            return _spoken(item, spot)
+            return _spoken(item, context)
         case Word():
-            return "", *_word(item, spot)
+            return "", *_word(item, context)
 
 
-def _spoken(mark: Mark, spot: Spot) -> tuple[str, str, Spot]:
-    if spot.stopped and mark.text == ".":
-        return "", "", Spot(False, True, stopped=True)
-    gone = spot.mark if _replaces(mark, spot) else ""
-    after = Spot(
+def _spoken(mark: Mark, context: CursorContext) -> tuple[str, str, CursorContext]:
+    if context.stopped and mark.text == ".":
+        return "", "", CursorContext(False, True, stopped=True)
+    gone = context.mark if _replaces(mark, context) else ""
+    after = CursorContext(
         mark.right,
-        mark.ends or (spot.capital and not gone),
-        stopped=mark.closes and spot.automatic and bool(spot.mark) and not gone,
+        mark.ends or (context.capital and not gone),
+        stopped=mark.closes and context.automatic and bool(context.mark) and not gone,
         mark=mark.text if mark.text in SENTENCE_MARKS else "",
     )
     if gone == mark.text:
         return "", "", after
-    return gone, ("" if spot.glue or mark.left else " ") + mark.text, after
+    return gone, ("" if context.glue or mark.left else " ") + mark.text, after
 
 
-def _replaces(mark: Mark, spot: Spot) -> bool:
+def _replaces(mark: Mark, context: CursorContext) -> bool:
     """Whether a spoken mark takes the place of the one that is there."""
-    if not spot.automatic:
-        return (spot.mark, mark.text) in REPLACED
+    if not context.automatic:
+        return (context.mark, mark.text) in REPLACED
     layout, opening = mark.text.isspace(), mark.right and not mark.left
-    return not layout and not opening and not (mark.closes and spot.mark in "?!…")
+    return not layout and not opening and not (mark.closes and context.mark in "?!…")
 
 
-def _automatic(mark: AutomaticMark, spot: Spot) -> tuple[str, Spot]:
+def _automatic(mark: AutomaticMark, context: CursorContext) -> tuple[str, CursorContext]:
     if mark.opens:
-        return ("" if spot.glue else " ") + mark.text, Spot(True, spot.capital)
+        return ("" if context.glue else " ") + mark.text, CursorContext(True, context.capital)
     text = mark.text
-    stopped = spot.stopped and text.startswith(".") and not text.startswith("..")
+    stopped = context.stopped and text.startswith(".") and not text.startswith("..")
     text = text[1:] if stopped else text  # "5 p.m." ends the sentence too
-    if spot.mark or spot.glue:
+    if context.mark or context.glue:
         text = text.strip(tokens.MARKS)
     sentence = text == text.strip('"”»)]}')
-    capital = mark.ends or (spot.capital and not text)
-    return text, Spot(False, capital, stopped and not text, mark=text if sentence else "", automatic=True)
+    capital = mark.ends or (context.capital and not text)
+    return text, CursorContext(False, capital, stopped and not text, mark=text if sentence else "", automatic=True)
 
 
-def _word(item: Word, spot: Spot) -> tuple[str, Spot]:
+def _word(item: Word, context: CursorContext) -> tuple[str, CursorContext]:
     word = item.text if item.fixed else _cased(item.text)
-    if item.first and not (spot.capital or spot.stopped):
+    if item.first and not (context.capital or context.stopped):
         word = _cased(tokens.lowered(word))
-    elif spot.capital and (word.islower() or not (item.fixed or item.cased)):
+    elif context.capital and (word.islower() or not (item.fixed or item.cased)):
         word = word[:1].upper() + word[1:]
-    return ("" if spot.glue else " ") + word, Spot(False, False, word.endswith("."))
+    return ("" if context.glue else " ") + word, CursorContext(False, False, word.endswith("."))
 
 
 def _cased(word: str) -> str:

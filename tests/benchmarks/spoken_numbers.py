@@ -23,7 +23,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from device.text.edits import apply
-from device.text.formatter import Rules, Writer
+from device.text.formatter import Rules, TextFormatter
 
 RATE = 16_000
 MARGIN_S = 0.3  # of silence around a synthesised sentence
@@ -84,7 +84,7 @@ def plain(text: str) -> str:
 
 
 def typed(heard: str, rules: Rules) -> str:
-    return apply("", Writer(rules).segment(heard, punctuated=True))
+    return apply("", TextFormatter(rules).segment(heard, punctuated=True))
 
 
 def main(arguments: list[str]) -> None:

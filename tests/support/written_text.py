@@ -6,7 +6,7 @@ from pathlib import Path
 
 from device.text import formatter
 from device.text.edits import apply
-from device.text.formatter import Rules, Writer
+from device.text.formatter import Rules, TextFormatter
 
 DATA = Path(__file__).parents[1] / "data"
 NAMES = {("o'brien",): "O'Brien", ("pie", "torch"): "PyTorch", ("iphone",): "iPhone"}
@@ -15,7 +15,7 @@ NAMES = {("o'brien",): "O'Brien", ("pie", "torch"): "PyTorch", ("iphone",): "iPh
 
 def written(*segments: str, rules: Rules | None = None, punctuated: bool = False) -> str:
     """What is typed for segments; a bar stands for a pause within one."""
-    writer = Writer(rules)
+    writer = TextFormatter(rules)
     writer.begin()
     document = ""
     for segment in segments:

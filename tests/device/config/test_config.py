@@ -48,7 +48,7 @@ def test_the_default_file_may_be_missing_but_a_named_one_may_not(tmp_path: Path)
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.key)
 def test_every_default_is_allowed_and_every_number_has_a_range(leaf: Setting) -> None:
-    given = fields.show(leaf.default)
+    given = fields.format_value(leaf.default)
     tree = fields.build(Config, fields.nested(leaf.key, tomllib.loads(f"v = {given}")["v"]))
     assert fields.get(tree, leaf.key) == leaf.default
     assert leaf.spec.help.endswith(".")
@@ -173,7 +173,7 @@ def test_lines_of_finds_each_key_where_it_was_written(rows: list[tuple[Setting, 
     expected = {}
     for leaf, commented, blanks in rows:
         lines += [""] * blanks + (["# " + leaf.key + " = 1"] if commented else [])
-        lines.append(f"{leaf.key} = {fields.show(leaf.default)}")
+        lines.append(f"{leaf.key} = {fields.format_value(leaf.default)}")
         expected[leaf.key] = len(lines)
     assert toml_lines.lines_of("\n".join(lines)) == expected
 
@@ -193,7 +193,7 @@ def toml_of(rows: list[Setting], sections: bool) -> list[str]:
     lines = []
     for leaf in rows:
         section, _, name = leaf.key.rpartition(".")
-        value = fields.show(leaf.default)
+        value = fields.format_value(leaf.default)
         lines += [f"[{section}]", f"{name} = {value}"] if sections else [f"{leaf.key} = {value}"]
     return lines
 
@@ -215,7 +215,9 @@ def test_a_section_whose_header_is_cut_short_still_begins(rows: list[Setting], a
     sections = [line for line in lines if line.startswith("[")]
     whole = fields.merge({}, {})
     for leaf in rows:
-        whole = fields.merge(whole, fields.nested(leaf.key, tomllib.loads(f"v = {fields.show(leaf.default)}")["v"]))
+        whole = fields.merge(
+            whole, fields.nested(leaf.key, tomllib.loads(f"v = {fields.format_value(leaf.default)}")["v"])
+        )
     if not sections:
         return
     broken = 2 * (at % len(sections))
@@ -237,7 +239,7 @@ def test_whatever_a_file_holds_is_salvaged_line_by_line(text: str) -> None:
 
 @given(st.text())
 def test_show_writes_toml_strings(text: str) -> None:
-    assert tomllib.loads(f"v = {fields.show(text)}")["v"] == text
+    assert tomllib.loads(f"v = {fields.format_value(text)}")["v"] == text
 
 
 def test_config_prints_toml_that_loads_to_the_same_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

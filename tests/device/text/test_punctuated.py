@@ -11,7 +11,7 @@ from written_text import DATA, NAMES, capital, sentences, written
 
 from device.text import commands, formatter, itn
 from device.text.edits import Delete, apply
-from device.text.formatter import Entry, Punctuation, Rules, State, Writer
+from device.text.formatter import FormatterState, Punctuation, Rules, TextFormatter, UndoEntry
 from device.text.tokens import punctuated
 
 SPELLINGS = {**NAMES, ("new", "york"): "New York", ("coca-cola",): "Coca-Cola"}
@@ -129,7 +129,7 @@ def test_what_one_segment_leaves_the_next_takes_up(segments: list[str], expected
 
 def test_words_without_punctuation_go_on_where_punctuated_ones_end() -> None:
     """The second pass may fall back on the first one's words for a segment."""
-    writer = Writer()
+    writer = TextFormatter()
     writer.begin()
     document = ""
     for text, own in (("Hello there.", True), ("how are you comma", False), ("Fine. And you?", True), ("fine", False)):
@@ -197,7 +197,7 @@ def utterances(draw: st.DrawFn) -> str:
 def test_no_mixture_of_words_marks_commands_and_pauses_doubles_a_mark_or_a_space(
     segments: list[tuple[str, bool]], mode: Punctuation
 ) -> None:
-    writer = Writer(Rules(mode, spellings=SPELLINGS))
+    writer = TextFormatter(Rules(mode, spellings=SPELLINGS))
     writer.begin()
     document = ""
     for said, own in segments:
@@ -208,7 +208,7 @@ def test_no_mixture_of_words_marks_commands_and_pauses_doubles_a_mark_or_a_space
     assert not re.search(r" [,;:?!]|(?<![\n\t. ]) \.|[\n\t] ", without), document
 
 
-def fold(entries: tuple[Entry, ...]) -> str:
+def fold(entries: tuple[UndoEntry, ...]) -> str:
     document = ""
     for entry in entries:
         assert document.endswith(entry.replaced)
@@ -227,13 +227,13 @@ def fold(entries: tuple[Entry, ...]) -> str:
     [("Hello.", True, "segment"), ("", True, "begin"), ("Comma.", True, "segment"), ("", True, "take back")], "auto"
 )
 def test_edits_add_up_to_the_entries(script: list[tuple[str, bool, str]], mode: Punctuation) -> None:
-    writer = Writer(Rules(mode, spellings=SPELLINGS))
+    writer = TextFormatter(Rules(mode, spellings=SPELLINGS))
     document = ""
     for said, own, action in script:
         if action == "begin":
             writer.begin(0.0)
             continue
-        edits = writer.segment(*formatter.pauses(said), own) if action == "segment" else writer.take_back()
+        edits = writer.segment(*formatter.pauses(said), own) if action == "segment" else writer.undo_last()
         assert [type(edit) for edit in edits].count(Delete) <= 1 >= len(edits) - 1
         document = apply(document, edits)
         assert document == fold(writer.state.entries)
@@ -241,7 +241,7 @@ def test_edits_add_up_to_the_entries(script: list[tuple[str, bool, str]], mode: 
 
 @given(st.lists(utterances(), max_size=4), utterances())
 def test_scratching_a_segment_is_as_if_it_was_never_said(before: list[str], said: str) -> None:
-    rules, state = Rules(), formatter.begin(State(), 1e9, Rules())
+    rules, state = Rules(), formatter.begin(FormatterState(), 1e9, Rules())
     for segment in before:
         state, _ = formatter.write(state, *_with(segment, rules))
     after, _ = formatter.write(state, *_with(said, rules))
