@@ -108,7 +108,7 @@ def salvage(toml: str) -> Salvaged:
     A header that is cut short still begins its section; where even its name is lost, what stands below it is left out
     too. Of a key that is set twice the first value holds. Raises ValueError for more than MOST_FAULTS bad lines.
 
-    >>> salvage("[panel\nmode = 'hold\npull_up = true\n").table
+    >>> salvage("[panel\\nmode = 'hold\\npull_up = true\\n").table
     {'panel': {'pull_up': True}}
     """
     try:

@@ -7,8 +7,8 @@
 >>> edits += writer.segment(*pauses("scratch that | see you"))
 >>> apply("", edits)
 "Hello, I'm at home. See you"
->>> apply("", writer.segment(*pauses("That's it. | Question mark. | Yes, it is."), punctuated=True))
-" That's it? Yes, it is."
+>>> apply("", TextFormatter().segment(*pauses("That's it. | Question mark. | Yes, it is."), punctuated=True))
+"That's it? Yes, it is."
 """
 
 from __future__ import annotations
