@@ -414,7 +414,7 @@ class _Parser:
         """Whether a phrase that nothing sets off may be meant although the recogniser punctuates by itself."""
         if isinstance(phrase, Command):
             return self._begins(at) or bool(self._tokens[at - 1].closing)
-        return phrase.symbol or (phrase.text in "./-_" and _joins_address(self._words, at))
+        return phrase.symbol or (phrase.spoken[0] in JOINTS and _joins_address(self._words, at))
 
     def _named(self, prose: Prose, at: int, before: str, after: str) -> bool:
         """Whether what leads up to `at` makes it a noun: "the", "a big", "one ... asked", "during that ... we"."""

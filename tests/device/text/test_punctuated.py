@@ -67,6 +67,7 @@ MODES: tuple[Punctuation, ...] = ("auto", "spoken", "both", "off")
          "Yes, this is IMPORTANT."),
         ("It is late full stop I leave.",
          "It is late full stop I leave.", "It is late. I leave", "It is late. I leave."),
+        ("See example.com period ads here.", "", "See example.com period ads here", ""),
         # Only mentioned.
         ("The trial period ended.", "", "The trial period ended", ""),
         ("They launched this new line of products.", "", "They launched this new line of products", ""),
