@@ -270,12 +270,19 @@ def _joined(items: Sequence[Item], style: itn.Style) -> list[Item]:
         if itn.joined(left, right, style):
             del out[comma]
             as_said = {at - (at > comma) for at in as_said}
-        elif number_grammar.run_end(_lower(left), 0) == len(_lower(left)) > 0:
+        elif before := _last_number(left):
             numbers = [k for k in range(len(right)) if number_grammar.run_end(_lower(right[: k + 1]), 0) > k]
-            as_said |= {*range(comma - len(left), comma), *(comma + 1 + k for k in numbers)} if numbers else set()
+            as_said |= {*range(comma - before, comma), *(comma + 1 + k for k in numbers)} if numbers else set()
     return [
         replace(item, fixed=True) if at in as_said and isinstance(item, Word) else item for at, item in enumerate(out)
     ]
+
+
+def _last_number(words: Sequence[str]) -> int:
+    """How many words of the number that ends a run may belong to one behind a comma: if it is all, or below ten."""
+    if words and number_grammar.run_end(_lower(words), 0) == len(_lower(words)):
+        return len(words)
+    return int(bool(words) and words[-1].lower() in number_grammar.UNITS)
 
 
 def _run_before(items: Sequence[Item], at: int) -> list[str]:

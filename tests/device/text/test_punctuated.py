@@ -90,6 +90,7 @@ MODES: tuple[Punctuation, ...] = ("auto", "spoken", "both", "off")
         ("Meet me at 5 thirty.", "", "Meet me at 5 thirty", ""),
         ("See Chapter five and Page ten.", "See Chapter 5 and Page 10.", "See Chapter 5 and Page 10", ""),
         ("One, sixty six. Ten, twenty, thirty.", "", "One sixty six ten twenty thirty", ""),
+        ("It starts at nine, fifteen people came.", "", "It starts at nine fifteen people came", ""),
         ("Call one eight hundred five five five, one two three four.",
          "Call 1-800-555-1234.", "Call 1-800-555-1234", ""),
         ("On March twenty-first, twenty twenty-six, we met.", "On March 21, 2026, we met.",
