@@ -235,9 +235,9 @@ class Appliance:
 
     def _take(self, event: Event) -> None:
         match event:
-            case Segment(text=text, pauses=pauses):
+            case Segment(text=text, pauses=pauses, punctuated=punctuated):
                 self._words += len(text.split())
-                self._dependencies.deliver(self._dependencies.formatter.segment(text, pauses))
+                self._dependencies.deliver(self._dependencies.formatter.segment(text, pauses, punctuated))
                 self._gestures(self._dependencies.gestures.speech_detected())
             case Partial(stable, tail) if stable or tail:
                 self._gestures(self._dependencies.gestures.speech_detected())

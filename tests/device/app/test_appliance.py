@@ -476,6 +476,20 @@ def test_a_command_that_moves_text_is_obeyed_between_pauses(
     assert bench.screen == screen
 
 
+def test_the_punctuation_of_the_recogniser_is_typed_and_a_spoken_mark_takes_its_place(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [
+        Segment("Hello there.", 0.0, 1.0, punctuated=True),
+        Segment("Question mark.", 2.0, 3.0, punctuated=True),
+        Segment("it is me", 4.0, 5.0),
+        Final(5.0),
+    ]
+    monkeypatch.setattr(bench.script, "finish", lambda: said)
+    bench.dictate()
+    assert bench.screen == "Hello there? It is me"
+
+
 def test_sound_that_is_lost_all_the_time_is_told_once_a_minute(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(1_500):
         bench.overruns += 2
