@@ -20,7 +20,7 @@ from device.bench.record import Measurement, Report, Row, Words
 from device.bench.wer import ScoringError, score
 from device.cli import argument_types
 from device.cli import options as cli_options
-from device.config import bundle_folder, schema
+from device.config import places, schema
 from device.power import report as power_report
 from device.power.log import samples_in
 from models import python
@@ -105,7 +105,7 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     _check(args)
     settings = cli_options.load_from(args).config
-    bundle = Bundle.open(args.bundle or bundle_folder.default_bundle())
+    bundle = Bundle.open(args.bundle or places.default_bundle())
     wanted = _cases(args, settings.realtime, bundle)
     if args.report:
         _folder(args.report)

@@ -10,7 +10,7 @@ from typing import Any
 
 from device.cli import options
 from device.config import lenient
-from device.config.bundle_folder import with_built_bundle
+from device.config.places import default_file, with_user_places
 from device.system import boot_config
 from models import terminal
 
@@ -29,8 +29,8 @@ def add_parser(subparsers: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     wrong: tuple[str, ...] = ()
     if args.lenient:
-        loaded, wrong = lenient.load(args.config, args.set)
-        loaded = with_built_bundle(loaded)
+        loaded, wrong = lenient.load(args.config or default_file(), args.set)
+        loaded = with_user_places(loaded)
     else:
         loaded = options.load_from(args)
     log = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)  # device.audio.microphone silences descriptor 2

@@ -23,7 +23,7 @@ from device.bench import machine, runner, speech
 from device.bench.cases import Case
 from device.bench.meters import Counters, Energy
 from device.bench.wer import score
-from device.config import bundle_folder, schema
+from device.config import places, schema
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "peers"
@@ -126,7 +126,7 @@ def main() -> int:
     arguments = parser.parse_args()
     here = machine.describe()
     where = f"{here.model}, {arguments.cores} of {here.cores} cores, load {here.load[0]:.1f} before the run"
-    python, bundle, results = install(), bundle_folder.default_bundle(), []
+    python, bundle, results = install(), places.default_bundle(), []
     with tempfile.TemporaryDirectory(prefix="peers-") as scratch:
         settings = {}
         for index, folder in enumerate(arguments.directories or [None]):
