@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from device.app.ports import Ears, Edge, End, Input, Listener, Lost, Outcome, Parts, Phase, Trouble
+from device.app.ports import Command, Ears, Edge, End, Input, Listener, Lost, Outcome, Parts, Phase, Trouble
 from device.asr.results import Event, Final, Partial, Segment
 from device.audio.chunk import SAMPLE_RATE, Chunk
 from device.panel.gestures import Gesture
@@ -52,7 +52,7 @@ class Appliance:
         self._seen_overruns = self._told_overruns = 0
         self._tell_overruns_at = float("-inf")
         self._samples = self._words = 0
-        self._heard_s = 0.0
+        self._heard_s = self._spoken_s = 0.0
         self._complaints: set[str] = set()
         self._show()
 
@@ -81,6 +81,8 @@ class Appliance:
                 self._hear(happened)
             case Edge(time, pressed):
                 self._gestures(self._parts.gestures.feed(time, pressed))
+            case Command():
+                self._gestures([self._meant(happened)])
             case Lost(why):
                 self._microphone(why)
             case Trouble(sink, message):
@@ -139,6 +141,11 @@ class Appliance:
                     self._asked = Outcome.SWITCH_OFF
         self._end_if_asked()
 
+    def _meant(self, command: Command) -> Gesture:
+        if command is Command.TOGGLE:
+            return Gesture.END if self.phase is Phase.LISTENING and self._ending is None else Gesture.BEGIN
+        return {Command.BEGIN: Gesture.BEGIN, Command.END: Gesture.END, Command.DELETE: Gesture.DELETE}[command]
+
     def _begin(self) -> None:
         if self._ending is not None:
             self._finish()
@@ -151,7 +158,7 @@ class Appliance:
         self._parts.microphone(True)
         self._boost()
         self._parts.writer.begin(self._clock() - self.last_end)
-        self.phase, self._heard_s = Phase.LISTENING, 0.0
+        self.phase, self._heard_s, self._spoken_s = Phase.LISTENING, 0.0, 0.0
         self._note()
         self._show()
         for chunk in self._parts.preroll.take():
@@ -170,6 +177,9 @@ class Appliance:
         self._samples += len(chunk.samples)
         self._heard_s += len(chunk.samples) / SAMPLE_RATE
         self._listen(lambda listener: listener.accept(chunk.samples))
+        if self._heard_s - self._spoken_s >= self._parts.silence_s:
+            self._ending = self._clock()
+            self._parts.gestures.stopped()
         if self._ending is not None:
             self._finish()
 
@@ -204,6 +214,8 @@ class Appliance:
         self._parts.microphone(False)
         self._complain(self._parts.boost.restore)
         self._note()
+        if self._parts.once and self._asked is None:
+            self._asked = Outcome.STOP
         self._end_if_asked()
 
     def _listen(self, work: Callable[[Listener], Sequence[Event]]) -> None:
@@ -219,11 +231,14 @@ class Appliance:
 
     def _take(self, event: Event) -> None:
         match event:
-            case Segment(text=text, pauses=pauses):
+            case Segment(text=text, pauses=pauses, end=end):
+                self._spoken_s = max(self._spoken_s, end)
                 self._words += len(text.split())
                 self._parts.put(self._parts.writer.segment(text, pauses))
                 self._gestures(self._parts.gestures.heard())
-            case Partial(stable, tail) if stable or tail:
+            case Partial(stable, tail, end) if stable or tail:
+                self._spoken_s = max(self._spoken_s, end)
+                self._parts.partial(event)
                 self._gestures(self._parts.gestures.heard())
             case Partial() | Final():
                 pass

@@ -10,9 +10,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -21,6 +21,7 @@ from gpiozero.pins import Factory
 from device.app.controller import Appliance
 from device.app.ports import Ears, Edge, End, Input, Lost, Outcome, Parts, Phase, Trouble
 from device.app.signals import Reload
+from device.asr.results import Partial
 from device.audio import capture
 from device.audio.chunk import SAMPLE_RATE, Chunk, PreRoll
 from device.audio.decode import AudioError
@@ -28,12 +29,12 @@ from device.audio.file import WaveFile
 from device.config import schema
 from device.config.loader import ConfigError, Loaded
 from device.config.schema import Audio, Config
-from device.output.dispatcher import open_sinks
+from device.output.dispatcher import Sink, open_sinks
 from device.output.journal import open_journal
 from device.panel.gpio import Panel, gestures_from, pin_factory
 from device.panel.leds import State
 from device.power.lasting_meter import LastingMeter
-from device.power.monitor import Monitor
+from device.power.monitor import Monitor, Usage
 from device.system import scheduling
 from device.system.sd_notify import Notifier, Watchdog
 from device.text.formatter import Writer, rules_from
@@ -62,6 +63,22 @@ OpenEars = Callable[[Config, tuple[Word, ...]], Ears]
 
 
 @dataclass(frozen=True, slots=True)
+class Desktop:
+    """What takes the place of panel, battery and keyboard where a person sits at the machine that listens."""
+
+    sinks: Callable[[Callable[[str, str | None], None]], Sequence[Sink]]
+    """Opens where the text goes beside what is configured; they are given what to tell of trouble."""
+    controls: Callable[[Callable[[Input], object]], AbstractContextManager[object]]
+    """Opens what asks to begin and to end, and is given where to put it."""
+    show: Callable[[frozenset[State]], None]
+    partial: Callable[[Partial], None]
+    silence_s: float = float("inf")
+    """A dictation ends after so much sound without a word."""
+    once: bool = False
+    """Whether to end with the first dictation."""
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """What a session needs of the world."""
 
@@ -70,6 +87,8 @@ class Machine:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     complaints: Callable[[], tuple[str, ...]] = tuple
     """What was not taken of the configuration or of an update, a line each."""
+    desktop: Desktop | None = None
+    """Where there is one, there are no pins, and no battery is watched."""
 
 
 @dataclass(slots=True)
@@ -111,15 +130,16 @@ class Session:
             show = self._panel(stack)
             show(frozenset({State.STARTING}))
             journal = open_journal(settings.sinks.journal, time.time)
-            sinks = open_sinks(
-                settings.sinks, journal, sys.stdout, time.monotonic, lambda *told: self._inbox.put(Trouble(*told))
-            )
+            desktop = self._machine.desktop
+
+            def trouble(sink: str, message: str | None) -> None:
+                self._inbox.put(Trouble(sink, message))
+
+            more = desktop.sinks(trouble) if desktop else ()
+            sinks = open_sinks(settings.sinks, journal, sys.stdout, time.monotonic, trouble, more)
             stack.callback(sinks.close)
             sinks.resume(settings.sinks.keyboard.patience_s)
-            meter = LastingMeter(settings.power.meter, reverse=settings.power.reverse_current)
-            monitor = Monitor(settings.power, meter, self._inbox.put)
-            stack.callback(monitor.stop)
-            monitor.start()
+            note = self._monitor(stack)
             boost = scheduling.governor_from(settings.realtime)
             self._told(boost.restore)
             stack.callback(self._told, boost.restore)
@@ -137,12 +157,16 @@ class Session:
                 preroll=PreRoll(settings.audio.preroll_ms),
                 boost=boost,
                 show=show,
-                note=monitor.note,
+                note=note,
                 microphone=sound.want,
                 complaint="; ".join(complaints),
             )
+            if desktop:
+                parts = replace(parts, partial=desktop.partial, silence_s=desktop.silence_s, once=desktop.once)
             appliance = Appliance(parts, time.monotonic, self._past.last_end)
             stack.callback(appliance.close)
+            if desktop:
+                stack.enter_context(desktop.controls(self._inbox.put))
             outcome = self._loop(appliance, sound)
             self._past.last_end = appliance.last_end
             return outcome, self._wanted
@@ -198,8 +222,19 @@ class Session:
             chunk = chunk.joined(after)
         return chunk
 
+    def _monitor(self, stack: ExitStack) -> Callable[[Usage], None]:
+        if self._machine.desktop:
+            return lambda usage: None
+        settings = self._config.power
+        monitor = Monitor(settings, LastingMeter(settings.meter, reverse=settings.reverse_current), self._inbox.put)
+        stack.callback(monitor.stop)
+        monitor.start()
+        return monitor.note
+
     def _panel(self, stack: ExitStack) -> Callable[[frozenset[State]], None]:
         settings = self._config.panel
+        if self._machine.desktop:
+            return self._machine.desktop.show
         if not settings.enabled:
             return lambda states: None
         factory = self._machine.pins(settings)

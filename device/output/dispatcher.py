@@ -157,9 +157,14 @@ def is_system_log(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bo
 
 
 def open_sinks(
-    settings: schema.Sinks, journal: Journal, stdout: TextIO, clock: Callable[[], float], trouble: Trouble
+    settings: schema.Sinks,
+    journal: Journal,
+    stdout: TextIO,
+    clock: Callable[[], float],
+    trouble: Trouble,
+    more: Iterable[Sink] = (),
 ) -> Fanout:
-    """The sinks that the configuration asks for, behind `journal`; `clock` is monotonic seconds."""
+    """The sinks that the configuration asks for, and `more`, behind `journal`; `clock` is monotonic seconds."""
     sinks: list[Sink] = []
     if settings.keyboard.enabled:
         wanted = settings.keyboard
@@ -178,4 +183,4 @@ def open_sinks(
         trouble(Stream.name, "standard output is the system's log, where dictated text does not belong: not written")
     elif settings.stdout.enabled:
         sinks.append(Stream(stdout))
-    return Fanout(journal, sinks, trouble)
+    return Fanout(journal, [*sinks, *more], trouble)
