@@ -1,14 +1,20 @@
 """xdotool: types on X11. Modifiers that are held, as those of a hot key, are let go meanwhile.
 
+A character that the layout has no key for gets one for a moment; the window has to look at its key press meanwhile.
+
 >>> [command.arguments for command in commands(1, "x\\n")][:2]
 [('xdotool', 'key', '--clearmodifiers', 'BackSpace'), ('xdotool', 'type', '--clearmodifiers', '--file', '-')]
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from device.output.window.tool import Command, Tool, pieces
+
+STRANGE_MS = 150
+"""Between the keys of characters outside ASCII."""
 
 KEYS = {"\n": "Return", "\t": "Tab"}
 
@@ -19,8 +25,10 @@ def commands(backspaces: int, text: str) -> Iterator[Command]:
     for piece in pieces(text):
         if piece in KEYS:
             yield Command(("xdotool", "key", "--clearmodifiers", KEYS[piece]))
-        else:
-            yield Command(("xdotool", "type", "--clearmodifiers", "--file", "-"), piece)
+            continue
+        for part in filter(None, re.split("([^ -~]+)", piece)):
+            delay = () if part.isascii() else ("--delay", str(STRANGE_MS))
+            yield Command(("xdotool", "type", "--clearmodifiers", *delay, "--file", "-"), part)
 
 
 TOOL = Tool("xdotool", commands)
