@@ -47,7 +47,7 @@ MODELS = {
     "device.app": {"models.bundle"},
     "device.asr": {"models", "models.bundle", "models.lexicon"},
     "device.bench": {"models", "models.bundle"},
-    "device.cli": {"models.bundle"},
+    "device.cli": {"models", "models.bundle"},
     "device.config": {"models"},
     "device.vocabulary": {"models.bundle"},
     "convert": {

@@ -36,6 +36,7 @@ CONFIGURED = [
     ["realtime", "restore"],
     ["realtime", "wake-ups"],
     ["bench"],
+    ["live"],
 ]
 """Every command that reads the configuration."""
 
@@ -44,6 +45,11 @@ MISUSED = [
     ["transcribe", "--threads", "0", "x.wav"],
     ["transcribe", "--threads", "two", "x.wav"],
     ["transcribe", "--backend", "gpu", "x.wav"],
+    ["transcribe", "--format", "doc", "x.wav"],
+    ["transcribe", "--format", "srt", "x.wav", "y.wav"],
+    ["live", "--silence", "0"],
+    ["live", "--type", "nothing"],
+    ["toggle", "--start", "--stop"],
     ["eval"],
     ["eval", "--threads", "0", "."],
     ["bench", "--baseline", "nope"],
