@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from device.config.bundle_folder import with_built_bundle
 from device.config.loader import DEFAULT_FILE, Loaded
 
 NAME = "coral-dictation"
+
+APPLIANCE = (DEFAULT_FILE, Path("/usr/lib/dictate"), schema.Vocabulary().file)
+"""What only an appliance has: its configuration, its releases, words that it was taught."""
 
 
 def data(environ: Mapping[str, str] = os.environ) -> Path:
@@ -44,17 +47,16 @@ def default_file(environ: Mapping[str, str] = os.environ, system: Path = DEFAULT
     return own if own.is_file() and not (system.exists() or system.is_symlink()) else system
 
 
-def with_user_places(loaded: Loaded, environ: Mapping[str, str] = os.environ, state: Path = schema.STATE) -> Loaded:
+def with_user_places(
+    loaded: Loaded, environ: Mapping[str, str] = os.environ, appliance: Iterable[Path] = APPLIANCE
+) -> Loaded:
     """`loaded` with the words and the bundle of the user, where no others are named and the machine is no appliance."""
     loaded = with_built_bundle(loaded, fetched=bundle(environ))
-    if loaded.origins()["vocabulary.file"] != "default" or state.exists():
+    if loaded.origins()["vocabulary.file"] != "default" or any(path.exists() for path in appliance):
         return loaded
-    words = data(environ) / "words.tsv"
-    return replace(
-        loaded,
-        config=replace(loaded.config, vocabulary=schema.Vocabulary(words)),
-        overridden={**loaded.overridden, "vocabulary.file": "no appliance: the user's"},
-    )
+    words = replace(loaded.config.vocabulary, file=data(environ) / "words.tsv")
+    overridden = {**loaded.overridden, "vocabulary.file": "no appliance: the user's"}
+    return replace(loaded, config=replace(loaded.config, vocabulary=words), overridden=overridden)
 
 
 def bundle(environ: Mapping[str, str] = os.environ) -> Path:
