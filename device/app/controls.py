@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from device.app.ports import Command, End, Input, Outcome
+from device.app.ports import Command, Input, Outcome, StopRequested
 from models.errors import UserError
 
 Put = Callable[[Input], object]
@@ -31,12 +31,12 @@ KEYS: dict[bytes, Input] = {
     b"\n": Command.TOGGLE,
     b"\x7f": Command.DELETE,
     b"\x08": Command.DELETE,
-    b"q": End(Outcome.STOP),
-    b"\x04": End(Outcome.STOP),
+    b"q": StopRequested(Outcome.STOP),
+    b"\x04": StopRequested(Outcome.STOP),
 }
 """Space and Enter begin and end, Backspace deletes the last dictation, q and Ctrl-D leave."""
 
-WORDS: dict[str, Input] = {**{command.value: command for command in Command}, "quit": End(Outcome.STOP)}
+WORDS: dict[str, Input] = {**{command.value: command for command in Command}, "quit": StopRequested(Outcome.STOP)}
 """What a client may send."""
 
 LONGEST = 64

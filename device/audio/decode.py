@@ -56,7 +56,7 @@ class Source:
         self._extent: Extent | None = None
         self._unwritten = False
         with ExitStack() as stack:
-            self._look()
+            self._probe()
             self._file = stack.enter_context(self._opened(stack))
             self._stack = stack.pop_all()
         self.rate: int = self._file.samplerate
@@ -124,7 +124,7 @@ class Source:
             return self._read / self.rate * self._extent.declared / self._extent.there if self._extent.cut else 0.0
         return self.seconds
 
-    def _look(self) -> None:
+    def _probe(self) -> None:
         """Take from the header what libsndfile does not tell. Raises AudioError."""
         try:
             if self._path.is_dir():

@@ -21,7 +21,7 @@ from device.output.dispatcher import Sink
 from device.output.terminal import Lines, Terminal
 from device.output.window import choice
 from device.output.window.tool import Tool
-from device.panel.leds import State
+from device.panel.leds import LedState
 from models import terminal as guard
 
 if TYPE_CHECKING:
@@ -81,25 +81,25 @@ class Screen:
         if self._terminal:
             self._terminal.hint(f"{event.stable} {event.tail}".strip())
 
-    def show(self, states: frozenset[State]) -> None:
+    def show(self, states: frozenset[LedState]) -> None:
         """Show what it does."""
         if not self._terminal:
             return
-        listening = State.LISTENING in states
+        listening = LedState.LISTENING in states
         if self._listening and not listening:
             self._terminal.over()
         if not listening or not self._listening:
             self._terminal.hint(self._hint(states))
         self._listening = listening
 
-    def _hint(self, states: frozenset[State]) -> str:
+    def _hint(self, states: frozenset[LedState]) -> str:
         begin = "space or `dictate toggle` begins" if self._keys else "`dictate toggle` begins"
         hints = {
-            State.STARTING: "loading …",
-            State.FAULT: "the recogniser does not work; it is tried again",
-            State.MICROPHONE_MISSING: "no microphone",
-            State.LISTENING: "listening …",
-            State.THINKING: "…",
+            LedState.STARTING: "loading …",
+            LedState.FAULT: "the recogniser does not work; it is tried again",
+            LedState.MICROPHONE_MISSING: "no microphone",
+            LedState.LISTENING: "listening …",
+            LedState.FINALIZING: "…",
         }
         return next((hint for state, hint in hints.items() if state in states), f"({begin}, Ctrl-C leaves)")
 
@@ -117,9 +117,9 @@ class _Log(logging.Handler):
 
 def _run(args: argparse.Namespace) -> int:
     from device.app import controls
-    from device.app.recognizer import open_ears  # these need gpiozero, PortAudio and an interpreter
+    from device.app.recognizer import load_recognizer  # these need gpiozero, PortAudio and an interpreter
     from device.app.service import serve
-    from device.app.session import Desktop, Machine
+    from device.app.session import Desktop, Environment
 
     tool = choice.choose(args.type) if args.type else None
     args.set = [*DESKTOP, *args.set]
@@ -129,8 +129,8 @@ def _run(args: argparse.Namespace) -> int:
     screen = Screen(sys.stdout, guard.plain(stderr), keys is not None)
     level = logging.INFO if args.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", handlers=[_Log(screen.tell)])
-    machine = Machine(
-        open_ears,
+    machine = Environment(
+        load_recognizer,
         desktop=Desktop(
             sinks=partial(_sinks, screen, tool),
             controls=partial(_controls, keys, begins=not (args.wait or tool)),

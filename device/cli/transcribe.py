@@ -21,9 +21,9 @@ from device.cli import options
 from device.cli.status_line import StatusLine
 from device.text import formatter, subtitles
 from device.text.edits import apply
-from device.text.formatter import Rules, Writer
+from device.text.formatter import Rules, TextFormatter
 from device.vocabulary import user_words
-from device.vocabulary.user_words import Word
+from device.vocabulary.user_words import UserWord
 from models.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def show(event: Partial, width: int) -> str:
+def formatted(event: Partial, width: int) -> str:
     """A partial in one line of at most `width` characters, the newest: stable words, a bar, those that may change.
 
-    >>> show(Partial("it is", "late no", 1.0), width=9)
+    >>> formatted(Partial("it is", "late no", 1.0), width=9)
     '| late no'
     """
     text = f"{event.stable} | {event.tail}" if event.tail else event.stable
@@ -108,9 +108,9 @@ class Watch:
     def partial(self, event: Partial) -> None:
         """Show words that are being found, in place on a terminal or one after another."""
         if self._partials and self._in_place and self._line.there:
-            self._line.show(show(event, 1 << 30))
+            self._line.show(formatted(event, 1 << 30))
         elif self._partials:
-            print(show(event, 1 << 30), file=sys.stderr, flush=True)
+            print(formatted(event, 1 << 30), file=sys.stderr, flush=True)
 
     def progress(self, name: str, seconds: float, whole: float) -> None:
         """Show that `seconds` of `whole` (0: not known) have been heard."""
@@ -168,7 +168,7 @@ def rendered(heard: Heard, format: str, rules: Rules) -> str:
 
 def written(segments: Iterable[Segment], rules: Rules) -> list[str]:
     """Segments as dictation would have written them; a long pause begins a new paragraph."""
-    writer, paragraphs, end = Writer(rules), [""], float("-inf")
+    writer, paragraphs, end = TextFormatter(rules), [""], float("-inf")
     for segment in segments:
         if segment.start - end >= PARAGRAPH_S:
             writer.begin()
@@ -221,7 +221,7 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{second:02}" if minutes >= 60 else f"{minutes}:{second:02}"
 
 
-def _transcribe(ears: factory.Ears, path: Path, name: str, watch: Watch, printer: Printer | None) -> Heard:
+def _transcribe(pipeline: factory.Pipeline, path: Path, name: str, watch: Watch, printer: Printer | None) -> Heard:
     """Hear one recording, as far as it goes."""
     from device.audio.chunk import SAMPLE_RATE
     from device.audio.decode import AudioError
@@ -245,13 +245,13 @@ def _transcribe(ears: factory.Ears, path: Path, name: str, watch: Watch, printer
     try:
         for chunk in recording:
             seconds = chunk.seconds + len(chunk.samples) / SAMPLE_RATE
-            take(ears.recognizer.accept(chunk.samples))
+            take(pipeline.recognizer.accept_waveform(chunk.samples))
             watch.progress(name, seconds, recording.seconds)
     except AudioError as error:
         problem = str(error).replace(str(path), name, 1)
-    take(ears.recognizer.finish())
+    take(pipeline.recognizer.finish())
     watch.clear()
-    return Heard(name, segments, seconds, time.monotonic() - began, ears.accelerator.name, problem)
+    return Heard(name, segments, seconds, time.monotonic() - began, pipeline.accelerator.name, problem)
 
 
 @contextmanager
@@ -318,7 +318,7 @@ def _format(asked: str | None, output: str | None) -> str | None:
     return {".srt": "srt", ".vtt": "vtt", ".json": "json"}.get(Path(output).suffix.lower())
 
 
-def _own_words(file: Path) -> tuple[Word, ...]:
+def _own_words(file: Path) -> tuple[UserWord, ...]:
     """The user's words; none where the file is not for this user to read."""
     try:
         return user_words.load(file).words
@@ -343,7 +343,7 @@ def _run(arguments: argparse.Namespace) -> int:
     words = _own_words(config.vocabulary.file)
     rules = formatter.rules_from(config.text, user_words.spellings(words))
     bundle = Bundle.open(bundle_for("transcribe", arguments.bundle))
-    ears = factory.recognizer(
+    pipeline = factory.recognizer(
         bundle,
         arguments.backend,
         arguments.threads,
@@ -351,7 +351,7 @@ def _run(arguments: argparse.Namespace) -> int:
         words=user_words.own_words(words, bundle),
         word_times=format in ("srt", "vtt", "json"),
     )
-    say_backend("transcribe", ears, arguments.backend)
+    say_backend("transcribe", pipeline, arguments.backend)
     watch = Watch(arguments.partials, in_place=format != "json")
     for fault in faults:
         print(f"dictate transcribe: {fault}", file=sys.stderr, flush=True)
@@ -362,7 +362,7 @@ def _run(arguments: argparse.Namespace) -> int:
             if printer:
                 printer.begin(job.name, first=not number)
             with _opened(job.recording.path) as path:
-                heard = _transcribe(ears, path, job.name, watch, printer)
+                heard = _transcribe(pipeline, path, job.name, watch, printer)
             if printer:
                 printer.end(heard)
             elif job.target and (heard.segments or not heard.error):

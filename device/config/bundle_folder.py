@@ -13,7 +13,7 @@ import models
 from device.config import schema
 from device.config.loader import Loaded
 
-INSTALLED = schema.Bundle().dir
+INSTALLED = schema.BundleSettings().dir
 BUILT = Path(models.__file__).parent / "build" / "base"
 """What convert/build.py writes."""
 

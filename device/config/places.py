@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from device.config import lenient, schema
+from device.config import schema, skip_invalid
 from device.config.bundle_folder import with_built_bundle
 from device.config.loader import DEFAULT_FILE, Loaded
 
 NAME = "coral-dictation"
 
-APPLIANCE = (DEFAULT_FILE, Path("/usr/lib/dictate"), schema.Vocabulary().file)
+APPLIANCE = (DEFAULT_FILE, Path("/usr/lib/dictate"), schema.VocabularySettings().file)
 """What only an appliance has: its configuration, its releases, words that it was taught."""
 
 
@@ -66,7 +66,7 @@ def bundle(environ: Mapping[str, str] = os.environ) -> Path:
 
 def forgiving() -> schema.Config:
     """The configuration for commands that must not fail for a fault in it."""
-    loaded, _ = lenient.load(default_file())
+    loaded, _ = skip_invalid.load(default_file())
     return with_user_places(loaded).config
 
 

@@ -1,9 +1,9 @@
 """Text for a person who reads along: in place on a terminal, with what is being said, or a line each elsewhere.
 
 >>> import io
->>> from device.output.journal import Entry
+>>> from device.output.journal import JournalEntry
 >>> screen = Terminal(io.StringIO(), columns=lambda: 20)
->>> screen.put(Entry(1, 0.0, "", 0, "Hello world"))
+>>> screen.put(JournalEntry(1, 0.0, "", 0, "Hello world"))
 >>> screen.hint("it is late")
 >>> screen.row
 ' world | it is late'
@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import TextIO
 
-from device.output.journal import Entry
+from device.output.journal import JournalEntry
 
 CLEAR = "\r\x1b[K"
 
@@ -47,7 +47,7 @@ class Terminal:
         shown = f"{text} | {self._tail}" if text and self._tail else text or self._tail
         return shown if len(shown) <= width else shown[-width:]
 
-    def put(self, entry: Entry) -> None:
+    def deliver(self, entry: JournalEntry) -> None:
         """Delete and insert, and write the rows that are full."""
         with self._lock:
             self._text = self._text[: max(0, len(self._text) - entry.delete)]
@@ -131,7 +131,7 @@ class Lines:
     def __init__(self, stream: TextIO, told: Callable[[str], object]) -> None:
         self._stream, self._told = stream, told
 
-    def put(self, entry: Entry) -> None:
+    def deliver(self, entry: JournalEntry) -> None:
         """Write and flush."""
         if entry.delete:
             self._told(f"{entry.delete} characters that are written already were taken back")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from device.output.hid_report import clusters
-from device.output.journal import Entry
+from device.output.journal import JournalEntry
 from device.output.window.tool import Tool
 
 SCREEN = 10_000
@@ -27,20 +27,20 @@ DRAIN_S = 5.0
 
 
 class Window:
-    """Types edits in their order. `trouble` is told when that fails, and None when it works again."""
+    """Types edits in their order. `on_status` is told when that fails, and None when it works again."""
 
     name = "window"
     marks = False
 
-    def __init__(self, tool: Tool, trouble: Callable[[str | None], None]) -> None:
-        self._tool, self._trouble = tool, trouble
-        self._edits: SimpleQueue[Entry | None] = SimpleQueue()
+    def __init__(self, tool: Tool, on_status: Callable[[str | None], None]) -> None:
+        self._tool, self._on_status = tool, trouble
+        self._edits: SimpleQueue[JournalEntry | None] = SimpleQueue()
         self._screen: deque[int] = deque(maxlen=SCREEN)  # key presses of each character
         self._failed = ""
         self._thread = threading.Thread(target=self._run, name="typist", daemon=True)
         self._thread.start()
 
-    def put(self, entry: Entry) -> None:
+    def deliver(self, entry: JournalEntry) -> None:
         """Type an edit in its turn. Returns at once."""
         self._edits.put(entry)
 
@@ -79,5 +79,5 @@ class Window:
         if failed:
             self._screen.clear()
         if failed != self._failed:
-            self._trouble(failed or None)
+            self._on_status(failed or None)
         self._failed = failed

@@ -106,7 +106,7 @@ def timed(bundle: Path) -> Recognizer:
 
 
 def segments(recognizer: Recognizer, samples: np.ndarray) -> list[Segment]:
-    events: list[Event] = [*recognizer.accept(samples), *recognizer.finish()]
+    events: list[Event] = [*recognizer.accept_waveform(samples), *recognizer.finish()]
     return [event for event in events if isinstance(event, Segment)]
 
 

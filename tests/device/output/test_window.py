@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from window_sessions import SESSIONS, Session
 
-from device.output.journal import Entry
+from device.output.journal import JournalEntry
 from device.output.window import choice
 from device.output.window.sink import Window
 from device.output.window.tool import Command, Tool
@@ -27,7 +27,7 @@ class Typist:
         self._ids = count(1)
 
     def edit(self, delete: int, text: str) -> None:
-        self.window.put(Entry(next(self._ids), 0.0, "", delete, text))
+        self.window.put(JournalEntry(next(self._ids), 0.0, "", delete, text))
 
 
 @pytest.fixture(params=SESSIONS)
