@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from device.app.ports import (
-    Command,
+    ControlRequest,
     Dependencies,
     Edge,
     Input,
@@ -93,7 +93,7 @@ class Appliance:
                 self._recognize(happened)
             case Edge(time, pressed):
                 self._gestures(self._dependencies.gestures.feed(time, pressed))
-            case Command():
+            case ControlRequest():
                 self._gestures([self._meant(happened)])
             case MicrophoneStatus(why):
                 self._microphone(why)
@@ -158,10 +158,10 @@ class Appliance:
                     self._asked = Outcome.SWITCH_OFF
         self._end_if_asked()
 
-    def _meant(self, command: Command) -> Gesture:
-        if command is Command.TOGGLE:
+    def _meant(self, request: ControlRequest) -> Gesture:
+        if request is ControlRequest.TOGGLE:
             return Gesture.END if self.phase is Phase.LISTENING and self._ending is None else Gesture.BEGIN
-        return {Command.BEGIN: Gesture.BEGIN, Command.END: Gesture.END, Command.DELETE: Gesture.DELETE}[command]
+        return Gesture(request.value)
 
     def _begin(self) -> None:
         if self._ending is not None:

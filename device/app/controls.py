@@ -20,23 +20,25 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from device.app.ports import Command, Input, Outcome, StopRequested
+from device.app.ports import ControlRequest, Input, Outcome, StopRequested
 from models.errors import UserError
 
 Put = Callable[[Input], object]
 
 KEYS: dict[bytes, Input] = {
-    b" ": Command.TOGGLE,
-    b"\r": Command.TOGGLE,
-    b"\n": Command.TOGGLE,
-    b"\x7f": Command.DELETE,
-    b"\x08": Command.DELETE,
+    b" ": ControlRequest.TOGGLE,
+    b"\r": ControlRequest.TOGGLE,
+    b"\n": ControlRequest.TOGGLE,
+    b"\x7f": ControlRequest.DELETE,
+    b"\x08": ControlRequest.DELETE,
     b"q": StopRequested(Outcome.STOP),
     b"\x04": StopRequested(Outcome.STOP),
 }
 """Space and Enter begin and end, Backspace deletes the last dictation, q and Ctrl-D leave."""
 
-WORDS: dict[str, Input] = {**{command.value: command for command in Command}, "quit": StopRequested(Outcome.STOP)}
+QUIT = StopRequested(Outcome.STOP)
+
+WORDS: dict[str, Input] = {**{request.value: request for request in ControlRequest}, "quit": QUIT}
 """What a client may send."""
 
 LONGEST = 64

@@ -71,7 +71,7 @@ class StopRequested:
     outcome: Outcome
 
 
-class Command(Enum):
+class ControlRequest(Enum):
     """What is asked for by a key of the terminal or by `dictate toggle`, which have no press that is held."""
 
     TOGGLE = "toggle"
@@ -80,7 +80,7 @@ class Command(Enum):
     DELETE = "delete"
 
 
-Input = Edge | Command | Chunk | MicrophoneStatus | OutputStatus | Battery | StopRequested
+Input = Edge | ControlRequest | Chunk | MicrophoneStatus | OutputStatus | Battery | StopRequested
 """Anything that happens to the appliance."""
 
 

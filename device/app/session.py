@@ -80,7 +80,7 @@ class Desktop:
     """Opens where the text goes beside what is configured; they are given what to tell of trouble."""
     controls: Callable[[Callable[[Input], object]], AbstractContextManager[object]]
     """Opens what asks to begin and to end, and is given where to put it."""
-    show: Callable[[frozenset[LedState]], None]
+    set_leds: Callable[[frozenset[LedState]], None]
     partial: Callable[[Partial], None]
     silence_s: float = float("inf")
     """A dictation ends after so much sound without a word."""
@@ -142,11 +142,11 @@ class Session:
             journal = open_journal(settings.sinks.journal, time.time)
             desktop = self._environment.desktop
 
-            def trouble(sink: str, message: str | None) -> None:
+            def output_status(sink: str, message: str | None) -> None:
                 self._inbox.put(OutputStatus(sink, message))
 
-            more = desktop.sinks(trouble) if desktop else ()
-            sinks = open_sinks(settings.sinks, journal, sys.stdout, time.monotonic, trouble, more)
+            more = desktop.sinks(output_status) if desktop else ()
+            sinks = open_sinks(settings.sinks, journal, sys.stdout, time.monotonic, output_status, more)
             stack.callback(sinks.close)
             sinks.resume(settings.sinks.keyboard.host_timeout_s)
             note = self._monitor(stack)
@@ -172,7 +172,9 @@ class Session:
                 warning="; ".join(warnings),
             )
             if desktop:
-                parts = replace(parts, partial=desktop.partial, silence_s=desktop.silence_s, once=desktop.once)
+                dependencies = replace(
+                    dependencies, partial=desktop.partial, silence_s=desktop.silence_s, once=desktop.once
+                )
             appliance = Appliance(dependencies, time.monotonic, self._state.last_end)
             stack.callback(appliance.close)
             if desktop:
@@ -244,7 +246,7 @@ class Session:
     def _panel(self, stack: ExitStack) -> Callable[[frozenset[LedState]], None]:
         settings = self._config.panel
         if self._environment.desktop:
-            return self._environment.desktop.show
+            return self._environment.desktop.set_leds
         if not settings.enabled:
             return lambda states: None
         factory = self._environment.pins(settings)

@@ -81,7 +81,7 @@ class Screen:
         if self._terminal:
             self._terminal.hint(f"{event.stable} {event.tail}".strip())
 
-    def show(self, states: frozenset[LedState]) -> None:
+    def set_leds(self, states: frozenset[LedState]) -> None:
         """Show what it does."""
         if not self._terminal:
             return
@@ -134,7 +134,7 @@ def _run(args: argparse.Namespace) -> int:
         desktop=Desktop(
             sinks=partial(_sinks, screen, tool),
             controls=partial(_controls, keys, begins=not (args.wait or tool)),
-            show=screen.show,
+            set_leds=screen.set_leds,
             partial=screen.partial,
             silence_s=args.silence or float("inf"),
             once=args.once,
@@ -161,10 +161,10 @@ def _sinks(screen: Screen, tool: Tool | None, trouble: Callable[[str, str | None
 @contextmanager
 def _controls(keys: TextIO | None, put: Callable[[Input], object], begins: bool) -> Iterator[None]:
     from device.app.controls import controls
-    from device.app.ports import Command
+    from device.app.ports import ControlRequest
     from device.config import places
 
     with controls(put, places.runtime() / "live", keys):
         if begins:
-            put(Command.BEGIN)
+            put(ControlRequest.BEGIN)
         yield

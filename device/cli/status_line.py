@@ -24,7 +24,7 @@ class StatusLine:
         self._stream, self.there = stream, stream.isatty()
         self._shown = ""
 
-    def show(self, text: str) -> None:
+    def update(self, text: str) -> None:
         """Show the end of `text` in place of what was shown."""
         fitting = newest(text, shutil.get_terminal_size().columns - 1)
         if self.there and fitting != self._shown:

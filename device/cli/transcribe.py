@@ -90,7 +90,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TranscriptionJob:
     """A recording, how it is called in messages, and the file that its transcript is written to, if to any."""
 
     recording: Recording
@@ -108,7 +108,7 @@ class Watch:
     def partial(self, event: Partial) -> None:
         """Show words that are being found, in place on a terminal or one after another."""
         if self._partials and self._in_place and self._line.there:
-            self._line.show(formatted(event, 1 << 30))
+            self._line.update(formatted(event, 1 << 30))
         elif self._partials:
             print(formatted(event, 1 << 30), file=sys.stderr, flush=True)
 
@@ -117,7 +117,7 @@ class Watch:
         if self._partials or (0 < whole < LONG_S):
             return
         share = f" of {_clock(whole)}, {min(1.0, seconds / whole):4.0%}" if whole else ""
-        self._line.show(f"{name}: {_clock(seconds)}{share}")
+        self._line.update(f"{name}: {_clock(seconds)}{share}")
 
     def clear(self) -> None:
         """Make room for a line of text."""
@@ -269,7 +269,7 @@ def _opened(path: Path) -> Iterator[Path]:
         yield kept
 
 
-def _jobs(paths: Sequence[Path]) -> tuple[list[Job], list[str]]:
+def _jobs(paths: Sequence[Path]) -> tuple[list[TranscriptionJob], list[str]]:
     """What is to be transcribed, and what cannot be."""
     jobs, faults = [], []
     for path in paths:
@@ -278,11 +278,11 @@ def _jobs(paths: Sequence[Path]) -> tuple[list[Job], list[str]]:
         except UserError as error:
             faults.append(str(error))
             continue
-        jobs += [Job(each, "standard input" if each.path == STDIN else str(each.path)) for each in found]
+        jobs += [TranscriptionJob(each, "standard input" if each.path == STDIN else str(each.path)) for each in found]
     return jobs, faults
 
 
-def _targets(jobs: Sequence[Job], output: str, ending: str, several: bool) -> list[Job]:
+def _targets(jobs: Sequence[TranscriptionJob], output: str, ending: str, several: bool) -> list[TranscriptionJob]:
     """The same with the file that each is written to."""
     folder = Path(output)
     if not several and not folder.is_dir() and not output.endswith("/"):

@@ -33,7 +33,7 @@ class Window:
     marks = False
 
     def __init__(self, tool: Tool, on_status: Callable[[str | None], None]) -> None:
-        self._tool, self._on_status = tool, trouble
+        self._tool, self._on_status = tool, on_status
         self._edits: SimpleQueue[JournalEntry | None] = SimpleQueue()
         self._screen: deque[int] = deque(maxlen=SCREEN)  # key presses of each character
         self._failed = ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class Invocation:
     """A program with its arguments, and what it reads."""
 
     arguments: tuple[str, ...]
@@ -24,7 +24,7 @@ class Tool:
 
     name: str
     """Of the program, and of its Debian package."""
-    commands: Callable[[int, str], Iterator[Command]]
+    commands: Callable[[int, str], Iterator[Invocation]]
     """What to run to press Backspace so many times and then type a text."""
     spelled: Callable[[str], str] = lambda piece: piece
     """What it types for a piece of text: itself, or what there are keys for."""

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from device.output.window.tool import Command, Tool, pieces
+from device.output.window.tool import Invocation, Tool, pieces
 
 KEYS = {"\n": "Return", "\t": "Tab"}
 
 
-def commands(backspaces: int, text: str) -> Iterator[Command]:
+def commands(backspaces: int, text: str) -> Iterator[Invocation]:
     if backspaces:
-        yield Command(("wtype", *("-k", "BackSpace") * backspaces))
+        yield Invocation(("wtype", *("-k", "BackSpace") * backspaces))
     for piece in pieces(text):
-        yield Command(("wtype", "-k", KEYS[piece])) if piece in KEYS else Command(("wtype", "-"), piece)
+        yield Invocation(("wtype", "-k", KEYS[piece])) if piece in KEYS else Invocation(("wtype", "-"), piece)
 
 
 TOOL = Tool("wtype", commands)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from device.output.window.tool import Command, Tool, pieces
+from device.output.window.tool import Invocation, Tool, pieces
 
 STRANGE_MS = 150
 """Between the keys of characters outside ASCII."""
@@ -19,16 +19,16 @@ STRANGE_MS = 150
 KEYS = {"\n": "Return", "\t": "Tab"}
 
 
-def commands(backspaces: int, text: str) -> Iterator[Command]:
+def commands(backspaces: int, text: str) -> Iterator[Invocation]:
     if backspaces:
-        yield Command(("xdotool", "key", "--clearmodifiers", *["BackSpace"] * backspaces))
+        yield Invocation(("xdotool", "key", "--clearmodifiers", *["BackSpace"] * backspaces))
     for piece in pieces(text):
         if piece in KEYS:
-            yield Command(("xdotool", "key", "--clearmodifiers", KEYS[piece]))
+            yield Invocation(("xdotool", "key", "--clearmodifiers", KEYS[piece]))
             continue
         for part in filter(None, re.split("([^ -~]+)", piece)):
             delay = () if part.isascii() else ("--delay", str(STRANGE_MS))
-            yield Command(("xdotool", "type", "--clearmodifiers", *delay, "--file", "-"), part)
+            yield Invocation(("xdotool", "type", "--clearmodifiers", *delay, "--file", "-"), part)
 
 
 TOOL = Tool("xdotool", commands)

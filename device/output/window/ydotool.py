@@ -15,17 +15,17 @@ import subprocess
 from collections.abc import Iterator
 
 from device.output import hid_report, layouts
-from device.output.window.tool import Command, Tool
+from device.output.window.tool import Invocation, Tool
 
 BACKSPACE = ("14:1", "14:0")
 """KEY_BACKSPACE of linux/input-event-codes.h, down and up."""
 
 
-def commands(backspaces: int, text: str) -> Iterator[Command]:
+def commands(backspaces: int, text: str) -> Iterator[Invocation]:
     if backspaces:
-        yield Command(("ydotool", "key", *BACKSPACE * backspaces))
+        yield Invocation(("ydotool", "key", *BACKSPACE * backspaces))
     if text:
-        yield Command(("ydotool", "type", "--file", "-"), text)
+        yield Invocation(("ydotool", "type", "--file", "-"), text)
 
 
 def spelled(piece: str) -> str:

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from device.app.controller import RETRY_S, TAIL_S, Appliance
 from device.app.ports import (
-    Command,
+    ControlRequest,
     Dependencies,
     Edge,
     LoadedRecognizer,
@@ -492,36 +492,36 @@ def test_commands_do_what_the_button_does(mode: str) -> None:
     bench = Bench(mode)
     bench.appliance.start()
     for asked, phase in (
-        (Command.END, Phase.READY),
-        (Command.BEGIN, Phase.LISTENING),
-        (Command.BEGIN, Phase.LISTENING),
+        (ControlRequest.END, Phase.READY),
+        (ControlRequest.BEGIN, Phase.LISTENING),
+        (ControlRequest.BEGIN, Phase.LISTENING),
     ):
         bench.appliance.handle(asked)
         assert bench.appliance.phase is phase
     bench.sound(2.0)
-    bench.appliance.handle(Command.TOGGLE)
+    bench.appliance.handle(ControlRequest.TOGGLE)
     bench.sound(0.1, loud=False)
     assert bench.screen == "Word word" and bench.appliance.phase is Phase.READY
-    bench.appliance.handle(Command.TOGGLE)
+    bench.appliance.handle(ControlRequest.TOGGLE)
     assert bench.appliance.phase is Phase.LISTENING
-    bench.appliance.handle(Command.END)
+    bench.appliance.handle(ControlRequest.END)
     bench.sound(0.1, loud=False)
-    bench.appliance.handle(Command.DELETE)
+    bench.appliance.handle(ControlRequest.DELETE)
     assert bench.screen == ""
 
 
 def test_a_second_toggle_before_the_end_is_found_begins_anew(bench: Bench) -> None:
-    bench.appliance.handle(Command.TOGGLE)
+    bench.appliance.handle(ControlRequest.TOGGLE)
     bench.sound(1.0)
-    bench.appliance.handle(Command.TOGGLE)
-    bench.appliance.handle(Command.TOGGLE)
+    bench.appliance.handle(ControlRequest.TOGGLE)
+    bench.appliance.handle(ControlRequest.TOGGLE)
     assert bench.screen == "Word" and bench.appliance.phase is Phase.LISTENING
 
 
 def test_a_dictation_ends_by_silence_after_the_last_word(bench: Bench) -> None:
     shown: list[Partial] = []
     bench.appliance._parts = replace(bench.appliance._parts, silence_s=2.0, partial=shown.append)
-    bench.appliance.handle(Command.BEGIN)
+    bench.appliance.handle(ControlRequest.BEGIN)
     bench.sound(0.8, loud=False)
     bench.sound(1.0)
     assert shown and shown[-1].stable == "word"
@@ -536,7 +536,7 @@ def test_a_dictation_ends_by_silence_after_the_last_word(bench: Bench) -> None:
 @pytest.mark.parametrize("said", [0.0, 1.0])
 def test_a_dictation_without_more_words_ends_and_so_does_all_where_once_is_asked_for(bench: Bench, said: float) -> None:
     bench.appliance._parts = replace(bench.appliance._parts, silence_s=2.0, once=True)
-    bench.appliance.handle(Command.BEGIN)
+    bench.appliance.handle(ControlRequest.BEGIN)
     bench.sound(said)
     bench.sound(1.9, loud=False)
     assert bench.appliance.phase is Phase.LISTENING and bench.appliance.outcome is None

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 import pytest
 
 from device.app.controls import ask, controls
-from device.app.ports import Command, Input, Outcome, StopRequested
+from device.app.ports import ControlRequest, Input, Outcome, StopRequested
 from models.errors import UserError
 
 
@@ -44,7 +44,7 @@ def test_each_word_of_a_client_is_an_input(inbox: SimpleQueue[Input], path: Path
             ask(path, word)
         with pytest.raises(UserError, match="answered 'unknown'"):
             ask(path, "sudo")
-    assert [inbox.get(timeout=5) for _ in range(5)] == [*Command, StopRequested(Outcome.STOP)]
+    assert [inbox.get(timeout=5) for _ in range(5)] == [*ControlRequest, StopRequested(Outcome.STOP)]
     assert inbox.empty() and not path.exists()
 
 
@@ -63,7 +63,7 @@ def test_a_socket_left_behind_is_taken_and_one_in_use_is_not(inbox: SimpleQueue[
         with pytest.raises(UserError, match="another `dictate live` runs already"), controls(inbox.put, path):
             pass
         ask(path, "toggle")
-    assert inbox.get(timeout=5) is Command.TOGGLE
+    assert inbox.get(timeout=5) is ControlRequest.TOGGLE
 
 
 def test_a_client_that_says_nothing_holds_nobody_up(inbox: SimpleQueue[Input], path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_client_that_says_nothing_holds_nobody_up(inbox: SimpleQueue[Input], p
         with socket.socket(socket.AF_UNIX) as silent:
             silent.connect(str(path))
         ask(path, "toggle")
-    assert inbox.get(timeout=5) is Command.TOGGLE
+    assert inbox.get(timeout=5) is ControlRequest.TOGGLE
 
 
 def test_keys_are_read_one_by_one_and_the_terminal_is_put_back(
@@ -82,7 +82,11 @@ def test_keys_are_read_one_by_one_and_the_terminal_is_put_back(
     with controls(inbox.put, path, stream):  # type: ignore[arg-type]
         assert not termios.tcgetattr(ours)[3] & (termios.ECHO | termios.ICANON)
         assert termios.tcgetattr(ours)[3] & termios.ISIG, "Ctrl-C is still Ctrl-C"
-        for key, meant in ((b" ", Command.TOGGLE), (b"\x7f", Command.DELETE), (b"q", StopRequested(Outcome.STOP))):
+        for key, meant in (
+            (b" ", ControlRequest.TOGGLE),
+            (b"\x7f", ControlRequest.DELETE),
+            (b"q", StopRequested(Outcome.STOP)),
+        ):
             os.write(ours, key)
             assert inbox.get(timeout=5) == meant
         os.write(ours, b"\x1b[A")  # an arrow means nothing, the next key does

@@ -14,7 +14,7 @@ from window_sessions import SESSIONS, Session
 from device.output.journal import JournalEntry
 from device.output.window import choice
 from device.output.window.sink import Window
-from device.output.window.tool import Command, Tool
+from device.output.window.tool import Invocation, Tool
 from models.errors import UserError
 
 
@@ -86,9 +86,9 @@ def test_ydotool_is_given_key_codes_and_ascii(recorded: Path) -> None:
 def test_what_could_not_be_typed_is_told_and_nothing_before_it_is_deleted() -> None:
     asked: list[tuple[int, str]] = []
 
-    def commands(backspaces: int, text: str) -> Iterator[Command]:
+    def commands(backspaces: int, text: str) -> Iterator[Invocation]:
         asked.append((backspaces, text))
-        yield Command(("sh", "-c", "echo no socket >&2; exit 2") if text == "lost" else ("true",))
+        yield Invocation(("sh", "-c", "echo no socket >&2; exit 2") if text == "lost" else ("true",))
 
     typist = Typist(Tool("typer", commands))
     for delete, text in ((0, "before"), (2, "lost"), (4, "after"), (1, "x")):
@@ -100,7 +100,7 @@ def test_what_could_not_be_typed_is_told_and_nothing_before_it_is_deleted() -> N
 
 
 def test_a_program_that_is_gone_is_told() -> None:
-    typist = Typist(Tool("gone", lambda backspaces, text: iter([Command(("/nonexistent/gone",))])))
+    typist = Typist(Tool("gone", lambda backspaces, text: iter([Invocation(("/nonexistent/gone",))])))
     typist.edit(0, "x")
     assert typist.troubles.get(timeout=30) == "gone: No such file or directory"
     typist.window.close()
