@@ -3,7 +3,7 @@
 >>> import io
 >>> from device.output.journal import JournalEntry
 >>> screen = Terminal(io.StringIO(), columns=lambda: 20)
->>> screen.put(JournalEntry(1, 0.0, "", 0, "Hello world"))
+>>> screen.deliver(JournalEntry(1, 0.0, "", 0, "Hello world"))
 >>> screen.hint("it is late")
 >>> screen.row
 ' world | it is late'

@@ -30,6 +30,10 @@ class Session:
     pipe: int
     _kept: bytes = b""
 
+    def has_line(self, seconds: float) -> bool:
+        """Whether a line was typed, or is within so many seconds."""
+        return b"\n" in self._kept or bool(select.select([self.pipe], [], [], seconds)[0])
+
     def line(self) -> str:
         """The next line that was typed, waited for."""
         while b"\n" not in self._kept:
@@ -84,13 +88,13 @@ def wayland() -> Iterator[Session]:
 
 def _listening(session: Session) -> None:
     """Type until the terminal hears: its window gets the keyboard some time after its program has begun."""
-    end, number = time.monotonic() + PATIENCE_S, 0
-    while not select.select([session.pipe], [], [], 0.2)[0]:
+    end, number, heard = time.monotonic() + PATIENCE_S, 0, ""
+    while heard != str(number):
         assert time.monotonic() < end, f"no window takes keys after {PATIENCE_S} s"
         number += 1
         _said(["wtype", str(number), "-k", "Return"], session.environ)
-    while session.line() != str(number):
-        pass
+        while heard != str(number) and session.has_line(0.5):
+            heard = session.line()  # of this try or of one before, whole or not
 
 
 def _said(command: list[str], environ: Mapping[str, str]) -> str:

@@ -520,7 +520,7 @@ def test_a_second_toggle_before_the_end_is_found_begins_anew(bench: Bench) -> No
 
 def test_a_dictation_ends_by_silence_after_the_last_word(bench: Bench) -> None:
     shown: list[Partial] = []
-    bench.appliance._parts = replace(bench.appliance._parts, silence_s=2.0, partial=shown.append)
+    bench.appliance._dependencies = replace(bench.appliance._dependencies, silence_s=2.0, partial=shown.append)
     bench.appliance.handle(ControlRequest.BEGIN)
     bench.sound(0.8, loud=False)
     bench.sound(1.0)
@@ -535,7 +535,7 @@ def test_a_dictation_ends_by_silence_after_the_last_word(bench: Bench) -> None:
 
 @pytest.mark.parametrize("said", [0.0, 1.0])
 def test_a_dictation_without_more_words_ends_and_so_does_all_where_once_is_asked_for(bench: Bench, said: float) -> None:
-    bench.appliance._parts = replace(bench.appliance._parts, silence_s=2.0, once=True)
+    bench.appliance._dependencies = replace(bench.appliance._dependencies, silence_s=2.0, once=True)
     bench.appliance.handle(ControlRequest.BEGIN)
     bench.sound(said)
     bench.sound(1.9, loud=False)

@@ -40,7 +40,7 @@ def test_everything_is_written_once_and_fits(texts: list[str], columns: int) -> 
     screen = Screen(columns)
     terminal = Terminal(screen, lambda: columns)
     for number, text in enumerate(texts):
-        terminal.put(JournalEntry(number, 0.0, "", 0, text))
+        terminal.deliver(JournalEntry(number, 0.0, "", 0, text))
         terminal.hint("and what is being said")
     terminal.close()
     assert "".join(screen.rows).replace(" ", "") == "".join(texts).replace(" ", "").replace("\n", "")
@@ -51,7 +51,7 @@ def test_after_deletions_the_newest_row_is_the_end_of_the_text(edits: list[tuple
     screen, document = Screen(columns), ""
     terminal = Terminal(screen, lambda: columns)
     for number, (delete, text) in enumerate(edits):
-        terminal.put(JournalEntry(number, 0.0, "", delete, text))
+        terminal.deliver(JournalEntry(number, 0.0, "", delete, text))
         document = document[: max(0, len(document) - delete)] + text
         assert document.endswith(screen.rows[-1])
 
@@ -59,22 +59,22 @@ def test_after_deletions_the_newest_row_is_the_end_of_the_text(edits: list[tuple
 def test_a_deletion_within_the_row_is_made_in_place_and_one_above_it_below() -> None:
     screen = Screen(20)
     terminal = Terminal(screen, lambda: 20)
-    terminal.put(JournalEntry(1, 0.0, "", 0, "Hello wold"))
+    terminal.deliver(JournalEntry(1, 0.0, "", 0, "Hello wold"))
     terminal.hint("world")
     assert screen.rows == ["Hello wold | world"]
-    terminal.put(JournalEntry(2, 0.0, "", 2, "rld, it is late now"))
+    terminal.deliver(JournalEntry(2, 0.0, "", 2, "rld, it is late now"))
     assert screen.rows == ["Hello world, it is", "late now"]
-    terminal.put(JournalEntry(3, 0.0, "", 13, ""))
+    terminal.deliver(JournalEntry(3, 0.0, "", 13, ""))
     assert screen.rows == ["Hello world, it is", "late now", "Hello world, i"]
 
 
 def test_a_dictation_begins_a_row_and_others_print_between() -> None:
     screen = Screen(40)
     terminal = Terminal(screen, lambda: 40)
-    terminal.put(JournalEntry(1, 0.0, "", 0, "One."))
+    terminal.deliver(JournalEntry(1, 0.0, "", 0, "One."))
     terminal.over()
     terminal.over()
-    terminal.put(JournalEntry(2, 0.0, "", 0, " Two."))
+    terminal.deliver(JournalEntry(2, 0.0, "", 0, " Two."))
     terminal.aside(lambda: screen.write("a warning\n"))
     terminal.close()
     assert screen.rows == ["One.", "a warning", "Two.", ""]
@@ -83,7 +83,7 @@ def test_a_dictation_begins_a_row_and_others_print_between() -> None:
 def test_lines_are_plain_and_deletions_are_told() -> None:
     out, told = io.StringIO(), []
     lines = Lines(out, told.append)
-    lines.put(JournalEntry(1, 0.0, "", 0, "Hello."))
-    lines.put(JournalEntry(2, 0.0, "", 3, " Two\n\nthree"))
+    lines.deliver(JournalEntry(1, 0.0, "", 0, "Hello."))
+    lines.deliver(JournalEntry(2, 0.0, "", 3, " Two\n\nthree"))
     assert out.getvalue() == "Hello.\nTwo\nthree\n"
     assert told == ["3 characters that are written already were taken back"]

@@ -27,7 +27,7 @@ class Typist:
         self._ids = count(1)
 
     def edit(self, delete: int, text: str) -> None:
-        self.window.put(JournalEntry(next(self._ids), 0.0, "", delete, text))
+        self.window.deliver(JournalEntry(next(self._ids), 0.0, "", delete, text))
 
 
 @pytest.fixture(params=SESSIONS)
