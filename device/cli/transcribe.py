@@ -132,26 +132,26 @@ class Printer:
     rules: Rules
     headings: bool
     clear: Callable[[], None]
-    _streams: bool = field(default=False, init=False)
+    _decided: str | None = field(default=None, init=False)
 
     def begin(self, name: str, first: bool) -> None:
         """A recording begins."""
-        self._streams = False
+        self._decided = self.format
         if self.headings and self.format != "json":
             self.clear()
             print(f"{'' if first else chr(10)}==> {name} <==", flush=True)
 
     def segment(self, segment: Segment) -> None:
         """A segment is finished."""
-        if _chosen(self.format, [segment]) == "plain":
+        self._decided = _chosen(self._decided, [segment])  # by the first, where nobody said
+        if self._decided == "plain":
             self.clear()
             print(segment.text, flush=True)
-            self._streams = True
 
     def end(self, heard: Heard) -> None:
         """The recording is over."""
-        if not self._streams:
-            print(rendered(heard, _chosen(self.format, heard.segments), self.rules), end="", flush=True)
+        if self._decided not in (None, "plain"):
+            print(rendered(heard, self._decided, self.rules), end="", flush=True)
 
 
 def rendered(heard: Heard, format: str, rules: Rules) -> str:

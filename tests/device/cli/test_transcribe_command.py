@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from device.asr.results import Segment
 from device.bench.speech import TESTDATA
+from device.cli.transcribe import Heard, Printer
+from device.text.formatter import Rules
 
 DICTATE = Path(sys.executable).with_name("dictate")
 CLIP = TESTDATA / "sense_and_sensibility_01_austen_64kb-0930.wav"
@@ -224,3 +227,27 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(bundle: Path, tmp_pat
     (tmp_path / "taken.txt" / "full").mkdir()
     done = transcribe(bundle, CLIP, "--output", "/proc/none/x.txt")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("format", "punctuated", "printed"),
+    [
+        (None, (False, False), "five people\nHe left.\n"),
+        (None, (False, True), "five people\nHe left.\n"),
+        (None, (True, False), "Five people He left.\n"),
+        ("plain", (True, True), "five people\nHe left.\n"),
+        ("text", (False, False), "Five people He left.\n"),
+    ],
+)
+def test_the_first_segment_decides_how_all_are_printed(
+    format: str | None, punctuated: tuple[bool, bool], printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A recogniser may punctuate some segments and not others; none of them may get lost."""
+    segments = [Segment("five people", 0.0, 1.0, punctuated=punctuated[0])]
+    segments.append(Segment("He left.", 1.5, 2.0, punctuated=punctuated[1]))
+    printer = Printer(format, Rules(), headings=False, clear=lambda: None)
+    printer.begin("x", first=True)
+    for segment in segments:
+        printer.segment(segment)
+    printer.end(Heard("x", segments, 2.0, 0.1, "cpu", None))
+    assert capsys.readouterr().out == printed
