@@ -50,7 +50,7 @@ MODELS = {
     "device.asr": {"models", "models.bundle", "models.lexicon"},
     "device.bench": {"models", "models.bundle"},
     "device.browser": {"models.bundle"},
-    "device.cli": {"models.bundle"},
+    "device.cli": {"models", "models.bundle"},
     "device.config": {"models"},
     "device.vocabulary": {"models.bundle"},
     "convert": {

@@ -33,12 +33,11 @@ class Segment:
     end: float
     """Seconds from the beginning of the utterance."""
     pauses: tuple[int, ...] = ()
-    """Indices into ``text.split()`` of the words before which the speaker paused for a moment, ascending; never the
-    first word."""
+    """Indices of the words before which the speaker paused for a moment, ascending; never the first word."""
     times: tuple[tuple[float, float], ...] = ()
-    """Begin and end in seconds of each word of ``text.split()``; empty where they are not known."""
+    """Start and end of each word of `text.split()`, in seconds as `start` and `end`; empty where not asked for."""
     punctuated: bool = False
-    """Whether `text` carries the recogniser's own capitals and punctuation."""
+    """Whether `text` has the recogniser's own capitals and punctuation; otherwise it is lower-case words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ CONFIGURED = [
     ["bench"],
     ["wyoming"],
     ["report", "--no-bench"],
+    ["live"],
 ]
 """Every command that reads the configuration."""
 
@@ -46,6 +47,11 @@ MISUSED = [
     ["transcribe", "--threads", "0", "x.wav"],
     ["transcribe", "--threads", "two", "x.wav"],
     ["transcribe", "--backend", "gpu", "x.wav"],
+    ["transcribe", "--format", "doc", "x.wav"],
+    ["transcribe", "--format", "srt", "x.wav", "y.wav"],
+    ["live", "--silence", "0"],
+    ["live", "--type", "nothing"],
+    ["toggle", "--start", "--stop"],
     ["eval"],
     ["eval", "--threads", "0", "."],
     ["bench", "--baseline", "nope"],
