@@ -28,6 +28,7 @@ from device.audio.file import WaveFile
 from device.config import schema
 from device.config.loader import ConfigError, Loaded
 from device.config.schema import Audio, Config
+from device.output.background import BackgroundOutput
 from device.output.dispatcher import open_sinks
 from device.output.journal import open_journal
 from device.panel.gpio import Panel, gestures_from, pin_factory
@@ -44,6 +45,9 @@ log = logging.getLogger(__name__)
 
 CAPTURE_HANG_S = 4.0
 """Without a sign of life from capture for this long, beyond its own retries, the watchdog is not pinged."""
+
+OUTPUT_HANG_S = 20.0
+"""With a segment at the disk for longer than this, the watchdog is not pinged; cards that tidy up take seconds."""
 
 WORDS_S = 2.0
 """How often the file with the user's words is looked at."""
@@ -111,9 +115,10 @@ class Session:
             show = self._panel(stack)
             show(frozenset({State.STARTING}))
             journal = open_journal(settings.sinks.journal, time.time)
-            sinks = open_sinks(
+            fanout = open_sinks(
                 settings.sinks, journal, sys.stdout, time.monotonic, lambda *told: self._inbox.put(Trouble(*told))
             )
+            sinks = BackgroundOutput(fanout, time.monotonic)
             stack.callback(sinks.close)
             sinks.resume(settings.sinks.keyboard.patience_s)
             meter = LastingMeter(settings.power.meter, reverse=settings.power.reverse_current)
@@ -143,11 +148,11 @@ class Session:
             )
             appliance = Appliance(parts, time.monotonic, self._past.last_end)
             stack.callback(appliance.close)
-            outcome = self._loop(appliance, sound)
+            outcome = self._loop(appliance, sound, sinks)
             self._past.last_end = appliance.last_end
             return outcome, self._wanted
 
-    def _loop(self, appliance: Appliance, sound: capture.Capture) -> Outcome:
+    def _loop(self, appliance: Appliance, sound: capture.Capture, sinks: BackgroundOutput) -> Outcome:
         appliance.start()
         if appliance.phase is Phase.FAULT and TRIAL in self._machine.environ:
             raise UserError(f"this release is on trial and cannot dictate: {appliance.status()}")
@@ -159,7 +164,8 @@ class Session:
             self._notifier.ready(appliance.status())
             while appliance.outcome is None:
                 self._step(appliance)
-                if sound.idle < CAPTURE_HANG_S + self._config.audio.retry_s:
+                captures = sound.idle < CAPTURE_HANG_S + self._config.audio.retry_s
+                if captures and sinks.stalled_s < OUTPUT_HANG_S:
                     self._watchdog.progress()
                 if (now := appliance.status()) != status:
                     status = now

@@ -159,7 +159,10 @@ def is_system_log(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bo
 def open_sinks(
     settings: schema.Sinks, journal: Journal, stdout: TextIO, clock: Callable[[], float], trouble: Trouble
 ) -> Fanout:
-    """The sinks that the configuration asks for, behind `journal`; `clock` is monotonic seconds."""
+    """The sinks that the configuration asks for, behind `journal`; `clock` is monotonic seconds.
+
+    Calls wait for the disk: :class:`device.output.background.BackgroundOutput` makes them in a thread.
+    """
     sinks: list[Sink] = []
     if settings.keyboard.enabled:
         wanted = settings.keyboard
