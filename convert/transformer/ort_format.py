@@ -1,13 +1,11 @@
 """ONNX Runtime's own file format (.ort), back to ONNX, and without dynamic quantization.
 
 ONNX Runtime reads .ort files but writes none of their tensors out; its reader of the FlatBuffer schema comes with the
-package, as onnxruntime.tools.ort_format_model.
+package, as onnxruntime.tools.ort_format_model (ort_constants.py).
 """
 
 from __future__ import annotations
 
-import importlib
-import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,8 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from convert.errors import GraphError
+from convert.transformer import ort_constants
 
-IDENTIFIER = b"ORTM"  # at byte 4
-SCHEMA = "onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs"
 Array = NDArray[np.generic]
 
 
@@ -28,12 +25,9 @@ def load(path: Path) -> ModelProto:
 
     GraphError where it is no .ort file, is cut short, or holds what ONNX has no form for.
     """
-    content = path.read_bytes()
-    if content[4:8] != IDENTIFIER:
-        raise GraphError(f"{path}: not an ONNX Runtime model (.ort); fetch it again")
     try:
-        return _model(_schema("InferenceSession").GetRootAsInferenceSession(bytearray(content), 0).Model())
-    except (struct.error, IndexError, ValueError, TypeError, AttributeError, KeyError, UnicodeDecodeError) as error:
+        return _model(ort_constants.session(path).Model())
+    except ort_constants.DAMAGED as error:
         raise GraphError(f"{path}: damaged or cut short ({error!r}); fetch it again") from None
 
 
@@ -117,10 +111,6 @@ def _inputs(node: NodeProto) -> Iterator[str]:
             own = {tensor.name for tensor in inside.initializer} | {name for n in inside.node for name in n.output}
             read = [*(name for n in inside.node for name in _inputs(n)), *(value.name for value in inside.output)]
             yield from (name for name in read if name not in own)
-
-
-def _schema(name: str) -> Any:
-    return getattr(importlib.import_module(f"{SCHEMA}.{name}"), name)
 
 
 def _model(model: Any) -> ModelProto:
@@ -216,7 +206,7 @@ def _value(value: Any) -> ValueInfoProto:
     table = None if info is None else info.Value()
     kind = TensorProto.UNDEFINED
     if table is not None:
-        typed = _schema("TensorTypeAndShape")()
+        typed = ort_constants.schema("TensorTypeAndShape")()
         typed.Init(table.Bytes, table.Pos)
         kind = typed.ElemType()
     return helper.make_tensor_value_info(_text(value.Name()), kind, None)

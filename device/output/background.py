@@ -1,8 +1,8 @@
 """The output's own thread: the main loop hands it a segment and goes on listening while the SD card syncs.
 
-Each segment goes through :class:`device.output.dispatcher.Fanout` in its turn: it is appended to the journal and synced,
-and only then given to the sinks. So the rule of device/output/journal.py holds (what was typed is on disk) and so does
-the order; what is lost if the process dies is what waits here, which was not typed either.
+Each segment goes through :class:`device.output.dispatcher.Fanout` in its turn: it is appended to the journal and
+synced, and only then given to the sinks. So the rule of device/output/journal.py holds (what was typed is on disk) and
+so does the order. What is lost if the process dies is what waits here, and that was not typed either.
 
 >>> import io
 >>> from device.output.dispatcher import Fanout, Stream
