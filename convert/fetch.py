@@ -138,13 +138,15 @@ def _pip(command: list[str], scratch: Path, arrived: Callable[[int], None]) -> t
             stderr=errors,
             env={**os.environ, "TMPDIR": folder},
         )
+        most = 0
         try:
             while True:
                 try:
                     code = child.wait(POLL_S)
                     break
                 except subprocess.TimeoutExpired:
-                    arrived(_size(Path(folder)))
+                    most = max(most, _size(Path(folder)))
+                    arrived(most)
         finally:
             child.kill()
             child.wait()

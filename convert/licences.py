@@ -7,9 +7,9 @@ from pathlib import Path
 
 from convert.errors import SourceError
 from models.bundle import LICENCES, Licence
-from models.manifest import Origin, Terms
+from models.manifest import ROOT, Origin, Terms
 
-TEXTS = Path(__file__).resolve().parents[1] / LICENCES
+TEXTS = ROOT / LICENCES
 
 
 def gather(

@@ -58,7 +58,7 @@ class Terms:
 
     spdx: str  # an SPDX licence expression
     source: str  # for people
-    texts: tuple[str, ...] = ()  # an asset's role, the name of a file in LICENSES/, or a file beside the manifest
+    texts: tuple[str, ...] = ()  # roles of assets, files in models/LICENSES/, or files beside the manifest
 
 
 @dataclass(frozen=True)
