@@ -17,7 +17,7 @@ from convert.errors import ConvertError, QualityError, not_installed
 from convert.options import Options
 from convert.quality import recordings as quality_recordings
 from convert.stages import Stages
-from convert.transformer import cpu_part, report
+from convert.transformer import cpu_part, decoder_graph, report
 from models import moonshine, transformer_bundle
 from models.bundle import EdgeTpu
 from models.manifest import TransformerManifest
@@ -26,6 +26,8 @@ from models.transformer_bundle import Description, TransformerBundle
 
 ROOT = Path(__file__).resolve().parents[2]
 CTC_ONLY = ("onnx", "calibration", "comparison")
+DECODER = "decoder"
+"""Folder beside the manifest with the decoder's graphs, for machines without onnx."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,15 @@ def draft(options: Options, chosen: TransformerManifest, stages: Stages) -> Draf
         assets = {role: fetch.fetch(chosen, role, say=note) for role in chosen.source.assets}
         note(chosen.source.package)
     licensed, texts = licences.gather(chosen, {}, assets)
-    parts = _shipped(stages, chosen, assets) if options.prebuilt else _convert(options, stages, chosen, assets)
+    decoder = _decoder(stages, chosen, assets["decoder"], chosen.file(DECODER) if options.prebuilt else None)
+    parts = _shipped(stages, chosen, assets) if options.prebuilt else _convert(options, stages, chosen, assets, decoder)
     with display.stage("mapping") as note:
         predictions = fit.require_together(parts.models)
         note(_mapped(predictions))
     files = {path.name: path for path in parts.models.values()}
     files |= {"encoder.npz": parts.weights, "pieces.npz": parts.around, "quality.json": parts.quality}
-    files |= {"decoder.ort": _decoder(assets), "tokenizer.bin": assets["tokenizer"], "NOTICE": ROOT / "NOTICE"} | texts
+    files |= {name: decoder / name for name in decoder_graph.FILES}
+    files |= {"tokenizer.bin": assets["tokenizer"], "NOTICE": ROOT / "NOTICE", **texts}
 
     def write(compiled: Mapping[str, Path], edge_tpu: EdgeTpu) -> TransformerBundle:
         described = Description(
@@ -74,15 +78,12 @@ def draft(options: Options, chosen: TransformerManifest, stages: Stages) -> Draf
         if options.ship:
             shipped = [*parts.models.values(), parts.around, parts.quality]
             display.lines(f"shipped: {prebuilt.write_pieces(chosen, {path.name: path for path in shipped})}")
+            for name in (decoder_graph.CROSS, decoder_graph.STEP):
+                shutil.copyfile(decoder / name, chosen.file(DECODER) / name)
         display.lines(report.summary(json.loads(parts.quality.read_text())))
         return made
 
     return Draft(chosen.name, parts.models, predictions, write)
-
-
-def _decoder(assets: Mapping[str, Path]) -> Path:
-    """The bundle's decoder: the source's own."""
-    return assets["decoder"]
 
 
 def _shipped(stages: Stages, chosen: TransformerManifest, assets: Mapping[str, Path]) -> Parts:
@@ -99,7 +100,9 @@ def _shipped(stages: Stages, chosen: TransformerManifest, assets: Mapping[str, P
     return Parts(models, files["pieces.npz"], weights, files["quality.json"])
 
 
-def _convert(options: Options, stages: Stages, chosen: TransformerManifest, assets: Mapping[str, Path]) -> Parts:
+def _convert(
+    options: Options, stages: Stages, chosen: TransformerManifest, assets: Mapping[str, Path], decoder: Path
+) -> Parts:
     folded = _fold(stages, chosen, assets)
     quantized = stages.run(
         "pieces",
@@ -109,7 +112,7 @@ def _convert(options: Options, stages: Stages, chosen: TransformerManifest, asse
     )
     weights = folded / "encoder.npz"
     models = {name: quantized / f"{name}.tflite" for name in moonshine.pieces(Weights.load(weights).layers)}
-    quality = _measure(stages, chosen, options.speech, assets, folded, quantized)
+    quality = _measure(stages, chosen, options.speech, assets, folded, quantized, decoder)
     for sentence in report.failures(json.loads(quality.read_text())):
         if not options.force:
             raise QualityError(f"{sentence}; see {quality}, or keep it all the same with --force")
@@ -135,6 +138,19 @@ def _fold(stages: Stages, chosen: TransformerManifest, assets: Mapping[str, Path
     return stages.run("fold", ["convert.transformer.fold"], inputs, make)
 
 
+def _decoder(stages: Stages, chosen: TransformerManifest, source: Path, graphs: Path | None) -> Path:
+    """The decoder's graphs and weights; the graphs are made, or those in the folder `graphs`."""
+
+    def make(out: Path) -> None:
+        try:
+            decoder_graph.export(source, chosen.encoder.heads, out, graphs)
+        except ModuleNotFoundError as error:
+            raise not_installed(error) from None
+
+    inputs = {"decoder": source, "heads": chosen.encoder.heads, "graphs": graphs}
+    return stages.run("decoder", ["convert.transformer.decoder_graph"], inputs, make)
+
+
 def _mapped(predictions: Mapping[str, Prediction]) -> str:
     operators = sum(prediction.mapped for prediction in predictions.values())
     return f"{operators} operators in {len(predictions)} pieces on the Edge TPU"
@@ -147,6 +163,7 @@ def _measure(
     assets: Mapping[str, Path],
     folded: Path,
     quantized: Path,
+    exported: Path,
 ) -> Path:
     """The quality report."""
 
@@ -161,7 +178,7 @@ def _measure(
         encoder = weights.read(ort_format.dequantized(ort_format.load(assets["encoder"])), chosen.encoder.heads)
         models = {name: quantized / f"{name}.tflite" for name in encoder.pieces}
         int8 = measure.Int8Pieces(models, pieces.load(quantized / "pieces.npz"), chosen.pieces.frames)
-        decoder = Decoder(assets["decoder"], assets["tokenizer"])
+        decoder = Decoder(exported, assets["tokenizer"])
         otherwise = [assets[role] for role in chosen.calibration.assets]
         measured = measure.measure(encoder, int8, decoder, heard, otherwise)
         (out / "quality.json").write_text(json.dumps(measured, indent=1) + "\n")
@@ -170,6 +187,7 @@ def _measure(
     inputs = {
         "pieces": quantized,
         "folded": folded,
+        "decoder": exported,
         "assets": [assets[role] for role in sorted(assets)],
         "speech": folder or (quality_recordings.TESTDATA if quality_recordings.TESTDATA.is_dir() else None),
     }

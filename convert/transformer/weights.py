@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto
 
 from convert.errors import GraphError
 from convert.onnx import graph
-from convert.transformer import cpu_part, ort_constants
+from convert.transformer import cpu_part
 from models import moonshine
 from models.moonshine import Weights
 
@@ -87,7 +87,7 @@ class _Graph:
         self._nodes = list(model.graph.node)
 
     def layers(self) -> int:
-        return ort_constants.layers(name for node in self._nodes for name in node.output)
+        return cpu_part.layers(name for node in self._nodes for name in node.output)
 
     def constant(self, name: str) -> Float:
         if name not in self._constants:
@@ -106,4 +106,4 @@ class _Graph:
         """The one float constant that the `wanted` nodes read."""
         read = [name for node in self._nodes if wanted(node) for name in node.input if name in self._constants]
         found = [name for name in read if self._constants[name].dtype == np.float32]
-        return self.constant(ort_constants.only(found, what))
+        return self.constant(cpu_part.only(found, what))
