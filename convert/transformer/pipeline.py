@@ -108,7 +108,7 @@ def _convert(
         "pieces",
         ["convert.transformer.quantize"],
         {"folded": folded},
-        lambda out: stages.isolated("pieces", "convert.transformer.quantize:quantize_all", folded, out),
+        lambda out: stages.run_in_subprocess("pieces", "convert.transformer.quantize:quantize_all", folded, out),
     )
     weights = folded / "encoder.npz"
     models = {name: quantized / f"{name}.tflite" for name in moonshine.pieces(Weights.load(weights).layers)}

@@ -29,7 +29,7 @@ from device.text.edits import Edit
 class BackgroundOutput:
     """Runs a :class:`Fanout` in a thread, in the order of the calls; `clock` is monotonic seconds.
 
-    Sinks and `trouble` of the fanout are called from that thread.
+    Sinks and `on_status` of the fanout are called from that thread.
     """
 
     def __init__(self, fanout: Fanout, clock: Callable[[], float]) -> None:
@@ -46,15 +46,15 @@ class BackgroundOutput:
         since = self._since
         return 0.0 if since is None else self._clock() - since
 
-    def put(self, edits: Sequence[Edit]) -> None:
+    def deliver(self, edits: Sequence[Edit]) -> None:
         """Have a segment's edits carried out. Returns at once; raises what the thread has died of, if it has."""
         if self._fault is not None:
             raise self._fault
         self._queue.put(lambda: self._fanout.put(edits))
 
-    def resume(self, patience_s: float) -> None:
+    def resume(self, host_timeout_s: float) -> None:
         """Have what a restart interrupted carried out: :meth:`Fanout.resume`."""
-        self._queue.put(lambda: self._fanout.resume(patience_s))
+        self._queue.put(lambda: self._fanout.resume(host_timeout_s))
 
     def close(self) -> None:
         """Carry out what waits, then close the fanout."""

@@ -12,7 +12,7 @@ import pytest
 from device.config import schema
 from device.output.background import BackgroundOutput
 from device.output.dispatcher import Fanout
-from device.output.journal import Entry, Journal, entries_in, open_journal
+from device.output.journal import Journal, JournalEntry, entries_in, open_journal
 from device.text.edits import Insert
 
 
@@ -23,7 +23,7 @@ class Recorder:
         self.texts: list[str] = []
         self.closed = False
 
-    def put(self, entry: Entry) -> None:
+    def deliver(self, entry: JournalEntry) -> None:
         self.texts.append(entry.text)
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class Card:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    yield open_journal(schema.Journal(dir=tmp_path), lambda: 0.0, "boot")
+    yield open_journal(schema.JournalSettings(dir=tmp_path), lambda: 0.0, "boot")
 
 
 def test_the_caller_goes_on_while_the_card_syncs_and_nothing_is_typed_before(
