@@ -17,7 +17,7 @@ from convert.options import Options
 from convert.progress import Display
 from convert.quality import report
 from convert.stages import Stages
-from convert.transformer import pipeline as transformer
+from convert.transformer.pipeline import draft_transformer
 from convert.words import language_model, lexicon
 from models import bundle, manifest
 from models.bundle import Bundle, EdgeTpu
@@ -72,7 +72,7 @@ def _chosen(options: Options) -> list[Origin]:
 def _draft(options: Options, chosen: Origin, stages: Stages) -> Draft:
     stages.display.lines(f"[bold]{chosen.name}[/]")
     if isinstance(chosen, TransformerManifest):
-        return transformer.draft(options, chosen, stages)
+        return draft_transformer(options, chosen, stages)
     assert isinstance(chosen, Manifest)
     return _ctc(options, chosen, stages)
 

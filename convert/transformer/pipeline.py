@@ -15,7 +15,7 @@ from convert.edgetpu import fit
 from convert.edgetpu.predict.mapping import Prediction
 from convert.errors import ConvertError, QualityError, not_installed
 from convert.options import Options
-from convert.quality import recordings as quality_recordings
+from convert.quality.recordings import TESTDATA, gather, given
 from convert.stages import Stages
 from convert.transformer import cpu_part, decoder_graph, report
 from models import moonshine, transformer_bundle
@@ -40,7 +40,7 @@ class Parts:
     quality: Path
 
 
-def draft(options: Options, chosen: TransformerManifest, stages: Stages) -> Draft:
+def draft_transformer(options: Options, chosen: TransformerManifest, stages: Stages) -> Draft:
     """Runs every stage up to the compiler; raises a UserError or OSError."""
     for name in CTC_ONLY:
         if getattr(options, name):
@@ -174,7 +174,7 @@ def _measure(
 
         recorded = out / "speech"
         recorded.mkdir()
-        heard = quality_recordings.gather(recorded) if folder is None else quality_recordings.given(folder)
+        heard = gather(recorded) if folder is None else given(folder)
         encoder = weights.read(ort_format.dequantized(ort_format.load(assets["encoder"])), chosen.encoder.heads)
         models = {name: quantized / f"{name}.tflite" for name in encoder.pieces}
         int8 = measure.Int8Pieces(models, pieces.load(quantized / "pieces.npz"), chosen.pieces.frames)
@@ -189,6 +189,6 @@ def _measure(
         "folded": folded,
         "decoder": exported,
         "assets": [assets[role] for role in sorted(assets)],
-        "speech": folder or (quality_recordings.TESTDATA if quality_recordings.TESTDATA.is_dir() else None),
+        "speech": folder or (TESTDATA if TESTDATA.is_dir() else None),
     }
     return stages.run("measure", ["convert.transformer.measure"], inputs, make) / "quality.json"

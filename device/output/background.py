@@ -50,7 +50,7 @@ class BackgroundOutput:
         """Have a segment's edits carried out. Returns at once; raises what the thread has died of, if it has."""
         if self._fault is not None:
             raise self._fault
-        self._queue.put(lambda: self._fanout.put(edits))
+        self._queue.put(lambda: self._fanout.deliver(edits))
 
     def resume(self, host_timeout_s: float) -> None:
         """Have what a restart interrupted carried out: :meth:`Fanout.resume`."""

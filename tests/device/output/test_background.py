@@ -59,7 +59,7 @@ def test_the_caller_goes_on_while_the_card_syncs_and_nothing_is_typed_before(
     card, sink = Card(monkeypatch), Recorder()
     output = BackgroundOutput(Fanout(journal, [sink], lambda *_: None), lambda: 0.0)
     for text in ("one ", "two ", "three"):
-        output.put((Insert(text),))
+        output.deliver((Insert(text),))
     card.asked.acquire()
     assert sink.texts == []
     card.answers.release()
@@ -81,7 +81,7 @@ def test_a_card_that_cannot_be_written_is_told_and_the_text_goes_on(
     told: list[tuple[str, str | None]] = []
     output = BackgroundOutput(Fanout(journal, [sink], lambda *what: told.append(what)), lambda: 0.0)
     card.answers.release(100)
-    output.put((Insert("kept in memory"),))
+    output.deliver((Insert("kept in memory"),))
     output.close()
     assert sink.texts == ["kept in memory"]
     ((name, message),) = told
@@ -94,7 +94,7 @@ def test_how_long_a_segment_has_been_at_the_card_can_be_asked(
     card, now = Card(monkeypatch), [100.0]
     output = BackgroundOutput(Fanout(journal, [], lambda *_: None), lambda: now[0])
     assert output.stalled_s == 0
-    output.put((Insert("a"),))
+    output.deliver((Insert("a"),))
     card.asked.acquire()
     now[0] = 125.0
     assert output.stalled_s == 25
@@ -111,7 +111,7 @@ def test_what_a_restart_interrupted_comes_before_new_text() -> None:
     journal.append(0, "old ")
     output = BackgroundOutput(Fanout(journal, [sink], lambda *_: None), lambda: 0.0)
     output.resume(1.0)
-    output.put((Insert("new"),))
+    output.deliver((Insert("new"),))
     output.close()
     assert sink.texts == ["old ", "new"]
 
@@ -121,7 +121,7 @@ def test_a_fault_of_our_own_is_raised_to_the_next_caller() -> None:
         raise ZeroDivisionError("a fault")
 
     output = BackgroundOutput(Fanout(Journal(None, clock=clock, boot=""), [], lambda *_: None), lambda: 0.0)
-    output.put((Insert("a"),))
+    output.deliver((Insert("a"),))
     output.close()
     with pytest.raises(ZeroDivisionError):
-        output.put((Insert("b"),))
+        output.deliver((Insert("b"),))

@@ -228,7 +228,7 @@ number = entries[-1].id if entries else 0
 output.resume(settings.keyboard.host_timeout_s)
 while True:
     number += 1
-    output.put((Insert(f"<{number}>"),))
+    output.deliver((Insert(f"<{number}>"),))
     time.sleep(0.004)
 """
 
