@@ -30,11 +30,11 @@ class Display:
         began, notes = time.monotonic(), [""]
         with self.console.status(f"{name} …") as status:
 
-            def note(text: str) -> None:
+            def remark(text: str) -> None:
                 notes[0] = text
                 status.update(f"{name} … {visible(text)}")
 
-            yield note
+            yield remark
         taken = time.monotonic() - began
         self.console.print(f"[bold]{name:<10}[/] {taken:6.1f} s  {visible(notes[0])}", highlight=False)
 

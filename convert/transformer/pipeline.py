@@ -31,8 +31,8 @@ DECODER = "decoder"
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The encoder, converted, and what was measured of it."""
+class ConvertedEncoder:
+    """The encoder in int8 pieces, and what was measured of it."""
 
     models: Mapping[str, Path]  # piece -> int8 TFLite
     around: Path  # pieces.npz, what the CPU does around them
@@ -86,7 +86,7 @@ def draft_transformer(options: Options, chosen: TransformerManifest, stages: Sta
     return Draft(chosen.name, parts.models, predictions, write)
 
 
-def _shipped(stages: Stages, chosen: TransformerManifest, assets: Mapping[str, Path]) -> Parts:
+def _shipped(stages: Stages, chosen: TransformerManifest, assets: Mapping[str, Path]) -> ConvertedEncoder:
     """What the repository ships; the part on the CPU is read from the source."""
     files = prebuilt.read_pieces(chosen)
     read = stages.run(
@@ -97,12 +97,12 @@ def _shipped(stages: Stages, chosen: TransformerManifest, assets: Mapping[str, P
     )
     weights = read / "encoder.npz"
     models = {name: files[f"{name}.tflite"] for name in moonshine.pieces(Weights.load(weights).layers)}
-    return Parts(models, files["pieces.npz"], weights, files["quality.json"])
+    return ConvertedEncoder(models, files["pieces.npz"], weights, files["quality.json"])
 
 
 def _convert(
     options: Options, stages: Stages, chosen: TransformerManifest, assets: Mapping[str, Path], decoder: Path
-) -> Parts:
+) -> ConvertedEncoder:
     folded = _fold(stages, chosen, assets)
     quantized = stages.run(
         "pieces",
@@ -117,7 +117,7 @@ def _convert(
         if not options.force:
             raise QualityError(f"{sentence}; see {quality}, or keep it all the same with --force")
         stages.display.lines(f"[yellow]kept by --force: {sentence}[/]")
-    return Parts(models, quantized / "pieces.npz", weights, quality)
+    return ConvertedEncoder(models, quantized / "pieces.npz", weights, quality)
 
 
 def _fold(stages: Stages, chosen: TransformerManifest, assets: Mapping[str, Path]) -> Path:
