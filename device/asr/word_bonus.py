@@ -31,7 +31,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Options:
+class Continuations:
     """Tokens that spell on a word."""
 
     ids: NDArray[np.int64]
@@ -77,17 +77,17 @@ class WordBonus:
         """What the end of the text earns: nothing for a word that is whole, less for one that is not."""
         return self._kept(state) - self._pending(state)
 
-    def options(self, state: State) -> Options:
+    def options(self, state: State) -> Continuations:
         """The tokens that spell on a word of which `state` has the beginning, or begin one."""
         return self._options(state)
 
-    def _find_options(self, state: State) -> Options:
+    def _find_options(self, state: State) -> Continuations:
         found = {number for form in self._words for number in self._continuations(state.node, form)}
         if state.node:
             found |= set(self.options(State()).ids.tolist())
         ids = sorted(found)
         gains = [self.advance(state, number)[1] for number in ids]
-        return Options(np.array(ids, np.int64), np.array(gains, np.float32))
+        return Continuations(np.array(ids, np.int64), np.array(gains, np.float32))
 
     def _continuations(self, node: str, form: str) -> list[int]:
         if not form.startswith(node):
