@@ -11,7 +11,7 @@ import numpy as np
 
 from convert.errors import GraphError
 from convert.transformer import ort_file
-from convert.transformer.ort_file import Graph
+from convert.transformer.ort_file import OrtGraph
 from models.moonshine import Float, Weights
 
 
@@ -31,7 +31,7 @@ class Source(Protocol):
 class OrtSource:
     """A graph in ONNX Runtime's format as a `Source`."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: OrtGraph) -> None:
         self._floats = {name: value for name, value in graph.constants.items() if value.dtype == np.float32}
         self._reads = {output: node.inputs for node in graph.nodes for output in node.outputs}
 

@@ -10,7 +10,7 @@ so does the order. What is lost if the process dies is what waits here, and that
 >>> from device.text.edits import Insert
 >>> out = io.StringIO()
 >>> output = BackgroundOutput(Fanout(Journal(None, clock=lambda: 0.0, boot=""), [Stream(out)], print), lambda: 0.0)
->>> output.put((Insert("Hello"),))
+>>> output.deliver((Insert("Hello"),))
 >>> output.close()
 >>> out.getvalue()
 'Hello'
