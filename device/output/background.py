@@ -5,11 +5,12 @@ synced, and only then given to the sinks. So the rule of device/output/journal.p
 so does the order. What is lost if the process dies is what waits here, and that was not typed either.
 
 >>> import io
->>> from device.output.dispatcher import Fanout, Stream
+>>> from device.output.dispatcher import Fanout, StreamSink
 >>> from device.output.journal import Journal
 >>> from device.text.edits import Insert
 >>> out = io.StringIO()
->>> output = BackgroundOutput(Fanout(Journal(None, clock=lambda: 0.0, boot=""), [Stream(out)], print), lambda: 0.0)
+>>> journal = Journal(None, clock=lambda: 0.0, boot="")
+>>> output = BackgroundOutput(Fanout(journal, [StreamSink(out)], print), lambda: 0.0)
 >>> output.deliver((Insert("Hello"),))
 >>> output.close()
 >>> out.getvalue()
