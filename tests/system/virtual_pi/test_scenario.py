@@ -35,7 +35,7 @@ pytestmark = pytest.mark.image
 LOG = "writes.log"
 WRITER_FOLDER = "/var/lib/dictate/cut-test"
 WRITER_JOURNAL = "/dictate/cut-test"
-OTHER_BATTERY_S = 40.0
+OTHER_BATTERY_S = 15.0
 """How long nothing must be shown; the appliance reads its meter more often."""
 CUTS = 120
 EARLY = 6
@@ -145,10 +145,99 @@ def test_an_empty_battery_of_another_device_is_no_reason(bench: Bench, steps: St
         pi.shell.background(f"python3 {TOOLS}/battery.py 3 <> {TOOLS}/charge", f"{TOOLS}/battery.log")
         pi.until("a battery", lambda: pi.shell.run(f"cat {battery}/capacity", check=False) == "3\n", 60, 0.5)
         assert pi.shell.run(f"cat {battery}/type {battery}/scope") == "Battery\nDevice\n"
-        pi.shell.run("systemctl reload dictate", 200)  # a meter is looked for when a configuration is read
-        pi.until_ready()
         assert pi.lamps_say(OTHER_BATTERY_S) == ("steady", "dark", "dark")
         assert pi.shell.run("systemctl is-active dictate") == "active\n"
+
+
+def stand_in(bench: Bench, name: str) -> str:
+    """Start a USB device that exists in software only (guest/usbip.py); returns the pipe that takes its orders."""
+    orders = f"{TOOLS}/{name}"
+    bench.pi.shell.run(f"modprobe vhci-hcd && mkfifo {orders}")
+    bench.pi.shell.background(f"exec python3 -s {TOOLS}/usbip.py {name} <> {orders}", f"{TOOLS}/{name}.log")
+    return orders
+
+
+AS_THE_SERVICE = (
+    "systemd-run --quiet --wait --pipe --collect -p User=dictate -p DevicePolicy=closed "
+    "-p 'DeviceAllow=char-usb_device rw' -p Environment=PYTHONPATH={site} python3 -s"
+)
+"""Runs a program as the service's user, with its rights to devices (dictate.service) and to nothing else."""
+
+CORAL = """'
+from device.inference.edgetpu.client import CoralError
+from device.inference.accelerator import usable
+from device.inference.edgetpu.usb import find_coral
+try:
+    found = usable(find_coral())
+    print(found.node, found)
+except CoralError as error:
+    print(error)
+'"""
+
+
+def test_a_coral_comes_loads_its_firmware_and_goes(bench: Bench, steps: Steps) -> None:
+    """On a USB bus of the real kernel, with the image's udev rule and the service's user; the Coral is a stand-in."""
+    pi = bench.pi
+    python = AS_THE_SERVICE.format(site=pi.shell.run("ls -d /usr/lib/dictate/factory/site").strip())
+
+    def seen() -> str:
+        return pi.shell.run(f"{python} -c {CORAL}", 120).strip()
+
+    with steps.step("a Coral is plugged in: found, its node is plugdev's, the service's user may open it"):
+        assert seen().startswith("no Coral found on USB")
+        orders = stand_in(bench, "coral")
+        pi.until("the Coral", lambda: "1a6e:089a" in seen(), 120, 0.5)
+        steps.note(seen())
+        assert "firmware not uploaded yet, 5000 Mbit/s" in seen()
+        node = seen().split()[0]
+        assert pi.shell.run(f"stat -c %G {node}") == "plugdev\n"
+        assert "no permission" in pi.shell.run(f"{python.replace('User=dictate', 'User=nobody')} -c {CORAL}", 120)
+    with steps.step("its firmware is loaded by the service's user: it comes back as another device"):
+        assert pi.shell.run(f"{python} {TOOLS}/dfu.py {node}", 120) == "state 7\n"
+        pi.until("the Coral with its firmware", lambda: "18d1:9302" in seen(), 120, 0.5)
+        steps.note(seen())
+        assert "firmware running, 5000 Mbit/s" in seen()
+        assert pi.shell.run(f"cat {TOOLS}/coral.log") == "boot loader\nfirmware of 1000 bytes\nfirmware runs\n"
+    with steps.step("it is unplugged: gone"):
+        pi.shell.run(f"echo unplug > {orders}")
+        pi.until("its loss", lambda: seen().startswith("no Coral found on USB"), 120, 0.5)
+    assert pi.shell.run("systemctl is-active dictate") == "active\n"
+
+
+def test_the_battery_of_the_board_is_believed_where_it_can_be(bench: Bench, steps: Steps) -> None:
+    """An INA219 with the kernel's own driver, on an I2C adapter that is a stand-in."""
+    pi = bench.pi
+    running = "systemctl show -P MainPID dictate; systemctl is-active dictate"
+    before = pi.shell.run(running)
+
+    def lamp(wanted: str) -> None:
+        pi.until(f"the fault lamp: {wanted}", lambda: pi.lamps_say()[FAULT] == wanted, 120)
+        assert pi.shell.run(running) == before
+
+    with steps.step("a meter INA219 is plugged in: read through ina2xx-adc"):
+        orders = stand_in(bench, "ina219")
+        volts = "cat /sys/bus/iio/devices/iio:device*/in_voltage1_raw"
+        pi.until("the meter's driver", lambda: pi.shell.run(volts, check=False) == "1000\n", 120, 0.5)
+        meter = pi.shell.run("dictate power now", 120).strip()
+        steps.note(meter.splitlines()[0])
+        lamp("dark")
+    with steps.step("3.25 V and charging: nothing shown, nothing switched off"):
+        pi.shell.run(f"echo 3.25 -0.85 > {orders}")
+        assert pi.lamps_say(20.0) == ("steady", "dark", "dark") and pi.shell.run(running) == before
+    with steps.step("3.35 V and discharging: the LED says charge it soon"):
+        pi.shell.run(f"echo 3.35 0.85 > {orders}")
+        lamp("flashes 3")
+    with steps.step("0 V, as from a broken wire: nothing shown, nothing switched off"):
+        pi.shell.run(f"echo 0 0.85 > {orders}")
+        lamp("dark")
+    with steps.step("the meter's adapter is unplugged and comes back: read again"):
+        pi.shell.run(f"echo unplug > {orders}")
+        pi.until("its loss", lambda: "unplugged" in pi.shell.run(f"cat {TOOLS}/ina219.log"), 60, 0.5)
+        lamp("dark")
+        pi.shell.run(f"echo 3.35 0.85 > {orders} && echo plug > {orders}")
+        lamp("flashes 3")
+        pi.shell.run(f"echo 4.0 0.5 > {orders}")
+        lamp("dark")
 
 
 def test_power_goes_in_mid_dictation(bench: Bench, steps: Steps) -> None:
