@@ -1,11 +1,11 @@
 """In the virtual Pi: USB devices that exist in software only, plugged into the kernel's virtual host controller.
 
-    usbip.py coral     a Coral USB Accelerator as far as the bus sees it: 1a6e:089a, and 18d1:9302 once firmware was loaded
+    usbip.py coral     a Coral USB Accelerator as far as the bus sees it: 1a6e:089a, then, with firmware, 18d1:9302
     usbip.py ina219    an I2C adapter (i2c-tiny-usb) with a power meter INA219 at address 0x40
 
-Lines of standard input: `unplug`, `plug`, and for the meter `VOLTS AMPS` (amperes are positive out of the battery). What
-happens is printed. The kernel's vhci_hcd speaks USB/IP (Documentation/usb/usbip_protocol.rst) over any stream socket;
-here it is one end of a socketpair. Nothing computes: the Coral takes firmware and answers no more.
+Lines of standard input: `unplug`, `plug`, and for the meter `VOLTS AMPS` (amperes are positive out of the battery).
+What happens is printed. The kernel's vhci_hcd speaks USB/IP (Documentation/usb/usbip_protocol.rst) over any stream
+socket; here it is one end of a socketpair. Nothing computes: the Coral takes firmware and answers no more.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -290,10 +291,8 @@ class Plug:
 
     def pull(self) -> None:
         """Take it out; the kernel sees the connection end."""
-        try:
+        with suppress(OSError):  # it may have left by itself
             self._link.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # it has left by itself
         self.thread.join()
 
 
