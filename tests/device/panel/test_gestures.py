@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.panel.gestures import TAP_S, Gesture, Gestures
+from device.panel.gestures import STUCK_S, TAP_S, Gesture, Gestures
 
 BEGIN, END, CANCEL, DELETE = Gesture.BEGIN, Gesture.END, Gesture.CANCEL, Gesture.DELETE
 ARM, DISARM, SHUTDOWN = Gesture.ARM, Gesture.DISARM, Gesture.SHUTDOWN
@@ -61,7 +61,15 @@ def test_presses(mode: str, pattern: tuple[float, ...], expected: list[Gesture])
 
 
 def test_a_button_held_down_for_ever_does_not_switch_off() -> None:
-    assert run("hold", [(1.0, True)], until=10_000) == [BEGIN, ARM]
+    assert run("hold", [(1.0, True)], until=10_000) == [BEGIN, ARM, DISARM]
+
+
+@pytest.mark.parametrize(("mode", "ends"), [("hold", [END]), ("toggle", [])])
+def test_a_stuck_button_that_comes_free_does_not_switch_off(mode: str, ends: list[Gesture]) -> None:
+    """Something lay on it for longer than anybody would hold it."""
+    assert run(mode, presses(5.0 + STUCK_S + 1)) == [BEGIN, ARM, DISARM, *ends]
+    assert run(mode, presses(5.0 + STUCK_S - 1)) == [BEGIN, ARM, CANCEL, SHUTDOWN]
+    assert run(mode, presses(900.0)) == [BEGIN, ARM, DISARM, *ends]
 
 
 def test_a_long_dictation_does_not_switch_off() -> None:
@@ -116,7 +124,7 @@ def test_only_an_armed_press_switches_off(mode: str, pattern: list[float]) -> No
     for before, gesture in zip([None, *found], found, strict=False):
         if gesture is SHUTDOWN:
             assert before in (ARM, CANCEL)
-    assert found.count(SHUTDOWN) == sum(length >= 5 for length in pattern[::2])
+    assert found.count(SHUTDOWN) == sum(5 <= length < 5 + STUCK_S for length in pattern[::2])
 
 
 @given(pattern=patterns)
