@@ -25,6 +25,7 @@ COMMANDS = {
     "format": "device.cli.format",
     "doctor": "device.cli.doctor",
     "run": "device.cli.run",
+    "keyboard": "device.cli.keyboard",
     "power": "device.cli.power",
     "lights": "device.cli.lights",
     "wiring": "device.cli.wiring",
