@@ -36,6 +36,7 @@ CONFIGURED = [
     ["realtime", "restore"],
     ["realtime", "wake-ups"],
     ["bench"],
+    ["keyboard", "calibrate"],
 ]
 """Every command that reads the configuration."""
 
