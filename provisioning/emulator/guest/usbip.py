@@ -10,6 +10,7 @@ socket; here it is one end of a socketpair. Nothing computes: the Coral takes fi
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import struct
@@ -298,14 +299,17 @@ class Plug:
 
 def lines(pause_s: float = 0.1) -> Iterator[str]:
     """Lines of standard input as they come, and an empty one every `pause_s`."""
+    waiting = b""
     while True:
-        if select.select([sys.stdin], [], [], pause_s)[0]:
-            line = sys.stdin.readline()
-            if not line:
-                return
-            yield line.strip()
-        else:
+        if b"\n" in waiting:
+            line, _, waiting = waiting.partition(b"\n")
+            yield line.decode().strip()
+        elif not select.select([0], [], [], pause_s)[0]:
             yield ""
+        elif more := os.read(0, 4_096):
+            waiting += more
+        else:
+            return
 
 
 def be_coral() -> None:

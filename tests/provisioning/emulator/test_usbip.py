@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -171,3 +174,11 @@ def test_a_port_of_its_speed_that_is_free() -> None:
     assert (usbip.free_port(status, usbip.HIGH), usbip.free_port(status, usbip.SUPER)) == (1, 16)
     with pytest.raises(OSError, match="no free port"):
         usbip.free_port(status.replace(" 004 ", " 006 "), usbip.FULL)
+
+
+def test_orders_that_come_together_are_all_taken() -> None:
+    code = "import usbip\nfor line in usbip.lines():\n    print(line, flush=True) if line else None"
+    folder = str(Path(usbip.__file__).parent)
+    orders = "3.35 0.85\nplug\n\nunplug\n"
+    told = subprocess.run([sys.executable, "-c", code], input=orders, cwd=folder, capture_output=True, text=True)
+    assert told.stdout.splitlines() == ["3.35 0.85", "plug", "unplug"], told.stderr

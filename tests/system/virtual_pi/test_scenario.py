@@ -455,7 +455,6 @@ def test_an_update_that_fails_is_taken_back(bench: Bench, steps: Steps) -> None:
         dictated(bench, "one.wav")
 
 
-@pytest.mark.xfail(reason="seen to pass once: docs/virtual-pi.md", strict=False)
 def test_the_board_switches_itself_off(bench: Bench, steps: Steps) -> None:
     """Without a microphone, for the emulator's sake: what it hears is found tens of seconds late.
 
