@@ -48,6 +48,7 @@ class Appliance:
         self._troubles: dict[str, str] = {}
         self._ending: float | None = None
         self._asked: Outcome | None = None
+        self._held = False  # the outcome that is asked for came of holding the button
         self.last_end = last_end
         self._seen_overruns = self._told_overruns = 0
         self._tell_overruns_at = float("-inf")
@@ -88,7 +89,7 @@ class Appliance:
             case Battery():
                 self._power(happened)
             case End(outcome):
-                self._asked = outcome
+                self._asked, self._held = outcome, False
                 self._end_if_asked()
         self._show()
 
@@ -134,9 +135,9 @@ class Appliance:
                 case Gesture.DISARM:
                     self._armed = False
                 case Gesture.SHUTDOWN:
-                    log.info("switching off: the button was held")
                     self._armed = False
-                    self._asked = Outcome.SWITCH_OFF
+                    if self._asked is None:
+                        self._asked, self._held = Outcome.SWITCH_OFF, True
         self._end_if_asked()
 
     def _begin(self) -> None:
@@ -222,11 +223,18 @@ class Appliance:
             case Segment(text=text, pauses=pauses):
                 self._words += len(text.split())
                 self._parts.put(self._parts.writer.segment(text, pauses))
-                self._gestures(self._parts.gestures.heard())
+                self._heard_words()
             case Partial(stable, tail) if stable or tail:
-                self._gestures(self._parts.gestures.heard())
+                self._heard_words()
             case Partial() | Final():
                 pass
+
+    def _heard_words(self) -> None:
+        """The press is a talk, whatever its length; where it was taken for more because words came late, it is not."""
+        if self._held:
+            self._asked, self._held = None, False
+            log.info("not switching off: words were spoken while the button was held")
+        self._gestures(self._parts.gestures.heard())
 
     def _open_ears(self) -> None:
         self.close()
@@ -272,7 +280,7 @@ class Appliance:
             log.warning("the battery is low; charge it")
         elif battery is Battery.EMPTY:
             log.warning("the battery is empty; switching off")
-            self._asked = Outcome.SWITCH_OFF
+            self._asked, self._held = Outcome.SWITCH_OFF, False
             self._end_if_asked()
 
     def _end_if_asked(self) -> None:
@@ -281,7 +289,9 @@ class Appliance:
         if self.phase is Phase.LISTENING and self._ending is None:
             self._ending = self._clock()
             self._parts.gestures.stopped()
-        elif self.phase not in (Phase.LISTENING, Phase.THINKING):
+        elif self.phase not in (Phase.LISTENING, Phase.THINKING) and self.outcome is not self._asked:
+            if self._held:
+                log.info("switching off: the button was held")
             self.outcome = self._asked
 
     def _count_overruns(self, chunk: Chunk) -> None:

@@ -35,7 +35,7 @@ class Gesture(Enum):
     DISARM = "disarm"
     """Something was said after all, or the button is stuck; letting go no longer switches off."""
     SHUTDOWN = "shutdown"
-    """Switch off safely."""
+    """Switch off safely, unless words are found in what was said until now: a machine that is behind finds them late."""
 
 
 class Gestures:
@@ -121,7 +121,8 @@ class Gestures:
         tap = now - self._since < TAP_S
         if self._armed:
             self._armed, self._last_tap = False, None
-            return [*self._cancel(), Gesture.SHUTDOWN]
+            was, self._listening = self._listening, False
+            return [*([Gesture.END] if was else []), Gesture.SHUTDOWN]
         if tap and self._follows_tap(self._since):
             self._last_tap = None
             return [*self._cancel(), Gesture.DELETE]

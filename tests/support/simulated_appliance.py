@@ -39,12 +39,14 @@ from device.output.dispatcher import Fanout
 from device.output.hid_gadget import Port
 from device.output.hid_report import RELEASE
 from device.output.journal import Entry, Journal, State, entries_in, open_journal
+from device.output.jsonl import decode
 from device.output.keyboard import Keyboard
 from device.panel import leds
 from device.panel.gpio import gestures_from
 from device.power.lasting_meter import LastingMeter
 from device.power.monitor import Battery, Monitor, Usage
 from device.power.sensors import Gauges
+from device.text.edits import Insert
 from device.text.formatter import Writer, rules_from
 from device.vocabulary.user_words import Watched, Word, spellings
 from models.errors import UserError
@@ -130,7 +132,7 @@ class Tones:
         self._left = whole[count * FRAME :]
         for frame in whole[: count * FRAME].reshape(count, FRAME):
             self._frames.append(int(self.accelerator.invoke(np.array([[tone_of(frame)]], np.int8))[0, 0]))
-        if self._frames[-4:] == [SILENCE] * 4:
+        if self._frames[-4:] == [SILENCE] * 4 and not self._world.behind:
             return self._segment()
         return ()
 
@@ -283,12 +285,14 @@ class World:
         self.now, self.jump = 1_000.0, 0.0
         self.computer = Computer(folder / "hidg0")
         self.coral = FaultyCoral()
-        self.broken = self.own_word = False
+        self.broken = self.own_word = self.behind = False
         self.shown: frozenset[leds.State] = frozenset()
         self.seen: set[leds.State] = set()
         """Every state that was shown since somebody last looked."""
         self.found: list[str] = []
         """Every word that the recogniser gave, in order."""
+        self.written: set[str] = set()
+        """Every word as the formatter wrote it, with its capital or without."""
         self.acknowledged: set[str] = set()
         """Those for which the journal's append has returned."""
         self.doomed = -1
@@ -367,13 +371,13 @@ file = "{self.words_file}"
             lambda: self.now,
             self.wall,
         )
-        words = Watched(settings.vocabulary.file)
-        known = words.read().words
-        self._watched = words
+        self._watched = Watched(settings.vocabulary.file)
+        known = self._read_words(())
         self._writer.rules = rules_from(settings.text, spellings(known))
 
         def put(edits: Sequence[Any]) -> object:
             before = len(self.found)
+            self.written |= {found for edit in edits if isinstance(edit, Insert) for found in as_written(edit.text)}
             self.may_die()
             entry = sinks.put(edits)
             if entry is not None:
@@ -496,10 +500,15 @@ file = "{self.words_file}"
     def _look_at_words(self) -> None:
         if self.session.appliance.phase not in (Phase.READY, Phase.FAULT):
             return
-        with suppress(OSError, UserError):
-            if (words := self._watched.read().words) != self.session.known:
-                self.session.known = words
-                self.session.appliance.learn(rules_from(self.session.settings.text, spellings(words)))
+        if (words := self._read_words(self.session.known)) != self.session.known:
+            self.session.known = words
+            self.session.appliance.learn(rules_from(self.session.settings.text, spellings(words)))
+
+    def _read_words(self, known: tuple[Word, ...]) -> tuple[Word, ...]:
+        try:
+            return self._watched.read().words
+        except (OSError, UserError):
+            return known
 
     def pass_time(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
         end = self.now + seconds
@@ -569,11 +578,16 @@ file = "{self.words_file}"
     # --- what is to be seen in the end
 
     def states(self) -> dict[str, State]:
-        """What the journals have of each word; those on the disk last."""
+        """What the journals have of each word: that on the disk, and those that were in memory only."""
         found = dict(self.kept)
-        for entry in [*entries_in(self.folder / "journal"), *self.session.journal.entries()]:
+        for entry in entries_in(self.folder / "journal"):
             found |= dict.fromkeys(words_in(entry.text), entry.state)
         return found
+
+    def damaged_lines(self) -> list[bytes]:
+        """Lines on the disk that are not as they were written."""
+        files = sorted((self.folder / "journal").glob("*.jsonl"))
+        return [line for file in files for line in file.read_bytes().splitlines(keepends=True) if decode(line) is None]
 
     def close(self) -> None:
         self.session.sinks.close()
@@ -582,4 +596,9 @@ file = "{self.words_file}"
 
 def words_in(text: str) -> list[str]:
     """The words of a text, also those that stand side by side since a new start knows no space."""
-    return re.findall(r"q[^q\s]*", text.lower().replace(WRITTEN.lower(), " "))
+    return [found.lower() for found in as_written(text)]
+
+
+def as_written(text: str) -> list[str]:
+    """The same with their capitals; the user's own word is left out."""
+    return re.findall(r"[Qq][^Qq\s]*", text.replace(WRITTEN, " "))

@@ -4,7 +4,8 @@ Nothing that was said may be lost, typed twice, typed in another order or as som
 the appliance off. Time is simulated (tests/support/simulated_appliance.py says what is real); tests/system/test_soak.py
 does the same for fewer faults in a process of its own, in real time.
 
-A failure names its seed; FAULTS_SEED=… and FAULTS=… (how many) repeat it and make it longer.
+A failure names its seed; FAULTS_SEED=… and FAULTS=… (how many) repeat it and make it longer, FAULTS_CHECK=1 looks
+after each fault instead of after fifty.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
-from simulated_appliance import LETTERS, WRITTEN, Killed, World, sound, word, words_in
+from simulated_appliance import LETTERS, WRITTEN, Killed, World, as_written, sound, word
 
 from device.app.ports import Outcome, Phase
 from device.audio.capture import paced
@@ -106,25 +107,41 @@ class Faults:
         world.pass_time(60.0, until=lambda: world.session.keyboard.idle and world.shown == {State.READY})
 
     def check(self) -> None:
+        """Everything that ever was said: heard, kept, and typed once, in order, and as it was written."""
         world = self.world
-        screen, states, found = words_in(world.computer.screen), world.states(), world.found
+        states, found = world.states(), world.found
         assert len(set(found)) == len(found), "a word was recognised twice"
-        place = {each: at for at, each in enumerate(found)}
-        whole = [each for each in screen if each in place]
-        parts = [each for each in screen if each not in place]
-        assert [each for each, times in Counter(whole).items() if times > 1] == [], "typed twice"
-        assert whole == sorted(whole, key=place.__getitem__), "typed in another order"
-        cut = [each for each, state in states.items() if state in ("typing", "dropped")]
-        assert [part for part in parts if not any(each.startswith(part) for each in cut)] == [], "mistyped"
         heard = [each for each in found if each not in self.possible]
         assert heard == self.certain, "heard wrongly, twice, or not at all"
+        assert world.acknowledged <= states.keys(), "not kept"
+        assert world.damaged_lines() == []
+        whole = self.in_order(as_written(world.computer.screen), {each: at for at, each in enumerate(found)}, states)
         assert [each for each in self.certain if each not in whole] == [], "said while all was well, and not typed"
-        lost = [each for each in world.acknowledged if each not in whole and each not in states]
-        assert lost == [], "neither typed nor kept"
-        assert [each for each, state in states.items() if state == "typed" and each not in whole] == [], (
-            "marked as typed"
-        )
+        typed = [each for each, state in states.items() if state == "typed"]
+        assert [each for each in typed if each not in whole] == [], "marked as typed"
         assert Battery.EMPTY not in world.batteries
+
+    def in_order(self, screen: list[str], place: dict[str, int], states: dict[str, str]) -> set[str]:
+        """The words that stand on the screen, which are in the order in which they were said, none of them twice.
+
+        Between them there may be the beginning of one that was dropped, or broke off when the process was killed.
+        """
+        cut = {place[each]: each for each, state in states.items() if state in ("typing", "dropped")}
+        newest, whole, parts = -1, set(), list[str]()
+        for each in [*screen, ""]:
+            at = place.get(each.lower(), len(place)) if each else len(place)
+            if each and each.lower() not in place:
+                parts.append(each.lower())
+                continue
+            assert at > newest, f"{each}: typed twice, or in another order"
+            assert not each or each in self.world.written, f"{each}: a capital was lost or added"
+            for part in parts:
+                newest = next((n for n in range(newest + 1, at) if cut.get(n, "").startswith(part)), at)
+                assert newest < at, f"{part}: mistyped, or typed twice"
+            parts.clear()
+            newest = at
+            whole.add(each.lower())
+        return whole
 
     def expect(self, state: State) -> None:
         assert state in self.world.seen, f"the LEDs did not say {state.value!r}"
@@ -360,8 +377,10 @@ class Faults:
         charger.mkdir(parents=True, exist_ok=True)
         (charger / "type").write_text("Mains\n")
         (charger / "online").write_text("1\n")
+        self.watch()
         self._reads({"in1_input": "3200", "curr1_input": "850"})
         self.world.pass_time(6.0)
+        assert State.BATTERY_LOW not in self.world.seen
         self.say()
         self._well()
         (charger / "online").write_text("0\n")
@@ -425,6 +444,20 @@ class Faults:
         self.world.pass_time(12.0, until=lambda: self.world.session.appliance.phase is Phase.READY)
         self.say()
 
+    def fault_words_found_late(self) -> None:
+        """A machine that is behind finds no word before the button is let go, however long that was held."""
+        said = [self.new() for _ in range(self.random.randint(1, 3))]
+        self.certain += said
+        self.world.behind = True
+        self.world.hear()
+        self.world.edge(True)
+        for each in said:
+            self.world.pass_time(self.random.uniform(0.2, 8.0))
+            self.world.say(each)
+        self.world.edge(False)
+        self.world.pass_time(1.0)
+        self.world.behind = False
+
     # --- files
 
     def fault_words_damaged(self) -> None:
@@ -432,6 +465,9 @@ class Faults:
         good = self.world.words_file.read_bytes()
         damaged = self.random.choice(DAMAGED_WORDS).replace(b"{good}", good)
         self.world.words_file.write_bytes(damaged)
+        if self.random.random() < 0.3:
+            self.settle()
+            self.world.terminate()
         self.world.pass_time(2.5)
         before = self.world.computer.screen.count(WRITTEN)
         self.world.own_word = True
@@ -541,9 +577,12 @@ class Faults:
                 self.say(certain=False)
             self.world.pass_time(self.random.uniform(0.0, 0.2))
         self.possible |= set(self.world.found[before:])
-        self.world.jump += self.random.choice([0.0, 0.0, 3_600.0, -3_600.0, 86_400.0 * 365])
+        jump = self.random.choice([0.0, 0.0, 3_600.0, -3_600.0, 86_400.0 * 365])
+        self.world.jump += jump
         self.world.abandon()
         self.world.pass_time(3.0)
+        kept = [each for each in self.world.found[before:] if self.world.states().get(each) == "kept"]
+        assert jump or kept == [], "kept before the process was killed, and not typed by the next one"
         self.say()
 
     def fault_clock_jumps(self) -> None:
