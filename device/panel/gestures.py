@@ -35,7 +35,7 @@ class Gesture(Enum):
     DISARM = "disarm"
     """Something was said after all, or the button is stuck; letting go no longer switches off."""
     SHUTDOWN = "shutdown"
-    """Switch off safely, unless words are found in what was said until now: a machine that is behind finds them late."""
+    """Switch off safely, unless words are found in what was said so far: a machine that is behind finds them late."""
 
 
 class Gestures:

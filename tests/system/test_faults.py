@@ -569,20 +569,21 @@ class Faults:
         self.say()
 
     def fault_killed(self) -> None:
-        """At any place between recognition and the last key, or soon after."""
-        before = len(self.world.found)
-        self.world.doomed = self.random.randint(0, 60)
-        with suppress(Killed):
-            for _ in range(self.random.randint(1, 3)):
-                self.say(certain=False)
-            self.world.pass_time(self.random.uniform(0.0, 0.2))
-        self.possible |= set(self.world.found[before:])
-        jump = self.random.choice([0.0, 0.0, 3_600.0, -3_600.0, 86_400.0 * 365])
-        self.world.jump += jump
-        self.world.abandon()
-        self.world.pass_time(3.0)
-        kept = [each for each in self.world.found[before:] if self.world.states().get(each) == "kept"]
-        assert jump or kept == [], "kept before the process was killed, and not typed by the next one"
+        """At any place between recognition and the last key, or soon after; some more times before it is well again."""
+        for _ in range(self.random.randint(1, 4)):
+            before = len(self.world.found)
+            self.world.doomed = self.random.randint(0, 60)
+            with suppress(Killed):
+                for _ in range(self.random.randint(1, 3)):
+                    self.say(certain=False)
+                self.world.pass_time(self.random.uniform(0.0, 0.2))
+            self.possible |= set(self.world.found[before:])
+            jump = self.random.choice([0.0, 0.0, 0.0, 3_600.0, -3_600.0, 86_400.0 * 365])
+            self.world.jump += jump
+            self.world.abandon()
+            self.world.pass_time(3.0)
+            kept = [each for each in self.world.found[before:] if self.world.states().get(each) == "kept"]
+            assert jump or kept == [], "kept before the process was killed, and not typed by the next one"
         self.say()
 
     def fault_clock_jumps(self) -> None:
