@@ -20,7 +20,7 @@ from models.bundle import Bundle, Search
 
 
 @dataclass(frozen=True, slots=True)
-class Ears:
+class Pipeline:
     """A recogniser, and what runs its encoder."""
 
     recognizer: Recognizer
@@ -60,12 +60,12 @@ def recognizer(
     search: Search | None = None,
     words: tuple[tuple[str, tuple[int, ...]], ...] = (),
     stage: Stage = lambda name: nullcontext(),
-) -> Ears:
+) -> Pipeline:
     """Loads a bundle's models and search graph; `backend` is auto, coral or cpu (device/inference/accelerator.py)."""
     chosen = accelerator(bundle, backend, threads)
     encoder = Encoder(bundle, chosen.accelerator, threads)
     decoder = Decoder.of(bundle, words, search)
-    return Ears(
+    return Pipeline(
         Recognizer(bundle, encoder, decoder, live, endpointing, stage),
         chosen.accelerator,
         chosen.reason,
@@ -81,9 +81,9 @@ def accelerator(bundle: Bundle, backend: Backend, threads: int) -> Choice:
     return choose(backend, bundle.path("encoder"), bundle.optional("encoder_edgetpu"), threads=threads)
 
 
-def say_backend(command: str, ears: Ears, backend: str) -> None:
+def say_backend(command: str, pipeline: Pipeline, backend: str) -> None:
     """Say on standard error where less is at work than was asked for, or is plugged in; no Coral is no fault."""
-    if ears.degraded:
-        again = "; it is tried again every few minutes" if hasattr(ears.accelerator, "missed") else ""
+    if pipeline.degraded:
+        again = "; it is tried again every few minutes" if hasattr(pipeline.accelerator, "missed") else ""
         wanted = "--backend coral" if backend == "coral" else "the Coral does not work"
-        print(f"dictate {command}: {wanted}: the encoder runs on the CPU{again}: {ears.why}", file=sys.stderr)
+        print(f"dictate {command}: {wanted}: the encoder runs on the CPU{again}: {pipeline.why}", file=sys.stderr)

@@ -81,8 +81,8 @@ def evaluate(
     clock = StageClock()
     began = time.monotonic()
     bundle = Bundle.open(bundle_dir or bundle_folder.default_bundle())
-    ears = factory.recognizer(bundle, backend, threads, live, stage=clock)
-    factory.say_backend("eval", ears, backend)
+    pipeline = factory.recognizer(bundle, backend, threads, live, stage=clock)
+    factory.say_backend("eval", pipeline, backend)
     start = time.monotonic() - began
     seconds, total, items, wall = 0.0, 0.0, [], time.monotonic()
     for index, (file, reference) in enumerate(pairs):
@@ -91,8 +91,8 @@ def evaluate(
         chunks = list(WaveFile(file))
         cpu, events = time.process_time(), []
         for chunk in chunks:
-            events += ears.recognizer.accept(chunk.samples)
-        events += ears.recognizer.finish()
+            events += pipeline.recognizer.accept_waveform(chunk.samples)
+        events += pipeline.recognizer.finish()
         total += time.process_time() - cpu
         seconds += events[-1].end
         items.append({"file": file.name, "reference": reference, "hypothesis": results.joined(events)})
@@ -101,7 +101,7 @@ def evaluate(
     score = wer.score([i["reference"] for i in items], [i["hypothesis"] for i in items])
     return {
         "bundle": bundle.description.name,
-        "backend": ears.accelerator.name,
+        "backend": pipeline.accelerator.name,
         "live": live,
         "utterances": len(items),
         "seconds": round(seconds, 2),

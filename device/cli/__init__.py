@@ -27,7 +27,7 @@ COMMANDS = {
     "run": "device.cli.run",
     "keyboard": "device.cli.keyboard",
     "power": "device.cli.power",
-    "lights": "device.cli.lights",
+    "leds": "device.cli.leds",
     "wiring": "device.cli.wiring",
     "realtime": "device.cli.realtime",
     "setup": "device.cli.setup",

@@ -9,7 +9,7 @@ from typing import Any
 
 from device.cli import options as cli_options
 from device.output import key_rate
-from device.output.hid_gadget import Port, cause
+from device.output.hid_gadget import HidGadget, cause
 from models.errors import UserError
 
 
@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
 def _calibrate(args: argparse.Namespace) -> int:
     settings = cli_options.load_from(args).config.sinks
     _alone(settings.journal.dir)
-    port = Port(settings.keyboard.path)
+    port = HidGadget(settings.keyboard.path)
     try:
         found = key_rate.drive(port)
     except OSError as error:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import models
-from device.config import lenient, schema
+from device.config import schema, skip_invalid
 from device.config.loader import DEFAULT_FILE, Loaded
 
-INSTALLED = schema.Bundle().dir
+INSTALLED = schema.BundleSettings().dir
 BUILT = Path(models.__file__).parent / "build" / "base"
 """What convert/build.py writes."""
 
@@ -24,12 +24,12 @@ def with_built_bundle(loaded: Loaded, installed: Path = INSTALLED, built: Path =
         return loaded
     return replace(
         loaded,
-        config=replace(loaded.config, bundle=schema.Bundle(built)),
+        config=replace(loaded.config, bundle=schema.BundleSettings(built)),
         overridden={**loaded.overridden, "bundle.dir": "built in this checkout"},
     )
 
 
 def default_bundle() -> Path:
     """The bundle for commands that read no configuration but may be given a bundle."""
-    loaded, _ = lenient.load(DEFAULT_FILE)
+    loaded, _ = skip_invalid.load(DEFAULT_FILE)
     return with_built_bundle(loaded).config.bundle.dir

@@ -1,6 +1,6 @@
 """The file to which key reports go: /dev/hidg0 (kernel: Documentation/usb/gadget_hid.rst), or a named pipe.
 
->>> Port(Path("/nonexistent/hidg0")).write(bytes(8))
+>>> HidGadget(Path("/nonexistent/hidg0")).write(bytes(8))
 Traceback (most recent call last):
 FileNotFoundError: [Errno 2] No such file or directory: '/nonexistent/hidg0'
 """
@@ -32,7 +32,7 @@ def is_keyboard(path: Path, sysfs: Path = Path("/sys")) -> bool:
     return (sysfs / "dev/char" / number / "subsystem").resolve().name == "hidg"
 
 
-class Port:
+class HidGadget:
     """Where reports go: /dev/hidg0, or a named pipe that stands in for it.
 
     It is opened when needed and never blocks.
@@ -41,7 +41,7 @@ class Port:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = -1
-        self._lamp: bool | None = None
+        self._led: bool | None = None
         self._news = False
 
     def write(self, report: bytes) -> None:
@@ -64,7 +64,7 @@ class Port:
             raise
 
     def caps_lock(self) -> bool:
-        """Whether the computer has said since the last call that Caps Lock is on, by the keyboard's lamps.
+        """Whether the computer has said since the last call that Caps Lock is on, by the keyboard's LEDs.
 
         It is told only once, so that a computer that never says otherwise is not switched to and fro.
         """
@@ -72,22 +72,22 @@ class Port:
         on, self._news = self._news, False
         return on
 
-    def lamp(self) -> bool | None:
-        """Whether the Caps Lock lamp is lit by what the computer said last; None if it has said nothing."""
+    def led(self) -> bool | None:
+        """Whether the Caps Lock LED is lit by what the computer said last; None if it has said nothing."""
         self._listen()
-        return self._lamp
+        return self._led
 
     def close(self) -> None:
         """Close it; the next write opens it again."""
         if self._fd >= 0:
             with suppress(OSError):
                 os.close(self._fd)
-        self._fd, self._lamp = -1, None
+        self._fd, self._led = -1, None
 
     def _listen(self) -> None:
         with suppress(OSError):  # EAGAIN: nothing new; EBADF: a pipe, or not open
             while report := os.read(self._fd, 8):
-                self._lamp = self._news = bool(report[-1] & CAPS_LOCK_LED)
+                self._led = self._news = bool(report[-1] & CAPS_LOCK_LED)
 
 
 def cause(error: OSError) -> str:

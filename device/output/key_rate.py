@@ -1,11 +1,11 @@
-"""How fast a computer takes keys, found by its Caps Lock lamp: it is sent back for each press, unlike anything else.
+"""How fast a computer takes keys, found by its Caps Lock LED: it is sent back for each press, unlike anything else.
 
-Caps Lock is pressed in bursts of an odd number, faster and faster. After a burst the lamp must be the other way round;
+Caps Lock is pressed in bursts of an odd number, faster and faster. After a burst the LED must be the other way round;
 where it is not, a press was lost (an even number of lost presses is not noticed, so there are several bursts). In the
 end Caps Lock is as it was. What is behind the computer, such as a remote desktop, may be slower than its keyboard
 driver: that is not measured.
 
-Pure: `find` is given what the lamp says and asks for reports and pauses.
+Pure: `find` is given what the LED says and asks for reports and pauses.
 
 >>> finder = find()
 >>> next(finder)
@@ -21,7 +21,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from device.output import hid_report, layouts
-from device.output.hid_gadget import Port
+from device.output.hid_gadget import HidGadget
 
 USUAL = 100.0
 """Keys a second where nothing can be found out."""
@@ -33,11 +33,11 @@ BURSTS = (5, 7, 9, 11, 5, 7)
 """Presses in each burst at a rate: odd numbers, and not the same, since presses may be lost at regular intervals."""
 
 ECHO_S = 1.0
-"""A lamp that has not changed for so long after a press does not follow Caps Lock."""
+"""An LED that has not changed for so long after a press does not follow Caps Lock."""
 
 POLL_S = 0.005
 SETTLED_S = 0.1
-"""A lamp is looked at no sooner after a burst, nor sooner than after LATER times its first echo."""
+"""An LED is looked at no sooner after a burst, nor sooner than after LATER times its first echo."""
 LATER = 4
 
 TRIES = 3
@@ -57,7 +57,7 @@ class Found:
     """What was found out."""
 
     echoes: bool
-    """Whether the lamp follows Caps Lock; if not, nothing else is known."""
+    """Whether the LED follows Caps Lock; if not, nothing else is known."""
     limit: float | None = None
     """The highest of the rates up to which no press was lost; None if some were at the lowest."""
     restored: bool = True
@@ -78,47 +78,47 @@ class Found:
 
 
 Finder = Generator[Next, bool | None, Found]
-"""Is sent whether the lamp is lit (None: the computer has not said), and yields what to do."""
+"""Is sent whether the LED is lit (None: the computer has not said), and yields what to do."""
 
 
 def find() -> Finder:
     """Find the rate; see above."""
     before = yield Next(None, 0.0)
     yield from _press(1, LADDER[0])
-    lamp, waited = before, 0.0
-    while lamp == before and waited < ECHO_S:
-        lamp = yield Next(None, POLL_S)
+    led, waited = before, 0.0
+    while led == before and waited < ECHO_S:
+        led = yield Next(None, POLL_S)
         waited += POLL_S
-    if lamp == before:
+    if led == before:
         yield from _press(1, LADDER[0])
         yield Next(None, ECHO_S)
         return Found(False)
-    as_it_was, settled = not lamp, max(SETTLED_S, LATER * waited)
+    as_it_was, settled = not led, max(SETTLED_S, LATER * waited)
     limit = None
     for rate in LADDER:
-        lamp, lost = yield from _bursts(lamp, rate, settled)
+        led, lost = yield from _bursts(led, rate, settled)
         if lost:
             break
         limit = rate
     for _ in range(TRIES):
-        lamp = yield Next(None, ECHO_S)
-        if lamp == as_it_was:
+        led = yield Next(None, ECHO_S)
+        if led == as_it_was:
             break
         yield from _press(1, LADDER[0])
     else:
-        lamp = yield Next(None, ECHO_S)
-    return Found(True, limit, lamp == as_it_was)
+        led = yield Next(None, ECHO_S)
+    return Found(True, limit, led == as_it_was)
 
 
-def _bursts(lamp: bool | None, rate: float, settled: float) -> Generator[Next, bool | None, tuple[bool | None, bool]]:
-    """The lamp after the bursts at a rate, and whether one of them did not turn it."""
+def _bursts(led: bool | None, rate: float, settled: float) -> Generator[Next, bool | None, tuple[bool | None, bool]]:
+    """The LED after the bursts at a rate, and whether one of them did not turn it."""
     for presses in BURSTS:
-        before = lamp
+        before = led
         yield from _press(presses, rate)
-        lamp = yield Next(None, settled)
-        if lamp == before:
-            return lamp, True
-    return lamp, False
+        led = yield Next(None, settled)
+        if led == before:
+            return led, True
+    return led, False
 
 
 def _press(times: int, rate: float) -> Generator[Next, bool | None, None]:
@@ -127,7 +127,7 @@ def _press(times: int, rate: float) -> Generator[Next, bool | None, None]:
             yield Next(report, 0.5 / rate)
 
 
-def drive(port: Port, sleep: Callable[[float], object] = time.sleep) -> Found:
+def drive(port: HidGadget, sleep: Callable[[float], object] = time.sleep) -> Found:
     """Find the rate of the computer at `port`, in real time. Raises OSError where it takes no keys."""
     finder = find()
     wanted = next(finder)
@@ -137,13 +137,13 @@ def drive(port: Port, sleep: Callable[[float], object] = time.sleep) -> Found:
             _write(port, wanted.report, sleep)
         sleep(wanted.seconds)
         try:
-            wanted = finder.send(port.lamp())
+            wanted = finder.send(port.led())
         except StopIteration as over:
             found: Found = over.value
             return found
 
 
-def _write(port: Port, report: bytes, sleep: Callable[[float], object]) -> None:
+def _write(port: HidGadget, report: bytes, sleep: Callable[[float], object]) -> None:
     for _ in range(round(ECHO_S / POLL_S)):
         try:
             return port.write(report)

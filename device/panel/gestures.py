@@ -92,7 +92,7 @@ class Gestures:
             return self._since + self._shutdown_press + (STUCK_S if self._armed else 0.0)
         return None
 
-    def heard(self) -> list[Gesture]:
+    def speech_detected(self) -> list[Gesture]:
         """Note that words were recognised: the press is a talk, however long it lasts."""
         was_armed, self._armed = self._armed, False
         self._heard = True

@@ -26,19 +26,29 @@ from numpy.typing import NDArray
 from usb_host import Host, Table
 
 from device.app.controller import Appliance
-from device.app.ports import Ears, Edge, End, Input, Lost, Outcome, Parts, Phase, Trouble
+from device.app.ports import (
+    Dependencies,
+    Edge,
+    Input,
+    LoadedRecognizer,
+    MicrophoneStatus,
+    Outcome,
+    OutputStatus,
+    Phase,
+    StopRequested,
+)
 from device.asr.results import Event, Final, Segment
 from device.audio.chunk import Chunk, Converter, PreRoll
-from device.config import lenient, loader
+from device.config import loader, skip_invalid
 from device.config.loader import ConfigError
 from device.config.schema import Config
 from device.inference.accelerator import FallbackAccelerator, NoCoral
 from device.inference.edgetpu.client import CoralCrashed, CoralHung
 from device.output import layouts
 from device.output.dispatcher import Fanout
-from device.output.hid_gadget import Port
+from device.output.hid_gadget import HidGadget
 from device.output.hid_report import RELEASE
-from device.output.journal import Entry, Journal, State, entries_in, open_journal
+from device.output.journal import DeliveryState, Journal, JournalEntry, entries_in, open_journal
 from device.output.jsonl import decode
 from device.output.keyboard import Keyboard
 from device.panel import leds
@@ -47,8 +57,8 @@ from device.power.lasting_meter import LastingMeter
 from device.power.monitor import Battery, Monitor, Usage
 from device.power.sensors import Gauges
 from device.text.edits import Insert
-from device.text.formatter import Writer, rules_from
-from device.vocabulary.user_words import Watched, Word, spellings
+from device.text.formatter import TextFormatter, rules_from
+from device.vocabulary.user_words import UserWord, Watched, spellings
 from models.errors import UserError
 
 BLOCK_S = 0.1
@@ -124,7 +134,7 @@ class Tones:
         self._world.coral.check()
         return self._world.coral
 
-    def accept(self, samples: NDArray[np.int16]) -> Sequence[Event]:
+    def accept_waveform(self, samples: NDArray[np.int16]) -> Sequence[Event]:
         if self._world.broken:
             raise RuntimeError("the recogniser is broken")
         whole = np.concatenate([self._left, samples])
@@ -218,7 +228,7 @@ class Computer:
                 os.close(end)
 
 
-class MortalPort(Port):
+class MortalPort(HidGadget):
     """The keyboard's port, at which a kill may come."""
 
     def __init__(self, path: Path, world: World) -> None:
@@ -240,9 +250,9 @@ class Kept:
     name: str = Keyboard.name
     marks: bool = True
 
-    def put(self, entry: Entry) -> None:
+    def deliver(self, entry: JournalEntry) -> None:
         self.world.may_die()
-        self.keyboard.put(entry)
+        self.keyboard.deliver(entry)
         self.world.may_die()
 
     def close(self) -> None:
@@ -274,7 +284,7 @@ class Session:
     monitor: Monitor
     appliance: Appliance
     complaints: tuple[str, ...]
-    known: tuple[Word, ...]
+    known: tuple[UserWord, ...]
 
 
 class World:
@@ -286,8 +296,8 @@ class World:
         self.computer = Computer(folder / "hidg0")
         self.coral = FaultyCoral()
         self.broken = self.own_word = self.behind = False
-        self.shown: frozenset[leds.State] = frozenset()
-        self.seen: set[leds.State] = set()
+        self.shown: frozenset[leds.LedState] = frozenset()
+        self.seen: set[leds.LedState] = set()
         """Every state that was shown since somebody last looked."""
         self.found: list[str] = []
         """Every word that the recogniser gave, in order."""
@@ -303,13 +313,13 @@ class World:
         self.overruns = self.first = 0
         self.batteries: list[Battery] = []
         self.starts: Counter[str] = Counter()
-        self.kept: dict[str, State] = {}
+        self.kept: dict[str, DeliveryState] = {}
         """What a journal that was in memory only had of each word."""
         self.words_file = folder / "words.tsv"
         self.words_file.write_text(f"{WRITTEN}\n")
         self.config_file = folder / "dictation.toml"
         self.configure()
-        self._writer, self._last_end = Writer(), float("-inf")
+        self._writer, self._last_end = TextFormatter(), float("-inf")
         self._converter = Converter(16_000)
         self.session = self._open()
 
@@ -321,7 +331,7 @@ class World:
 [sinks.keyboard]
 path = "{self.folder}/hidg0"
 rate = 500
-patience_s = 2
+host_timeout_s = 2
 [sinks.journal]
 dir = "{self.folder}/journal"
 max_mb = 0.05
@@ -338,13 +348,13 @@ file = "{self.words_file}"
 
     def _open(self) -> Session:
         """As device.app.session does, less its threads."""
-        loaded, complaints = lenient.load(self.config_file, environ={})
+        loaded, complaints = skip_invalid.load(self.config_file, environ={})
         settings = loaded.config
         self.microphone_settings(1, 16_000)
         journal = open_journal(settings.sinks.journal, self.wall, "boot")
         port = MortalPort(settings.sinks.keyboard.path, self)
 
-        def mark(number: int, state: State) -> None:
+        def mark(number: int, state: DeliveryState) -> None:
             self.may_die()
             journal.mark(number, state)
             self.may_die()
@@ -354,14 +364,14 @@ file = "{self.words_file}"
             layouts.strokes(layouts.LAYOUTS[settings.sinks.keyboard.layout]),
             rate=settings.sinks.keyboard.rate,
             queue=settings.sinks.keyboard.queue,
-            patience_s=settings.sinks.keyboard.patience_s,
+            host_timeout_s=settings.sinks.keyboard.host_timeout_s,
             clock=lambda: self.now,
             mark=mark,
-            trouble=lambda message: self.happen(Trouble("keyboard", message)),
+            on_status=lambda message: self.happen(OutputStatus("keyboard", message)),
         )
         self._inbox: list[Input] = []
-        sinks = Fanout(journal, [Kept(keyboard, self)], lambda *told: self.happen(Trouble(*told)))
-        sinks.resume(settings.sinks.keyboard.patience_s)
+        sinks = Fanout(journal, [Kept(keyboard, self)], lambda *told: self.happen(OutputStatus(*told)))
+        sinks.resume(settings.sinks.keyboard.host_timeout_s)
         meter = LastingMeter(settings.power.meter, self.folder / "sys")
         monitor = Monitor(
             settings.power,
@@ -379,20 +389,22 @@ file = "{self.words_file}"
             before = len(self.found)
             self.written |= {found for edit in edits if isinstance(edit, Insert) for found in as_written(edit.text)}
             self.may_die()
-            entry = sinks.put(edits)
+            entry = sinks.deliver(edits)
             if entry is not None:
                 self.acknowledged |= set(words_in(entry.text))
             assert len(self.found) == before
             return entry
 
-        def open_ears() -> Ears:
+        def load_recognizer() -> LoadedRecognizer:
             if self.broken:
                 raise UserError("no bundle; convert one")
             tones = Tones(self)
-            return Ears(tones, lambda: (tones.accelerator.problem or "") if tones.accelerator.name == "cpu" else "")
+            return LoadedRecognizer(
+                tones, lambda: (tones.accelerator.problem or "") if tones.accelerator.name == "cpu" else ""
+            )
 
-        parts = Parts(
-            open_ears=open_ears,
+        parts = Dependencies(
+            load_recognizer=load_recognizer,
             writer=self._writer,
             put=put,
             gestures=gestures_from(settings.panel),
@@ -411,7 +423,7 @@ file = "{self.words_file}"
     def terminate(self, outcome: Outcome = Outcome.STOP) -> None:
         """SIGTERM, or SIGHUP and a reload; and the next start."""
         session = self.session
-        session.appliance.handle(End(outcome))
+        session.appliance.handle(StopRequested(outcome))
         self.pass_time(10.0, until=lambda: session.appliance.outcome is not None)
         assert session.appliance.outcome is outcome
         session.sinks.close()
@@ -421,7 +433,7 @@ file = "{self.words_file}"
         if outcome is Outcome.RELOAD:
             self._last_end = session.appliance.last_end
         else:
-            self._writer, self._last_end = Writer(), float("-inf")
+            self._writer, self._last_end = TextFormatter(), float("-inf")
         self.starts[outcome.value] += 1
         self._open()
 
@@ -436,7 +448,7 @@ file = "{self.words_file}"
             os.close(session.port._fd)
         self._remember(session)
         self.computer.read()
-        self._writer, self._last_end = Writer(), float("-inf")
+        self._writer, self._last_end = TextFormatter(), float("-inf")
         self.starts["killed"] += 1
         self.now += 1.0
         self._open()
@@ -464,7 +476,7 @@ file = "{self.words_file}"
         self.batteries.append(battery)
         self.happen(battery)
 
-    def _show(self, states: frozenset[leds.State]) -> None:
+    def _show(self, states: frozenset[leds.LedState]) -> None:
         self.shown = states
         self.seen |= states
 
@@ -502,9 +514,9 @@ file = "{self.words_file}"
             return
         if (words := self._read_words(self.session.known)) != self.session.known:
             self.session.known = words
-            self.session.appliance.learn(rules_from(self.session.settings.text, spellings(words)))
+            self.session.appliance.reload_vocabulary(rules_from(self.session.settings.text, spellings(words)))
 
-    def _read_words(self, known: tuple[Word, ...]) -> tuple[Word, ...]:
+    def _read_words(self, known: tuple[UserWord, ...]) -> tuple[UserWord, ...]:
         try:
             return self._watched.read().words
         except (OSError, UserError):
@@ -529,12 +541,12 @@ file = "{self.words_file}"
 
     def lose_microphone(self) -> None:
         self.microphone = False
-        self.happen(Lost("no sound; plug it in again"))
+        self.happen(MicrophoneStatus("no sound; plug it in again"))
 
     def find_microphone(self) -> None:
         self.microphone = True
         self.microphone_settings(self.channels, self.rate, self.shape)
-        self.happen(Lost(""))
+        self.happen(MicrophoneStatus(""))
 
     def edge(self, pressed: bool) -> None:
         self.session.appliance.handle(Edge(self.now, pressed))
@@ -577,7 +589,7 @@ file = "{self.words_file}"
 
     # --- what is to be seen in the end
 
-    def states(self) -> dict[str, State]:
+    def states(self) -> dict[str, DeliveryState]:
         """What the journals have of each word: that on the disk, and those that were in memory only."""
         found = dict(self.kept)
         for entry in entries_in(self.folder / "journal"):

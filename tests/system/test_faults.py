@@ -29,7 +29,7 @@ from simulated_appliance import LETTERS, WRITTEN, Killed, World, as_written, sou
 from device.app.ports import Outcome, Phase
 from device.audio.capture import paced
 from device.audio.file import WaveFile
-from device.panel.leds import State
+from device.panel.leds import LedState
 from device.power.monitor import Battery
 
 FAULTS = int(os.environ.get("FAULTS", "1000"))
@@ -80,7 +80,7 @@ class Faults:
             self.count[name] += 1
             fault()
             self.settle()
-            wrong = self.world.shown - {State.READY}
+            wrong = self.world.shown - {LedState.READY}
             assert not wrong, f"after {name} (fault {number}) the LEDs still say {wrong}"
             if number % 3 == 0:
                 self.say()
@@ -104,7 +104,7 @@ class Faults:
     def settle(self) -> None:
         """Until all that can be typed is typed, and the appliance is well again."""
         world = self.world
-        world.pass_time(60.0, until=lambda: world.session.keyboard.idle and world.shown == {State.READY})
+        world.pass_time(60.0, until=lambda: world.session.keyboard.idle and world.shown == {LedState.READY})
 
     def check(self) -> None:
         """Everything that ever was said: heard, kept, and typed once, in order, and as it was written."""
@@ -143,7 +143,7 @@ class Faults:
             whole.add(each.lower())
         return whole
 
-    def expect(self, state: State) -> None:
+    def expect(self, state: LedState) -> None:
         assert state in self.world.seen, f"the LEDs did not say {state.value!r}"
 
     def watch(self) -> None:
@@ -158,7 +158,7 @@ class Faults:
         self.world.edge(True)
         self.world.pass_time(self.random.uniform(0.1, 2.0))
         self.world.edge(False)
-        self.expect(State.MICROPHONE_MISSING)
+        self.expect(LedState.MICROPHONE_MISSING)
         self.world.find_microphone()
         self.say()
 
@@ -270,7 +270,7 @@ class Faults:
             self.say(certain=False)
             self.world.pass_time(2.0)
         self.world.pass_time(3.0)
-        self.expect(State.CANNOT_TYPE)
+        self.expect(LedState.CANNOT_TYPE)
         self.world.computer.wake()
         assert said in self.world.found
         self.say()
@@ -283,7 +283,7 @@ class Faults:
             self.say(certain=False)
             self.world.pass_time(self.random.uniform(0.0, 4.0))
         self.world.pass_time(3.0)
-        self.expect(State.CANNOT_TYPE)
+        self.expect(LedState.CANNOT_TYPE)
         self.world.computer.plug_in()
         self.settle()
         self.say()
@@ -305,7 +305,7 @@ class Faults:
         computer.pipe.write_text("not for keys")
         self.say(certain=False)
         self.world.pass_time(4.0)
-        self.expect(State.CANNOT_TYPE)
+        self.expect(LedState.CANNOT_TYPE)
         assert computer.pipe.read_text() == "not for keys"
         computer.pipe.unlink()
         os.mkfifo(computer.pipe)
@@ -321,7 +321,7 @@ class Faults:
         try:
             for _ in range(3):
                 self.say()
-            self.expect(State.FAULT)
+            self.expect(LedState.FAULT)
         finally:
             free()
         self.say()
@@ -335,7 +335,7 @@ class Faults:
         folder.write_text("not a folder")
         self.world.terminate()
         self.say()
-        self.expect(State.FAULT)
+        self.expect(LedState.FAULT)
         folder.unlink()
         aside.rename(folder)
         self.world.terminate()
@@ -356,7 +356,7 @@ class Faults:
 
     def _well(self) -> None:
         self._reads({"in1_input": "3900", "curr1_input": "600"})
-        self.world.pass_time(5.0, until=lambda: State.BATTERY_LOW not in self.world.shown)
+        self.world.pass_time(5.0, until=lambda: LedState.BATTERY_LOW not in self.world.shown)
 
     def fault_meter_lies(self) -> None:
         for _ in range(self.random.randint(1, 3)):
@@ -380,7 +380,7 @@ class Faults:
         self.watch()
         self._reads({"in1_input": "3200", "curr1_input": "850"})
         self.world.pass_time(6.0)
-        assert State.BATTERY_LOW not in self.world.seen
+        assert LedState.BATTERY_LOW not in self.world.seen
         self.say()
         self._well()
         (charger / "online").write_text("0\n")
@@ -402,7 +402,7 @@ class Faults:
         self.watch()
         self._reads({"in1_input": "3360", "curr1_input": "850"})
         self.world.pass_time(5.0)
-        self.expect(State.BATTERY_LOW)
+        self.expect(LedState.BATTERY_LOW)
         self.say()
         self._well()
 
@@ -424,7 +424,7 @@ class Faults:
         world.pass_time(0.2)
         world.edge(False)
         world.pass_time(1.0)
-        self.expect(State.ON_CPU)
+        self.expect(LedState.ON_CPU)
         if self.random.random() < 0.5:
             self.say()
         world.coral.fault = ""
@@ -439,7 +439,7 @@ class Faults:
         self.world.say(self.new())
         self.world.edge(False)
         self.world.pass_time(1.0)
-        self.expect(State.FAULT)
+        self.expect(LedState.FAULT)
         self.world.broken = False
         self.world.pass_time(12.0, until=lambda: self.world.session.appliance.phase is Phase.READY)
         self.say()
@@ -501,7 +501,7 @@ class Faults:
         self.world.configure('[recognizer]\nbackend = "corall"\n')
         self.world.terminate()
         self.say()
-        self.expect(State.CONFIGURATION)
+        self.expect(LedState.CONFIGURATION)
         self.world.configure()
         self.world.terminate()
 

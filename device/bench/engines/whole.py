@@ -13,7 +13,7 @@ class Whole:
     """`transcribe` turns a whole utterance, float32 samples [n] of 16 kHz in [-1, 1), into text.
 
     >>> engine = Whole(lambda samples: f"{len(samples)} samples", [])
-    >>> engine.accept(np.zeros(1_600, np.int16)), engine.accept(np.zeros(800, np.int16)), engine.finish()
+    >>> engine.accept_waveform(np.zeros(1_600, np.int16)), engine.accept_waveform(np.zeros(800, np.int16)), engine.finish()
     (None, None, '2400 samples')
     """
 
@@ -21,7 +21,7 @@ class Whole:
         self._transcribe, self.model = transcribe, model
         self._heard: list[NDArray[np.int16]] = []
 
-    def accept(self, samples: NDArray[np.int16]) -> None:
+    def accept_waveform(self, samples: NDArray[np.int16]) -> None:
         self._heard.append(samples)
 
     def finish(self) -> str:

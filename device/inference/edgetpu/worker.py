@@ -30,7 +30,7 @@ OUT_OF_ORDER = 3
 
 
 @dataclass(frozen=True)
-class Engine:
+class LoadedModel:
     """A loaded model on the Coral: the interpreter, and how it was loaded, for the record."""
 
     interpreter: Any
@@ -61,7 +61,7 @@ def main() -> int:
     return 0
 
 
-def load(model: str, library: str, package: str) -> Engine:
+def load(model: str, library: str, package: str) -> LoadedModel:
     """Load `model` with Coral's pycoral if that and tflite_runtime, which it runs on, are installed.
 
     Otherwise with load_delegate of `package`: there is no tflite_runtime for Python 3.12 and later.
@@ -69,13 +69,13 @@ def load(model: str, library: str, package: str) -> Engine:
     if compatibility.coral_pycoral() and importlib.util.find_spec("tflite_runtime"):
         pycoral = importlib.import_module("pycoral.utils.edgetpu")
         version = importlib.metadata.version("tflite-runtime")
-        engine = Engine(pycoral.make_interpreter(model, device="usb"), f"pycoral on tflite_runtime {version}")
+        engine = LoadedModel(pycoral.make_interpreter(model, device="usb"), f"pycoral on tflite_runtime {version}")
     else:
         module = importlib.import_module(f"{package}.interpreter")
         version = importlib.metadata.version(package.replace("_", "-"))
         delegate = module.load_delegate(library, {"device": "usb"})
         interpreter = module.Interpreter(model_path=model, experimental_delegates=[delegate])
-        engine = Engine(interpreter, f"load_delegate on {package} {version}")
+        engine = LoadedModel(interpreter, f"load_delegate on {package} {version}")
     engine.interpreter.allocate_tensors()
     return engine
 

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 
 from device.cli import main
 from device.output import hid_report, key_rate, layouts
-from device.output.hid_gadget import Port
-from device.output.journal import Entry
+from device.output.hid_gadget import HidGadget
+from device.output.journal import JournalEntry
 from device.output.key_rate import LADDER, Found, drive
 from device.output.keyboard import Keyboard
 
 CAPS = layouts.CAPS_LOCK.usage
 
 
-class SocketPort(Port):
-    """A port that is open already: packets go to the computer, and its lamp reports come back."""
+class SocketPort(HidGadget):
+    """A port that is open already: packets go to the computer, and its LED reports come back."""
 
     def __init__(self, end: socket.socket) -> None:
         super().__init__(Path("stand-in"))
@@ -36,7 +36,7 @@ class SocketPort(Port):
 
 @dataclass
 class Computer:
-    """Presses that come sooner than `limit` allows are lost; the lamp follows after `echo_s`, if it does."""
+    """Presses that come sooner than `limit` allows are lost; the LED follows after `echo_s`, if it does."""
 
     end: socket.socket
     limit: float
@@ -84,7 +84,7 @@ class Computer:
 
 
 @contextmanager
-def connected(**how: float) -> Iterator[tuple[Port, Computer]]:
+def connected(**how: float) -> Iterator[tuple[HidGadget, Computer]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     theirs.setblocking(False)
@@ -133,7 +133,7 @@ def test_a_computer_that_takes_nothing_is_an_error() -> None:
     assert caught.value.errno == errno.EAGAIN
 
 
-def typed(computer: Computer, port: Port, rate: float, texts: list[str]) -> list[tuple[int, str]]:
+def typed(computer: Computer, port: HidGadget, rate: float, texts: list[str]) -> list[tuple[int, str]]:
     """Type edits by a keyboard with this rate, in simulated time; what became of them."""
     marks: list[tuple[int, str]] = []
     keyboard = Keyboard(
@@ -141,13 +141,13 @@ def typed(computer: Computer, port: Port, rate: float, texts: list[str]) -> list
         layouts.strokes(layouts.LAYOUTS["us"]),
         rate=rate,
         queue=10,
-        patience_s=10.0,
+        host_timeout_s=10.0,
         clock=lambda: computer.now,
         mark=lambda number, state: marks.append((number, state)),
-        trouble=lambda message: None,
+        on_status=lambda message: None,
     )
     for number, text in enumerate(texts):
-        keyboard.put(Entry(number, 0.0, "", 0, text))
+        keyboard.deliver(JournalEntry(number, 0.0, "", 0, text))
     while (delay := keyboard.step()) is not None or not keyboard.idle:
         computer.sleep(max(delay or 0.0, 1e-4))
     keyboard.finish()
