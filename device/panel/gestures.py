@@ -45,8 +45,8 @@ class Gestures:
     become would cut the first word. Two presses that begin within `double_tap`, both taps, delete.
 
     Holding the button is also how one talks, so a press of `shutdown_press` switches off only if nothing was
-    said in it (`heard` was not called), and only when it is let go within STUCK_S: a stuck button does nothing, neither
-    while it is stuck nor when it comes free.
+    said in it (`speech_detected` was not called), and only when it is let go within STUCK_S: a stuck button does
+    nothing, neither while it is stuck nor when it comes free.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Gestures:
             self._armed = True
             found.append(Gesture.ARM)
         if holds and self._armed and now >= self._since + self._shutdown_press + STUCK_S:
-            found += self.heard()
+            found += self.speech_detected()
         return found
 
     @property

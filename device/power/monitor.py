@@ -75,7 +75,8 @@ def judge(reading: Reading, settings: schema.PowerSettings) -> Battery:
     EMPTY, which switches the machine off, needs a battery of its own that is being emptied, at a voltage that
     a battery can have. Where the direction of the current or the voltage is not known, LOW is the worst.
 
-    >>> judge(Reading(volts=3.31, flow=Flow.OUT), schema.PowerSettings()), judge(Reading(volts=3.31), schema.PowerSettings())
+    >>> settings = schema.PowerSettings()
+    >>> judge(Reading(volts=3.31, flow=Flow.OUT), settings), judge(Reading(volts=3.31), settings)
     (<Battery.EMPTY: 'empty'>, <Battery.LOW: 'low'>)
     """
     percent = charge(reading, settings)

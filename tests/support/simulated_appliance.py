@@ -87,7 +87,7 @@ def sound(said: str, rate: int = 16_000) -> NDArray[np.float32]:
     """A word as tones, full scale ±1, with a pause after it."""
     time = np.arange(round(TONE_S * rate)) / rate
     tones = [0.3 * np.sin(2 * np.pi * HERTZ[LETTERS.index(letter)] * time) for letter in said[1:]]
-    return np.concatenate([*tones, np.zeros(round(0.1 * rate))]).astype(np.float32)
+    return np.asarray(np.concatenate([*tones, np.zeros(round(0.1 * rate))]), np.float32)
 
 
 class Killed(BaseException):
@@ -405,14 +405,14 @@ file = "{self.words_file}"
 
         parts = Dependencies(
             load_recognizer=load_recognizer,
-            writer=self._writer,
-            put=put,
+            formatter=self._writer,
+            deliver=put,
             gestures=gestures_from(settings.panel),
             preroll=PreRoll(settings.audio.preroll_ms),
-            boost=Quiet(),
-            show=self._show,
-            note=lambda usage: None,
-            complaint="; ".join(complaints),
+            governor=Quiet(),
+            set_leds=self._show,
+            record_usage=lambda usage: None,
+            warning="; ".join(complaints),
         )
         appliance = Appliance(parts, lambda: self.now, self._last_end)
         session = Session(settings, journal, port, keyboard, sinks, monitor, appliance, complaints, known)
@@ -427,7 +427,7 @@ file = "{self.words_file}"
         self.pass_time(10.0, until=lambda: session.appliance.outcome is not None)
         assert session.appliance.outcome is outcome
         session.sinks.close()
-        session.monitor._keep(None)
+        session.monitor._log_sample(None)
         session.appliance.close()
         self._remember(session)
         if outcome is Outcome.RELOAD:
@@ -499,7 +499,7 @@ file = "{self.words_file}"
         self._take_news()
         self.session.appliance.tick()
         if round(self.now * 10) % 10 == 0:
-            self.session.monitor._keep(self.session.monitor.sample(Usage("ready")))
+            self.session.monitor._log_sample(self.session.monitor.sample(Usage("ready")))
         if round(self.now * 10) % 20 == 0:
             self._look_at_words()
         self._take_news()

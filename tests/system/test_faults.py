@@ -16,7 +16,7 @@ import sys
 import tempfile
 import wave
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from device.power.monitor import Battery
 FAULTS = int(os.environ.get("FAULTS", "1000"))
 SEED = int(os.environ.get("FAULTS_SEED", "20261128"))
 
-READINGS = (
+READINGS: tuple[dict[str, str], ...] = (
     {"in1_input": "3250", "curr1_input": "-850"},  # charging
     {"in1_input": "0", "curr1_input": "850"},  # a wire is off
     {"in1_input": "-4", "curr1_input": "850"},
@@ -121,7 +121,7 @@ class Faults:
         assert [each for each in typed if each not in whole] == [], "marked as typed"
         assert Battery.EMPTY not in world.batteries
 
-    def in_order(self, screen: list[str], place: dict[str, int], states: dict[str, str]) -> set[str]:
+    def in_order(self, screen: list[str], place: dict[str, int], states: Mapping[str, str]) -> set[str]:
         """The words that stand on the screen, which are in the order in which they were said, none of them twice.
 
         Between them there may be the beginning of one that was dropped, or broke off when the process was killed.
@@ -191,7 +191,7 @@ class Faults:
 
         def shape(samples: NDArray[np.float32]) -> NDArray[np.float32]:
             both = np.stack([samples, other * samples], axis=1)
-            return both if side == 0 else both[:, ::-1]
+            return np.asarray(both if side == 0 else both[:, ::-1], np.float32)
 
         self.world.microphone_settings(2, self.random.choice([16_000, 48_000]), shape)
         for _ in range(2):

@@ -387,7 +387,7 @@ for minute in range(480):
         appliance.tick()
         first += 1600
         if tenth % 10 == 0:
-            monitor._keep(monitor.sample(monitor._usage))
+            monitor._log_sample(monitor.sample(monitor._usage))
     if minute % 48 == 47:
         sizes.append(round(resident(), 1))
 sinks.close()

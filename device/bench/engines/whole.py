@@ -13,8 +13,10 @@ class Whole:
     """`transcribe` turns a whole utterance, float32 samples [n] of 16 kHz in [-1, 1), into text.
 
     >>> engine = Whole(lambda samples: f"{len(samples)} samples", [])
-    >>> engine.accept_waveform(np.zeros(1_600, np.int16)), engine.accept_waveform(np.zeros(800, np.int16)), engine.finish()
-    (None, None, '2400 samples')
+    >>> engine.accept_waveform(np.zeros(1_600, np.int16)), engine.accept_waveform(np.zeros(800, np.int16))
+    (None, None)
+    >>> engine.finish()
+    '2400 samples'
     """
 
     def __init__(self, transcribe: Callable[[NDArray[np.float32]], str], model: Sequence[Path]) -> None:
