@@ -15,7 +15,7 @@ from device.asr.encoder import Encoder
 from device.asr.endpointing import Endpointing
 from device.asr.recognizer import Recognizer, Stage
 from device.inference.accelerator import Accelerator, Backend, Choice, choose
-from device.inference.onnx_model import OnnxModel
+from device.inference.onnx_model import CPU, OnnxModel
 from models.bundle import Bundle, Search
 
 
@@ -39,8 +39,9 @@ class FloatEncoder:
 
     name = "cpu-float32"
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._model = OnnxModel(path, threads)
+    def __init__(self, path: Path, threads: int, provider: str = CPU) -> None:
+        """`provider` is one of ONNX Runtime's execution providers."""
+        self._model = OnnxModel(path, threads, provider)
         (_, mels, frames), (_, width, steps) = self._model.input_shape, self._model.output_shape
         self.input_shape, self.output_shape = (1, 1, frames, mels), (1, 1, steps, width)
 

@@ -27,9 +27,12 @@ COMMANDS = {
     "run": "device.cli.run",
     "keyboard": "device.cli.keyboard",
     "power": "device.cli.power",
+    "report": "device.cli.report",
     "leds": "device.cli.leds",
     "wiring": "device.cli.wiring",
     "realtime": "device.cli.realtime",
+    "wyoming": "device.cli.wyoming",
+    "browser": "device.cli.browser",
     "setup": "device.cli.setup",
     "update": "device.cli.update",
 }

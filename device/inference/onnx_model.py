@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from device.inference.interpreter import InterpreterError
 
+CPU = "CPUExecutionProvider"
+"""ONNX Runtime's execution provider for the CPU; without a GPU there is no other."""
+
 
 class OnnxModel:
     """A float32 ONNX model with one input and one output of static shapes, run on the CPU.
@@ -19,8 +22,8 @@ class OnnxModel:
     (1, 240, 191)
     """
 
-    def __init__(self, path: str | Path, threads: int = 1) -> None:
-        """Loads the file; InterpreterError if it is missing or no such model.
+    def __init__(self, path: str | Path, threads: int = 1, provider: str = CPU) -> None:
+        """Loads the file; InterpreterError if it is missing, no such model, or `provider` cannot run it.
 
         The threads of ONNX Runtime do not spin while they wait: between two windows the processor is to sleep.
         """
@@ -29,7 +32,7 @@ class OnnxModel:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4  # errors are raised; a sandbox without /sys/devices/system/cpu is no news
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
         except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
             reason = str(error).splitlines()[0]
             raise InterpreterError(f"{path}: not a model that ONNX Runtime runs ({reason})") from None
