@@ -47,10 +47,17 @@ OPEN = {
 }
 MODELS = {
     "device.app": {"models.bundle"},
-    "device.asr": {"models", "models.bundle", "models.lexicon"},
+    "device.asr": {
+        "models",
+        "models.bundle",
+        "models.lexicon",
+        "models.decoder_steps",
+        "models.tokenizer",
+        "models.transformer_bundle",
+    },
     "device.bench": {"models", "models.bundle"},
     "device.browser": {"models.bundle"},
-    "device.cli": {"models.bundle"},
+    "device.cli": {"models", "models.bundle"},
     "device.config": {"models"},
     "device.vocabulary": {"models.bundle"},
     "convert": {
@@ -58,9 +65,11 @@ MODELS = {
         "models.bundle",
         "models.lexicon",
         "models.manifest",
-        # The contract of a transformer's bundle: its float parts, the int8 pieces, the bundle itself.
+        # The contract of a transformer's bundle: its float parts, the int8 pieces, the decoder, the bundle itself.
+        "models.decoder_steps",
         "models.moonshine",
         "models.pieces",
+        "models.tokenizer",
         "models.transformer_bundle",
     },
 }

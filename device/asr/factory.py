@@ -61,13 +61,14 @@ def recognizer(
     search: Search | None = None,
     words: tuple[tuple[str, tuple[int, ...]], ...] = (),
     stage: Stage = lambda name: nullcontext(),
+    word_times: bool = False,
 ) -> Pipeline:
     """Loads a bundle's models and search graph; `backend` is auto, coral or cpu (device/inference/accelerator.py)."""
     chosen = accelerator(bundle, backend, threads)
     encoder = Encoder(bundle, chosen.accelerator, threads)
     decoder = Decoder.of(bundle, words, search)
     return Pipeline(
-        Recognizer(bundle, encoder, decoder, live, endpointing, stage),
+        Recognizer(bundle, encoder, decoder, live, endpointing, stage, word_times),
         chosen.accelerator,
         chosen.reason,
         chosen.degraded,

@@ -27,7 +27,7 @@ def transcribe(bundle: Bundle, decoder: Decoder, rules: Rules, page: Page) -> No
             events = recognizer.finish() if samples is None else recognizer.accept_waveform(samples)
             for event in events:
                 if isinstance(event, Segment):
-                    text = apply(text, writer.segment(event.text, event.pauses))
+                    text = apply(text, writer.segment(event.text, event.pauses, event.punctuated))
                     page.display({"text": text})
                 elif isinstance(event, Partial):
                     page.display({"partial": f"{event.stable} {event.tail}".strip()})

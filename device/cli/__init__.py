@@ -17,6 +17,8 @@ from models.errors import UsageError, UserError
 
 COMMANDS = {
     "transcribe": "device.cli.transcribe",
+    "live": "device.cli.live",
+    "toggle": "device.cli.toggle",
     "eval": "device.cli.eval",
     "bench": "device.cli.bench",
     "config": "device.cli.config",

@@ -19,7 +19,7 @@ from device.bench.meters import Counters, Energy
 from device.bench.record import BenchReport, CaseRow, Measurement, WordErrors
 from device.bench.wer import ScoringError, score
 from device.cli import argument_types, options
-from device.config import bundle_folder, schema
+from device.config import places, schema
 from device.power.log import samples_in
 from device.power.report import NotMeasured, hours, summarise
 from models import python
@@ -107,7 +107,7 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     _check(args)
     settings = options.load_from(args).config
-    bundle = Bundle.open(args.bundle or bundle_folder.default_bundle())
+    bundle = Bundle.open(args.bundle or places.default_bundle())
     wanted = _cases(args, settings.realtime, bundle)
     if args.report:
         _folder(args.report)

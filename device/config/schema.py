@@ -85,7 +85,12 @@ class PanelSettings:
 class TextSettings:
     """How words become written text."""
 
-    spoken_punctuation: bool = setting(True, help='Write "," for "comma" and so on.')
+    punctuation: Literal["auto", "spoken", "both", "off"] = setting(
+        "auto",
+        help="auto: the recogniser's, and commands set off by pauses; spoken: what is said; both; off: no commands.",
+        was="spoken_punctuation",
+        was_values={True: "auto", False: "off"},
+    )
     numbers: bool = setting(True, help="Write numbers, times, dates, money and percent as people write them.")
     digits_from: int = setting(10, low=0, high=100, help="Plain numbers below this stay words.")
     english: Literal["us", "uk"] = setting("us", help='"5 p.m." or "5 pm"; whether a pound is £.')

@@ -157,9 +157,14 @@ def is_system_log(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bo
 
 
 def open_sinks(
-    settings: schema.SinkSettings, journal: Journal, stdout: TextIO, clock: Callable[[], float], on_status: OnStatus
+    settings: schema.SinkSettings,
+    journal: Journal,
+    stdout: TextIO,
+    clock: Callable[[], float],
+    on_status: OnStatus,
+    more: Iterable[Sink] = (),
 ) -> Fanout:
-    """The sinks that the configuration asks for, behind `journal`; `clock` is monotonic seconds."""
+    """The sinks that the configuration asks for, and `more`, behind `journal`; `clock` is monotonic seconds."""
     sinks: list[Sink] = []
     if settings.keyboard.enabled:
         wanted = settings.keyboard
@@ -180,4 +185,4 @@ def open_sinks(
         )
     elif settings.stdout.enabled:
         sinks.append(StreamSink(stdout))
-    return Fanout(journal, sinks, on_status)
+    return Fanout(journal, [*sinks, *more], on_status)

@@ -81,4 +81,4 @@ class SpeechStream:
     def _take(self, events: Iterable[Event]) -> None:
         for event in events:
             if isinstance(event, Segment):
-                self.text = apply(self.text, self._writer.segment(event.text, event.pauses))
+                self.text = apply(self.text, self._writer.segment(event.text, event.pauses, event.punctuated))

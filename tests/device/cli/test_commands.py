@@ -39,6 +39,7 @@ CONFIGURED = [
     ["keyboard", "calibrate"],
     ["wyoming"],
     ["report", "--no-bench"],
+    ["live"],
 ]
 """Every command that reads the configuration."""
 
@@ -47,6 +48,11 @@ MISUSED = [
     ["transcribe", "--threads", "0", "x.wav"],
     ["transcribe", "--threads", "two", "x.wav"],
     ["transcribe", "--backend", "gpu", "x.wav"],
+    ["transcribe", "--format", "doc", "x.wav"],
+    ["transcribe", "--format", "srt", "x.wav", "y.wav"],
+    ["live", "--silence", "0"],
+    ["live", "--type", "nothing"],
+    ["toggle", "--start", "--stop"],
     ["eval"],
     ["eval", "--threads", "0", "."],
     ["bench", "--baseline", "nope"],
