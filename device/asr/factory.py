@@ -42,9 +42,9 @@ class FloatEncoder:
     def __init__(self, path: Path, threads: int) -> None:
         self._model = OnnxModel(path, threads)
         (_, mels, frames), (_, width, steps) = self._model.input_shape, self._model.output_shape
-        self.input_shape, self.output_shape = (1, 1, frames, mels), (1, 1, steps, width)
+        self.shapes = [Shapes((1, 1, frames, mels), (1, 1, steps, width))]
 
-    def invoke(self, window: NDArray[Any]) -> NDArray[Any]:
+    def invoke(self, window: NDArray[Any], model: int = 0) -> NDArray[Any]:
         return self._model(window[0].swapaxes(1, 2)).swapaxes(1, 2)[None]
 
     def close(self) -> None:
