@@ -67,7 +67,24 @@ class Recognizer:
         self._segment: tuple[int, int] | None = None  # first and newest frame with speech
         self._paused_after: list[tuple[str, ...]] = []  # the words of the segment before each of its pauses
         self._lead: NDArray[np.float32] | None = None  # what was heard last, outside a segment
+        self._looked_voiced: tuple[int, int] | None = None  # first and last frame with speech in the last look
         self._shown = Partial("", "", 0.0)
+
+    @property
+    def committed(self) -> float:
+        """Seconds of the utterance in which speech begins or ends for good; a later segment begins after them."""
+        return self._posteriors * self._frame
+
+    @property
+    def speech(self) -> tuple[float, float] | None:
+        """Start and newest end, in seconds, of the segment that is being heard; None where there is none.
+
+        What was only looked at counts, so both may still change.
+        """
+        spans = [span for span in (self._segment, self._looked_voiced) if span]
+        if not spans:
+            return None
+        return spans[0][0] * self._frame, (max(last for _, last in spans) + 1) * self._frame
 
     @property
     def searched(self) -> float:
@@ -99,6 +116,7 @@ class Recognizer:
             if sure:
                 self._windows.settle(sure)
                 yield from self._heard(look[:sure])
+            self._looked_voiced = self._span(look[sure:])
             yield from self._partial(look[sure:])
 
     def _posterior(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -129,6 +147,11 @@ class Recognizer:
         """Which frames are speech: [frames]."""
         silent: NDArray[np.bool_] = np.exp(log_probs[:, self._quiet_tokens]).sum(1) >= 0.5
         return ~silent
+
+    def _span(self, look: NDArray[np.float32]) -> tuple[int, int] | None:
+        """The first and the last frame with speech of those looked at."""
+        voiced = np.flatnonzero(self._voiced(look))
+        return (self._posteriors + int(voiced[0]), self._posteriors + int(voiced[-1])) if len(voiced) else None
 
     def _paused(self, look: NDArray[np.float32]) -> int:
         """How many of the frames looked at end with so long a pause that the words before were heard well; or 0."""

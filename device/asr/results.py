@@ -27,13 +27,17 @@ class Segment:
     """A finished stretch of speech, cut at a pause; it never changes."""
 
     text: str
-    """Words as recognised, lower case, space separated."""
+    """Words as recognised, space separated; lower case without marks, unless `punctuated`."""
     start: float
     """Seconds from the beginning of the utterance."""
     end: float
     """Seconds from the beginning of the utterance."""
     pauses: tuple[int, ...] = ()
     """Indices of the words before which the speaker paused for a moment, ascending; never the first word."""
+    times: tuple[tuple[float, float], ...] = ()
+    """Of each word, (start, end) in seconds from the beginning of the utterance; or empty."""
+    punctuated: bool = False
+    """Whether `text` carries the recogniser's own capitals and punctuation."""
 
 
 @dataclass(frozen=True, slots=True)

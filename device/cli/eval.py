@@ -25,10 +25,7 @@ def add_parser(subparsers: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     report = evaluate(
         arguments.directory,
-        arguments.bundle,
-        arguments.backend,
-        arguments.threads,
-        arguments.live,
+        lambda clock: transcribe.open_ears(arguments, "eval", clock),
         progress=sys.stderr.isatty() and not arguments.json,
     )
     if arguments.json:

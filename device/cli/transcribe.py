@@ -8,17 +8,16 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args
 
-from device.asr.results import Event, Partial, Segment
+from device.asr import factory
+from device.asr.effort import Effort
+from device.asr.recognizer import Stage
+from device.asr.results import Event, Partial, Segment, joined
 from device.cli import argument_types
-
-if TYPE_CHECKING:
-    from device.asr import factory
-from device.asr.factory import say_backend
-from device.asr.results import joined
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +28,47 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--threads", type=argument_types.count, default=1, help="CPU threads for encoder and head (default: 1)"
     )
     parser.add_argument("--live", action="store_true", help="hear as the appliance does: posteriors within 0.5 s")
+    parser.add_argument(
+        "--mode",
+        choices=get_args(factory.Mode),
+        default="two-pass",
+        help="two-pass: a second model writes the final text; streaming: the first alone; accurate: longer segments",
+    )
+    parser.add_argument(
+        "--second-pass", type=Path, metavar="DIR", help="the second model's bundle (default: as --bundle)"
+    )
+    parser.add_argument(
+        "--effort",
+        choices=get_args(Effort),
+        default="best",
+        help="hypotheses of the second model: four (best), one (fast), or as many as there is time for (auto)",
+    )
+
+
+def open_ears(
+    arguments: argparse.Namespace, command: str, stage: Stage = lambda name: nullcontext()
+) -> tuple[factory.Ears, dict[str, Any]]:
+    """The recogniser that the options ask for, and what a report says of it; says what is less than was asked for."""
+    from device.config import bundle_folder
+    from models.bundle import Bundle
+
+    def warn(line: str) -> None:
+        print(f"dictate {command}: {line}", file=sys.stderr, flush=True)
+
+    folders = bundle_folder.default_bundles(arguments.bundle)
+    bundle = Bundle.open(folders.dir)
+    folder = arguments.second_pass or folders.second_pass
+    second = factory.second_pass(arguments.mode, folder, arguments.effort, warn)
+    ears = factory.recognizer(bundle, arguments.backend, arguments.threads, arguments.live, stage=stage, second=second)
+    factory.say_backend(command, ears, arguments.backend)
+    return ears, {
+        "bundle": bundle.description.name,
+        "mode": arguments.mode if second else "streaming",
+        "second_pass": second.bundle.description.name if second else None,
+        "effort": arguments.effort if second else None,
+        "live": arguments.live,
+        "threads": arguments.threads,
+    }
 
 
 def add_parser(subparsers: Any) -> None:
@@ -115,17 +155,11 @@ def _transcribe(ears: factory.Ears, file: Path, partials: Partials, print_segmen
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from device.asr import factory
-    from device.config import bundle_folder
-    from models.bundle import Bundle
-
-    bundle = Bundle.open(arguments.bundle or bundle_folder.default_bundle())
-    ears = factory.recognizer(bundle, arguments.backend, arguments.threads, arguments.live)
-    say_backend("transcribe", ears, arguments.backend)
+    ears, about = open_ears(arguments, "transcribe")
     partials = Partials(arguments.partials, arguments.json)
     status = 0
     for file in arguments.files:
-        heard = _transcribe(ears, file, partials, print_segments=not arguments.json)
+        heard = {**_transcribe(ears, file, partials, print_segments=not arguments.json), "mode": about["mode"]}
         if arguments.json:
             print(json.dumps(heard), flush=True)
         if heard["error"]:

@@ -16,20 +16,49 @@ from device.config.loader import DEFAULT_FILE, Loaded
 INSTALLED = schema.Bundle().dir
 BUILT = Path(models.__file__).parent / "build" / "base"
 """What convert/build.py writes."""
+SECOND_PASS = "moonshine-tiny"
+"""Beside a bundle that was built in a checkout, what convert/build.py --model NAME writes."""
 
 
 def with_built_bundle(loaded: Loaded, installed: Path = INSTALLED, built: Path = BUILT) -> Loaded:
-    """`loaded` with the bundle that this checkout built, where no other is named and none is installed."""
+    """`loaded` with the bundles that this checkout built, where no others are named and none are installed."""
+    loaded = _with_second_pass(loaded)
     if loaded.origins()["bundle.dir"] != "default" or installed.exists() or not built.is_dir():
         return loaded
-    return replace(
-        loaded,
-        config=replace(loaded.config, bundle=schema.Bundle(built)),
-        overridden={**loaded.overridden, "bundle.dir": "built in this checkout"},
+    return _with_second_pass(
+        replace(
+            loaded,
+            config=replace(loaded.config, bundle=replace(loaded.config.bundle, dir=built)),
+            overridden={**loaded.overridden, "bundle.dir": "built in this checkout"},
+        )
     )
 
 
-def default_bundle() -> Path:
-    """The bundle for commands that read no configuration but may be given a bundle."""
+def _with_second_pass(loaded: Loaded) -> Loaded:
+    """`loaded` with the second bundle beside the first, where none is named and none is installed."""
+    bundle = loaded.config.bundle
+    beside = bundle.dir.with_name(SECOND_PASS)
+    if loaded.origins()["bundle.second_pass"] != "default" or bundle.second_pass.exists() or not beside.is_dir():
+        return loaded
+    return replace(
+        loaded,
+        config=replace(loaded.config, bundle=replace(bundle, second_pass=beside)),
+        overridden={**loaded.overridden, "bundle.second_pass": f"beside {bundle.dir}"},
+    )
+
+
+def default_bundles(named: Path | None = None) -> schema.Bundle:
+    """The bundles for commands that read no configuration but may be given the first; `named`, if they were."""
     loaded, _ = lenient.load(DEFAULT_FILE)
-    return with_built_bundle(loaded).config.bundle.dir
+    if named:
+        bundle = replace(loaded.config.bundle, dir=named)
+        origins = {**loaded.overridden, "bundle.dir": "named"}
+        return _with_second_pass(
+            replace(loaded, config=replace(loaded.config, bundle=bundle), overridden=origins)
+        ).config.bundle
+    return with_built_bundle(loaded).config.bundle
+
+
+def default_bundle() -> Path:
+    """The first of them."""
+    return default_bundles().dir

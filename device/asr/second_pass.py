@@ -1,0 +1,78 @@
+"""A segment's samples to hypotheses: the second recogniser, an encoder with attention in pieces and its decoder.
+
+second = SecondPass(weights, linear, decoder)
+for chunk in segment:                       # the convolutions run while the speaker speaks
+    second.accept(chunk)
+second.finish(beam=4)[0].text
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.asr.attention_decoder import Transcript
+from models import moonshine
+from models.moonshine import Float, Linear, Weights
+from models.pieces import Invoke, Piece
+
+SHORTEST = moonshine.SAMPLE_RATE
+"""Samples that a segment has at least: silence is added to a shorter one, which is not what the model was trained on."""
+
+
+class Decodes(Protocol):
+    """Hidden frames to hypotheses; `device.asr.attention_decoder.AttentionDecoder` is one."""
+
+    def decode(self, hidden: Float, seconds: float, beam: int = 4) -> Sequence[Transcript]:
+        """The hypotheses for `hidden` [T, C], best first."""
+
+
+class SecondPass:
+    """Takes one segment at a time, as it comes, and decodes it when it is over."""
+
+    def __init__(
+        self,
+        weights: Weights,
+        linear: Linear,
+        decoder: Decodes,
+        stage: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
+    ) -> None:
+        """`linear` computes the encoder's pieces, see `in_pieces`; `stage` measures the work."""
+        self._weights, self._linear, self._decoder, self._stage = weights, linear, decoder, stage
+        self._stem = moonshine.Stem(weights)
+        self.samples = 0
+        """How many were accepted of this segment."""
+
+    def accept(self, samples: NDArray[np.int16]) -> None:
+        """Takes the next int16 samples [n] of the segment, at 16 kHz."""
+        self.samples += len(samples)
+        with self._stage("stem"):
+            self._stem.push(samples.astype(np.float32) / np.float32(32_768))
+
+    def finish(self, beam: int) -> Sequence[Transcript]:
+        """The segment is over: its hypotheses, best first, and a second pass that is ready for the next segment."""
+        self.accept(np.zeros(max(0, SHORTEST - self.samples), np.int16))
+        seconds = self.samples / moonshine.SAMPLE_RATE
+        with self._stage("pieces"):
+            hidden = moonshine.encode(self._weights, self._stem.frames(), self._linear)
+        self.reset()
+        with self._stage("attention"):
+            return self._decoder.decode(hidden, seconds, beam)
+
+    def reset(self) -> None:
+        """Forget the segment."""
+        self._stem.reset()
+        self.samples = 0
+
+
+def in_pieces(around: Mapping[str, Piece], frames: int, invoke: Mapping[str, Invoke]) -> Linear:
+    """The encoder's linear layers, computed by int8 models that take `frames` frames a call; longer input in blocks."""
+
+    def linear(name: str, x: Float) -> Float:
+        return around[name].run(x, frames, invoke[name])
+
+    return linear
