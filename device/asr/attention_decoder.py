@@ -20,6 +20,7 @@ Float = NDArray[np.float32]
 START, END = 1, 2
 TOKENS_PER_SECOND, LEAST_TOKENS = 6.5, 10  # speech holds no more; what goes on is a loop
 SAMPLES = 384  # of each encoder frame: the mask is at the rate of the sound
+MARGIN = 5.0
 SPACE = "\u2581"
 
 
@@ -56,28 +57,61 @@ class AttentionDecoder:
         """The hypotheses for `hidden` [T, C], the encoder's output for `seconds` of speech, best first."""
         if not len(hidden):
             return []
-        feeds = {
-            "encoder_attention_mask": np.ones((1, len(hidden) * SAMPLES), np.int64),
-            "encoder_hidden_states": hidden[None],
-        }
         past = {v.name: np.zeros((1, v.shape[1], 0, v.shape[3]), np.float32) for v in self._cache}
-        said: list[int] = []
-        score = 0.0
+        rows: list[tuple[list[int], float]] = [([START], 0.0)]
+        done: list[tuple[list[int], float]] = []
         for step in range(max(LEAST_TOKENS, math.ceil(seconds * TOKENS_PER_SECOND))):
-            ids = np.array([[said[-1] if said else START]], np.int64)
-            given = {**feeds, **past, "input_ids": ids, "use_cache_branch": np.array([step > 0])}
-            answer = dict(zip(self._outputs, self._session.run(None, given), strict=True))
-            logits = answer["logits"][0, -1]
-            said.append(int(logits.argmax()))
-            score -= float(np.log(np.exp(logits - logits.max()).sum()))
-            if said[-1] == END:
+            log_probs = self._step(hidden, rows, past, step > 0)
+            candidates = sorted(
+                (
+                    (score + float(log_probs[row, token]), row, int(token))
+                    for row, (_, score) in enumerate(rows)
+                    for token in np.argpartition(-log_probs[row], 2 * beam)[: 2 * beam]
+                ),
+                reverse=True,
+            )
+            kept: list[tuple[list[int], float]] = []
+            sources: list[int] = []
+            for score, row, token in candidates[: 2 * beam]:
+                if token == END:
+                    done.append(([*rows[row][0], END], score))
+                elif len(kept) < beam:
+                    kept.append(([*rows[row][0], token], score))
+                    sources.append(row)
+            rows = kept
+            done.sort(key=lambda each: -each[1])
+            if not rows or (len(done) >= beam and done[beam - 1][1] >= rows[0][1]) or (beam == 1 and done):
+                break
+            if done and done[0][1] - rows[0][1] > MARGIN:
                 break
             for name in past:
-                if not step or ".encoder." not in name:
-                    past[name] = answer[name.replace("past_key_values", "present")]
-        spelled = b"".join(self._tokens[i] for i in said if i > END)
+                past[name] = np.ascontiguousarray(past[name][sources])
+        found = [self._transcript(ids, score) for ids, score in done[:beam]]
+        return found or [self._transcript(ids, score) for ids, score in rows]
+
+    def _step(
+        self, hidden: Float, rows: list[tuple[list[int], float]], past: dict[str, Float], cached: bool
+    ) -> Float:
+        given = {
+            **past,
+            "encoder_attention_mask": np.ones((len(rows), len(hidden) * SAMPLES), np.int64),
+            "encoder_hidden_states": np.repeat(hidden[None], len(rows), 0),
+            "input_ids": np.array([[ids[-1]] for ids, _ in rows], np.int64),
+            "use_cache_branch": np.array([cached]),
+        }
+        answer = dict(zip(self._outputs, self._session.run(None, given), strict=True))
+        for name in past:
+            if not cached or ".encoder." not in name:
+                past[name] = answer[name.replace("past_key_values", "present")]
+        logits: Float = answer["logits"][:, -1]
+        logits = logits - logits.max(1, keepdims=True)
+        log_probs: Float = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        return log_probs
+
+    def _transcript(self, ids: list[int], score: float) -> Transcript:
+        spelled = b"".join(self._tokens[i] for i in ids if i > END)
         text = spelled.decode("utf-8", "replace").replace(SPACE, " ").strip()
-        return [Transcript(text, len(said), score, said[-1] == END)]
+        return Transcript(text, len(ids) - 1, score, ids[-1] == END)
 
 
 def _tokens(content: bytes) -> list[bytes]:
