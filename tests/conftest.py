@@ -33,16 +33,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("shared")]
 
 
-@pytest.fixture(scope="session")
-def bundle() -> Path:
-    """The base model's bundle, built by the real command; seconds where nothing has changed since the last build."""
-    built = ROOT / "models" / "build" / "base"
+def built(name: str) -> Path:
+    """A bundle, built by the real command; seconds where nothing has changed since the last build."""
+    folder = ROOT / "models" / "build" / name
     answer = subprocess.run(
-        [sys.executable, "convert/build.py", "--out", str(built)],
+        [sys.executable, "convert/build.py", "--model", name, "--out", str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
     )
     assert answer.returncode == 0, answer.stderr
-    return built
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Path:
+    """The base model's bundle."""
+    return built("base")
+
+
+@pytest.fixture(scope="session")
+def second_bundle() -> Path:
+    """That of the second pass."""
+    return built("moonshine-tiny")

@@ -89,9 +89,7 @@ class AttentionDecoder:
         found = [self._transcript(ids, score) for ids, score in done[:beam]]
         return found or [self._transcript(ids, score) for ids, score in rows]
 
-    def _step(
-        self, hidden: Float, rows: list[tuple[list[int], float]], past: dict[str, Float], cached: bool
-    ) -> Float:
+    def _step(self, hidden: Float, rows: list[tuple[list[int], float]], past: dict[str, Float], cached: bool) -> Float:
         given = {
             **past,
             "encoder_attention_mask": np.ones((len(rows), len(hidden) * SAMPLES), np.int64),

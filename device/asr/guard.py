@@ -19,6 +19,7 @@ TOKENS_PER_SECOND, LEAST_TOKENS = 6.5, 10  # that speech holds
 UNSURE = -1.0  # mean log probability of a token below which the text needs a witness
 WITNESSED = 0.3  # share of the words that the witness must have heard alike then
 LONGEST_UNIT = 12  # words that are looked at as repeated
+DISAGREEMENT = 0.3  # natural log of what each edit between a hypothesis and the witness's words costs
 FAVOUR = 3.0  # natural log of what a user's word that both recognisers heard counts for
 
 
@@ -50,23 +51,28 @@ def judge(
 def ranked(
     hypotheses: Sequence[Transcript], witness: Sequence[str], own_words: Collection[str]
 ) -> Sequence[Transcript]:
-    """The hypotheses, best first, where the user's words that the witness heard as well count in their favour."""
-    heard = {plain(word) for word in witness} & set(own_words)
-    if not heard:
-        return hypotheses
+    """The hypotheses, best first, by their score and by how far they agree with the witness.
 
-    def favoured(transcript: Transcript) -> float:
-        return transcript.score + FAVOUR * len(heard & {plain(word) for word in transcript.text.split()})
+    A user's word that both have counts most: neither would write it by chance.
+    """
+    own = {plain(word) for word in witness} & set(own_words)
 
-    return sorted(hypotheses, key=favoured, reverse=True)
+    def agreed(transcript: Transcript) -> float:
+        words = transcript.text.split()
+        both = len(own & {plain(word) for word in words})
+        return transcript.score + FAVOUR * both - DISAGREEMENT * edits(witness, words)
+
+    return sorted(hypotheses, key=agreed, reverse=True)
 
 
 def fault(transcript: Transcript, witness: Sequence[str], speech: float) -> str:
     """Why a hypothesis is not to be believed, in a few words; empty where it is.
 
     >>> said = "with the children with the children with the children".split()
-    >>> fault(Transcript(" ".join(said), 12, -1.0, True), said[:3], 2.0), fault(Transcript("Yes.", 3, -0.1, True), ["yes"], 0.4)
-    ('a loop', '')
+    >>> fault(Transcript(" ".join(said), 12, -1.0, True), said[:3], 2.0)
+    'a loop'
+    >>> fault(Transcript("Yes.", 3, -0.1, True), ["yes"], 0.4)
+    ''
     """
     words = transcript.text.split()
     if not any(map(plain, words)):

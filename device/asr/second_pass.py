@@ -21,7 +21,7 @@ from models.moonshine import Float, Linear, Weights
 from models.pieces import Invoke, Piece
 
 SHORTEST = moonshine.SAMPLE_RATE
-"""Samples that a segment has at least: silence is added to a shorter one, which is not what the model was trained on."""
+"""Samples that a segment has at least: silence is added to a shorter one; the model was not trained on such."""
 
 
 class Decodes(Protocol):

@@ -118,7 +118,8 @@ def evaluate(folder: Path, open_ears: Opened, progress: bool) -> dict[str, Any]:
 def table(report: dict[str, Any]) -> Iterator[str]:
     """The report for people."""
     how = report["mode"] + (f" (effort {report['effort']})" if report["effort"] else "")
-    yield f"{report['utterances']} recordings, {report['seconds'] / 60:.1f} min, mode {how}, backend {report['backend']}"
+    heard = f"{report['utterances']} recordings, {report['seconds'] / 60:.1f} min"
+    yield f"{heard}, mode {how}, backend {report['backend']}"
     yield (
         f"WER {100 * report['wer']:.2f} %  ({report['substitutions']} substitutions, "
         f"{report['deletions']} deletions, {report['insertions']} insertions in {report['words']} words)"

@@ -3,8 +3,8 @@
 A call into libedgetpu can crash (wrong library pairing) or never return (a hung device), and neither can be
 undone inside a process: so the Coral always lives in a child. A window and its result pass through shared
 memory, and one line each way over a socket wakes the other side; what that costs is printed by
-`python tests/benchmarks/accelerator.py`. The child loads the models, all of them on one delegate, and runs one window of
-each before it counts as ready.
+`python tests/benchmarks/accelerator.py`. The child loads the models, all of them on one delegate, and runs one window
+of each before it counts as ready.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Started by `device.inference.edgetpu.client` as `python -m device.inference.edgetpu.worker`; speaks lines of JSON over
 an inherited socket and keeps windows and results in an inherited memory file. It loads libedgetpu and all models on one
-delegate, runs one window of zeros through each (a wrong library pairing often crashes only then), says that it is ready,
-and then answers one line per window; the line that asks is the number of the model.
+delegate, runs one window of zeros through each (a wrong library pairing often crashes only then), says that it is
+ready, and then answers one line per window; the line that asks is the number of the model.
 """
 
 from __future__ import annotations

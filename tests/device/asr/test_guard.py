@@ -39,10 +39,10 @@ def test_a_sure_text_is_believed_although_the_witness_heard_little() -> None:
     ],
 )
 def test_a_bad_one_is_passed_over(bad: Transcript, reason: str) -> None:
-    verdict = judge([bad, GOOD], SAID.split(), 4.0)
-    assert verdict.transcript is GOOD and reason in verdict.reasons[0]
-    assert judge([bad], SAID.split(), 4.0).transcript is None
-    assert bad.text not in " ".join(verdict.reasons) or not bad.text.strip()
+    verdict = judge([bad], SAID.split(), 4.0)
+    assert verdict.transcript is None and reason in verdict.reasons[0]
+    assert bad.text not in verdict.reasons[0] or not bad.text.strip()
+    assert judge([bad, GOOD], SAID.split(), 4.0).transcript is GOOD
 
 
 def test_no_hypothesis_is_no_text() -> None:
@@ -56,10 +56,16 @@ def test_what_was_said_twice_is_no_loop() -> None:
 
 
 def test_a_word_of_the_users_that_both_heard_counts() -> None:
-    close = [transcript("ask show ming", -0.1), transcript("Ask Xiaoming.", -0.3)]
+    close = [transcript("ask show ming", -0.1), transcript("Ask Xiaoming.", -0.99)]
     assert judge(close, ["ask", "xiaoming"], 1.0, {"xiaoming"}).transcript is close[1]
     assert judge(close, ["ask", "showing"], 1.0, {"xiaoming"}).transcript is close[0]
     assert judge(close, ["ask", "xiaoming"], 1.0).transcript is close[0]
+
+
+def test_of_two_good_ones_that_which_agrees_with_the_witness_is_better() -> None:
+    close = [transcript("Get me a flight roast", -0.10), transcript("Get me a light roast", -0.12)]
+    assert judge(close, "get me a light roast".split(), 2.0).transcript is close[1]
+    assert judge(close, "get me a flight roast".split(), 2.0).transcript is close[0]
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=30))

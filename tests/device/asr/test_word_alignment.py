@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from device.asr.word_alignment import carried_pauses, carried_times, edits, places
 
-WORDS = st.lists(st.sampled_from(["a", "an", "the", "men", "Man,", "shook", "hands.", "25", "two"]), min_size=1, max_size=12)
+WORDS = st.lists(
+    st.sampled_from(["a", "an", "the", "men", "Man,", "shook", "hands.", "25", "two"]), min_size=1, max_size=12
+)
 
 
 def test_the_word_after_a_pause_keeps_it() -> None:
