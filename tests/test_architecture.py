@@ -45,7 +45,14 @@ OPEN = {
 }
 MODELS = {
     "device.app": {"models.bundle"},
-    "device.asr": {"models", "models.bundle", "models.lexicon"},
+    "device.asr": {
+        "models",
+        "models.bundle",
+        "models.lexicon",
+        "models.decoder_steps",
+        "models.tokenizer",
+        "models.transformer_bundle",
+    },
     "device.bench": {"models", "models.bundle"},
     "device.cli": {"models.bundle"},
     "device.config": {"models"},
@@ -55,9 +62,11 @@ MODELS = {
         "models.bundle",
         "models.lexicon",
         "models.manifest",
-        # The contract of a transformer's bundle: its float parts, the int8 pieces, the bundle itself.
+        # The contract of a transformer's bundle: its float parts, the int8 pieces, the decoder, the bundle itself.
+        "models.decoder_steps",
         "models.moonshine",
         "models.pieces",
+        "models.tokenizer",
         "models.transformer_bundle",
     },
 }

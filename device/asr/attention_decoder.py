@@ -1,125 +1,141 @@
-"""Encoder frames to text: a decoder with attention in ONNX Runtime, step by step, greedily.
+"""The second recogniser's decoder: encoder frames of a segment to text, by beam search over its tokens.
 
-The decoder is a merged graph with a key/value cache: `use_cache_branch` is false at the first step, and the cross
-attention's keys and values, made then, are passed on unchanged.
+Hypotheses are rows of one step of the network (models/decoder_steps.py), so four cost little more than one. A
+hypothesis ends at the end token, or where it has as many tokens as its speech can hold. One that repeats itself is not
+stopped before that: it is for the caller's guard to reject, who gets the other hypotheses too.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from device.asr.word_bonus import State, WordBonus
+from device.inference import onnx_model
+from device.inference.interpreter import InterpreterError
+from models.bundle import BundleError
+from models.decoder_steps import POSITIONS, DecoderSteps, Session, Step
+from models.tokenizer import END, START, Tokenizer, most_tokens
 from models.transformer_bundle import TransformerBundle
 
 Float = NDArray[np.float32]
-START, END = 1, 2
-TOKENS_PER_SECOND, LEAST_TOKENS = 6.5, 10  # speech holds no more; what goes on is a loop
-SAMPLES = 384  # of each encoder frame: the mask is at the rate of the sound
-MARGIN = 5.0
-SPACE = "\u2581"
+BEAM = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Transcript:
-    """What was said, as one hypothesis has it."""
+    """A text that the decoder found."""
 
-    text: str
-    tokens: int
+    text: str  # with capitals and punctuation
+    tokens: tuple[int, ...]  # without START and END
+    score: float  # sum of the tokens' log probabilities, without any bonus
+    ended: bool  # with the end token, and not because there were too many
+
+
+class Hypothesis(NamedTuple):
+    """A text so far: a row of the next step."""
+
+    tokens: tuple[int, ...]
     score: float
-    """Sum of the log probabilities of the tokens."""
-    ended: bool
-    """Whether the end token was reached."""
+    bonus: float
+    state: State
+
+    @property
+    def total(self) -> float:
+        return self.score + self.bonus
+
+
+class Candidate(NamedTuple):
+    """A row and a token that may follow it, and their total; sorts by the total, highest first."""
+
+    loss: float
+    row: int
+    token: int
+    hypothesis: Hypothesis
 
 
 class AttentionDecoder:
-    """Hidden frames of a segment to hypotheses."""
+    """The decoder of a bundle, with a bonus for the user's words.
 
-    def __init__(self, session: onnxruntime.InferenceSession, tokens: Sequence[bytes]) -> None:
-        self._session, self._tokens = session, tokens
-        self._cache = [v for v in session.get_inputs() if v.name.startswith("past_key_values")]
-        self._outputs = [v.name for v in session.get_outputs()]
+    decoder = AttentionDecoder.of(TransformerBundle.open("models/build/moonshine-tiny"), ["Beckett"])
+    best, *others = decoder.decode(hidden, seconds)
+    """
+
+    def __init__(self, cross: Session, step: Session, tokenizer: Tokenizer, words: Sequence[str] = ()) -> None:
+        self._cross, self._step, self._tokenizer = cross, step, tokenizer
+        self._bonus = WordBonus(words, tokenizer)
 
     @classmethod
     def of(cls, bundle: TransformerBundle, words: Sequence[str] = (), threads: int = 1) -> AttentionDecoder:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4
-        session = onnxruntime.InferenceSession(str(bundle.decoder), options, providers=["CPUExecutionProvider"])
-        return cls(session, _tokens(bundle.tokenizer.read_bytes()))
+        """The decoder in `bundle`, which prefers `words`; BundleError where its files are something else."""
+        try:
+            tokenizer = Tokenizer.load(bundle.tokenizer)
+            cross, step = (onnx_model.session(path, threads) for path in (bundle.decoder_cross, bundle.decoder_step))
+        except (OSError, ValueError, InterpreterError) as error:
+            raise BundleError(f"{bundle.root}: {error}; build the bundle again") from None
+        return cls(cross, step, tokenizer, words)
 
-    def decode(self, hidden: Float, seconds: float, beam: int = 4) -> list[Transcript]:
-        """The hypotheses for `hidden` [T, C], the encoder's output for `seconds` of speech, best first."""
+    def decode(self, hidden: Float, seconds: float, beam: int = BEAM) -> list[Transcript]:
+        """The texts of `hidden` [T, C], the encoder's output for `seconds` of speech, best first; none of no frames.
+
+        `beam` is how many hypotheses are followed; 1 takes the likeliest token each time. Texts that have ended come
+        before those that have not; within both, by score and bonus.
+        """
         if not len(hidden):
             return []
-        past = {v.name: np.zeros((1, v.shape[1], 0, v.shape[3]), np.float32) for v in self._cache}
-        rows: list[tuple[list[int], float]] = [([START], 0.0)]
-        done: list[tuple[list[int], float]] = []
-        for step in range(max(LEAST_TOKENS, math.ceil(seconds * TOKENS_PER_SECOND))):
-            log_probs = self._step(hidden, rows, past, step > 0)
-            candidates = sorted(
-                (
-                    (score + float(log_probs[row, token]), row, int(token))
-                    for row, (_, score) in enumerate(rows)
-                    for token in np.argpartition(-log_probs[row], 2 * beam)[: 2 * beam]
-                ),
-                reverse=True,
-            )
-            kept: list[tuple[list[int], float]] = []
-            sources: list[int] = []
-            for score, row, token in candidates[: 2 * beam]:
-                if token == END:
-                    done.append(([*rows[row][0], END], score))
-                elif len(kept) < beam:
-                    kept.append(([*rows[row][0], token], score))
-                    sources.append(row)
-            rows = kept
-            done.sort(key=lambda each: -each[1])
-            if not rows or (len(done) >= beam and done[beam - 1][1] >= rows[0][1]) or (beam == 1 and done):
+        steps = DecoderSteps(self._cross, self._step, hidden)
+        live, parents = [Hypothesis((), 0.0, 0.0, State())], [0]
+        ended: list[Hypothesis] = []
+        for _ in range(min(most_tokens(seconds), POSITIONS)):
+            step = steps.advance([h.tokens[-1] if h.tokens else START for h in live], parents, 2 * beam)
+            candidates = sorted(c for row, h in enumerate(live) for c in self._candidates(row, h, step, beam))
+            live, parents = [], []
+            for candidate in candidates:
+                if candidate.token == END:
+                    ended.append(candidate.hypothesis)
+                else:
+                    live.append(candidate.hypothesis)
+                    parents.append(candidate.row)
+                if len(live) == beam:
+                    break
+            if ended and (not live or max(h.total for h in ended) >= live[0].total):
+                live = []
                 break
-            if done and done[0][1] - rows[0][1] > MARGIN:
-                break
-            for name in past:
-                past[name] = np.ascontiguousarray(past[name][sources])
-        found = [self._transcript(ids, score) for ids, score in done[:beam]]
-        return found or [self._transcript(ids, score) for ids, score in rows]
+        return [
+            Transcript(self._tokenizer.text(h.tokens), h.tokens, h.score, done)
+            for found, done in ((ended, True), (live, False))
+            for h in sorted(found, key=lambda h: -h.total)
+        ]
 
-    def _step(self, hidden: Float, rows: list[tuple[list[int], float]], past: dict[str, Float], cached: bool) -> Float:
-        given = {
-            **past,
-            "encoder_attention_mask": np.ones((len(rows), len(hidden) * SAMPLES), np.int64),
-            "encoder_hidden_states": np.repeat(hidden[None], len(rows), 0),
-            "input_ids": np.array([[ids[-1]] for ids, _ in rows], np.int64),
-            "use_cache_branch": np.array([cached]),
-        }
-        answer = dict(zip(self._outputs, self._session.run(None, given), strict=True))
-        for name in past:
-            if not cached or ".encoder." not in name:
-                past[name] = answer[name.replace("past_key_values", "present")]
-        logits: Float = answer["logits"][:, -1]
-        logits = logits - logits.max(1, keepdims=True)
-        log_probs: Float = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-        return log_probs
+    def score(self, hidden: Float, text: str) -> Transcript:
+        """`text` as if it were what had been decoded from `hidden` [T, C], T > 0: its tokens and their score.
 
-    def _transcript(self, ids: list[int], score: float) -> Transcript:
-        spelled = b"".join(self._tokens[i] for i in ids if i > END)
-        text = spelled.decode("utf-8", "replace").replace(SPACE, " ").strip()
-        return Transcript(text, len(ids) - 1, score, ids[-1] == END)
+        Capitals and punctuation count: a text without them scores lower than one with them.
+        """
+        tokens = tuple(self._tokenizer.encode(text)) if text.strip() else ()
+        scores = DecoderSteps(self._cross, self._step, hidden).follow([*tokens, END])
+        return Transcript(self._tokenizer.text(tokens), tokens, float(scores.sum()), True)
 
-
-def _tokens(content: bytes) -> list[bytes]:
-    found, at = [], 0
-    while at < len(content):
-        length = content[at]
-        at += 1
-        if length >= 128:
-            length = content[at] * 128 + length - 128
-            at += 1
-        found.append(content[at : at + length])
-        at += length
-    return found
+    def _candidates(self, row: int, hypothesis: Hypothesis, step: Step, beam: int) -> Iterator[Candidate]:
+        """What may follow `hypothesis`: the likeliest tokens, and those that spell on the user's words."""
+        tokens = step.ids[row].tolist()
+        options = self._bonus.options(hypothesis.state)
+        if len(options.ids):
+            promise = step.log_probs[row, options.ids] + options.gains
+            best = np.argsort(-promise, kind="stable")[: 2 * beam]
+            tokens = list(dict.fromkeys(itertools.chain(tokens, options.ids[best].tolist())))
+        for token in tokens:
+            score = hypothesis.score + float(step.log_probs[row, token])
+            if token == END:
+                state, gain = hypothesis.state, self._bonus.end(hypothesis.state)
+                spelled = hypothesis.tokens
+            else:
+                state, gain = self._bonus.advance(hypothesis.state, token)
+                spelled = (*hypothesis.tokens, token)
+            after = Hypothesis(spelled, score, hypothesis.bonus + gain, state)
+            yield Candidate(-after.total, row, token, after)
