@@ -50,6 +50,8 @@ MODELS = {
         "models.bundle",
         "models.lexicon",
         "models.decoder_steps",
+        "models.moonshine",
+        "models.pieces",
         "models.tokenizer",
         "models.transformer_bundle",
     },

@@ -30,7 +30,7 @@ from models.transformer_bundle import TransformerBundle
 
 Mode = Literal["two-pass", "streaming", "accurate"]
 """two-pass: the CTC recogniser hears at once, the second one writes the final text of each segment. streaming: the CTC
-recogniser alone. accurate: as two-pass, but without lookahead windows, in longer segments, always with the widest beam."""
+recogniser alone. accurate: as two-pass, but without lookahead windows, in longer segments, with the widest beam."""
 
 TWO_PASS_HURRY = 8.0
 """Seconds; a segment of the second pass that is longer ends at the next short pause: longer is better up to 10 s."""

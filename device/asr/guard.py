@@ -8,14 +8,14 @@ Pure functions; what they say of a rejected hypothesis is a reason, never its te
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from device.asr.attention_decoder import Transcript
 from device.asr.word_alignment import edits, plain
+from device.asr.word_bonus import PER_CHARACTER
+from models.tokenizer import most_tokens
 
-TOKENS_PER_SECOND, LEAST_TOKENS = 6.5, 10  # that speech holds
 UNSURE = -1.0  # mean log probability of a token below which the text needs a witness
 WITNESSED = 0.3  # share of the words that the witness must have heard alike then
 LONGEST_UNIT = 12  # words that are looked at as repeated
@@ -51,38 +51,47 @@ def judge(
 def ranked(
     hypotheses: Sequence[Transcript], witness: Sequence[str], own_words: Collection[str]
 ) -> Sequence[Transcript]:
-    """The hypotheses, best first, by their score and by how far they agree with the witness.
+    """The hypotheses, best first: by their score, how far they agree with the witness, and the user's words in them.
 
+    Those that have not ended come last: their score is that of a part.
     A user's word that both have counts most: neither would write it by chance.
     """
-    own = {plain(word) for word in witness} & set(own_words)
+    own = {" ".join(map(plain, word.split())) for word in own_words}
+    heard = _own_words(witness, own)
 
     def agreed(transcript: Transcript) -> float:
         words = transcript.text.split()
-        both = len(own & {plain(word) for word in words})
-        return transcript.score + FAVOUR * both - DISAGREEMENT * edits(witness, words)
+        found = _own_words(words, own)
+        bonus = PER_CHARACTER * sum(map(len, found)) + FAVOUR * len(found & heard)
+        return transcript.score + bonus - DISAGREEMENT * edits(witness, words)
 
-    return sorted(hypotheses, key=agreed, reverse=True)
+    return sorted(hypotheses, key=lambda transcript: (transcript.ended, agreed(transcript)), reverse=True)
+
+
+def _own_words(words: Sequence[str], own: Collection[str]) -> set[str]:
+    """Those of the user's words that are among `words`, which the first pass joins by "_" where there are several."""
+    text = f" {' '.join(plain(part) for word in words for part in word.split('_'))} "
+    return {word for word in own if f" {word} " in text}
 
 
 def fault(transcript: Transcript, witness: Sequence[str], speech: float) -> str:
     """Why a hypothesis is not to be believed, in a few words; empty where it is.
 
     >>> said = "with the children with the children with the children".split()
-    >>> fault(Transcript(" ".join(said), 12, -1.0, True), said[:3], 2.0)
+    >>> fault(Transcript(" ".join(said), (9,) * 12, -1.0, True), said[:3], 2.0)
     'a loop'
-    >>> fault(Transcript("Yes.", 3, -0.1, True), ["yes"], 0.4)
+    >>> fault(Transcript("Yes.", (9, 9), -0.1, True), ["yes"], 0.4)
     ''
     """
     words = transcript.text.split()
     if not any(map(plain, words)):
         return "no text"
-    if not transcript.ended or transcript.tokens > max(LEAST_TOKENS, math.ceil(TOKENS_PER_SECOND * (speech + 1))):
+    if not transcript.ended or len(transcript.tokens) > most_tokens(speech + 1):
         return "more tokens than the speech can hold"
     if loops(words, witness):
         return "a loop"
     alike = 1 - edits(witness, words) / max(len(witness), len(words))
-    if transcript.score / max(1, transcript.tokens) < UNSURE and alike < WITNESSED:
+    if transcript.score / max(1, len(transcript.tokens)) < UNSURE and alike < WITNESSED:
         return "a low score for words that the first pass did not hear"
     return ""
 

@@ -23,11 +23,14 @@ from models.pieces import Invoke, Piece
 SHORTEST = moonshine.SAMPLE_RATE
 """Samples that a segment has at least: silence is added to a shorter one; the model was not trained on such."""
 
+RIVALS = 1.5
+"""Natural log; hypotheses within this of the best are wanted too: the guard may prefer one that agrees with the CTC's."""
+
 
 class Decodes(Protocol):
     """Hidden frames to hypotheses; `device.asr.attention_decoder.AttentionDecoder` is one."""
 
-    def decode(self, hidden: Float, seconds: float, beam: int = 4) -> Sequence[Transcript]:
+    def decode(self, hidden: Float, seconds: float, beam: int = 4, margin: float = 0.0) -> Sequence[Transcript]:
         """The hypotheses for `hidden` [T, C], best first."""
 
 
@@ -61,7 +64,7 @@ class SecondPass:
             hidden = moonshine.encode(self._weights, self._stem.frames(), self._linear)
         self.reset()
         with self._stage("attention"):
-            return self._decoder.decode(hidden, seconds, beam)
+            return self._decoder.decode(hidden, seconds, beam, RIVALS if beam > 1 else 0.0)
 
     def reset(self) -> None:
         """Forget the segment."""

@@ -22,7 +22,7 @@ from device.asr.attention_decoder import Transcript
 from device.asr.effort import Budget
 from device.asr.endpointing import Endpointing
 from device.asr.results import Event, Segment
-from device.asr.word_alignment import carried_pauses, carried_times, plain
+from device.asr.word_alignment import carried_pauses, carried_times
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class TwoPass:
         """`endpointing` is that of `first`, `clock` gives seconds, `own_words` are written as the user wants them."""
         self._first, self._second, self._ends = first, second, endpointing
         self._budget, self._clock = budget, clock
-        self._own_words = {plain(word) for word in own_words}
+        self._own_words = tuple(own_words)
         self._start()
 
     def _start(self) -> None:

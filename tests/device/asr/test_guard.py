@@ -12,8 +12,8 @@ SAID = "for the twentieth time that evening the two men shook hands"
 
 def transcript(text: str, score: float = -0.2, ended: bool = True) -> Transcript:
     """A hypothesis with so much score for each of its tokens."""
-    tokens = len(text.split()) + 1
-    return Transcript(text, tokens, score * tokens, ended)
+    tokens = (9,) * (len(text.split()) + 1)
+    return Transcript(text, tokens, score * len(tokens), ended)
 
 
 GOOD = transcript("For the twentieth time that evening, the two men shook hands.")
@@ -32,7 +32,7 @@ def test_a_sure_text_is_believed_although_the_witness_heard_little() -> None:
         (transcript("with lochilla with lochilla"), "a loop"),
         (transcript("you you you you you you you"), "a loop"),
         (transcript(SAID, ended=False), "more tokens"),
-        (Transcript(SAID, 200, -1.0, True), "more tokens"),
+        (Transcript(SAID, (9,) * 200, -1.0, True), "more tokens"),
         (transcript("Thank you for watching.", score=-1.4), "a low score"),
         (transcript(" "), "no text"),
         (transcript("…"), "no text"),
@@ -56,7 +56,7 @@ def test_what_was_said_twice_is_no_loop() -> None:
 
 
 def test_a_word_of_the_users_that_both_heard_counts() -> None:
-    close = [transcript("ask show ming", -0.1), transcript("Ask Xiaoming.", -0.99)]
+    close = [transcript("ask show ming", -0.1), transcript("Ask Xiaoming.", -1.2)]
     assert judge(close, ["ask", "xiaoming"], 1.0, {"xiaoming"}).transcript is close[1]
     assert judge(close, ["ask", "showing"], 1.0, {"xiaoming"}).transcript is close[0]
     assert judge(close, ["ask", "xiaoming"], 1.0).transcript is close[0]
@@ -66,6 +66,14 @@ def test_of_two_good_ones_that_which_agrees_with_the_witness_is_better() -> None
     close = [transcript("Get me a flight roast", -0.10), transcript("Get me a light roast", -0.12)]
     assert judge(close, "get me a light roast".split(), 2.0).transcript is close[1]
     assert judge(close, "get me a flight roast".split(), 2.0).transcript is close[0]
+
+
+def test_the_users_words_keep_their_bonus() -> None:
+    close = [transcript("I went to new work", -0.2), transcript("I went to New York.", -0.5)]
+    said = "i went to new cork".split()
+    assert judge(close, said, 1.0, {"New York"}).transcript is close[1]
+    assert judge(close, said, 1.0).transcript is close[0]
+    assert judge(close, ["i", "went", "to", "new_york"], 1.0, {"New York"}).transcript is close[1]
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=30))

@@ -91,7 +91,7 @@ class Energy:
 class Kept:
     """A second pass that keeps the samples of each segment."""
 
-    answer: list[Transcript] = field(default_factory=lambda: [Transcript("Word.", 2, -0.1, True)])
+    answer: list[Transcript] = field(default_factory=lambda: [Transcript("Word.", (9, 9), -0.1, True)])
     given: list[NDArray[np.int16]] = field(default_factory=list)
     beams: list[int] = field(default_factory=list)
     now: list[NDArray[np.int16]] = field(default_factory=list)
@@ -217,11 +217,11 @@ def test_text_is_replaced_and_pauses_and_times_are_carried_over() -> None:
 
 
 def test_a_text_that_is_not_believed_is_that_of_the_first_pass(caplog: pytest.LogCaptureFixture) -> None:
-    loop = Transcript("secret secret secret secret", 5, -0.5, True)
+    loop = Transcript("secret secret secret secret", (9,) * 4, 0.0, True)
     with caplog.at_level(logging.INFO):
         events = hear(recognizer(Kept([loop])), scene([(1.0, 0.9)]), [])
         assert [event.text for event in events if isinstance(event, Segment)] == ["word"]
-        events = hear(recognizer(Kept([loop, Transcript("Word.", 2, -0.1, True)])), scene([(1.0, 0.9)]), [])
+        events = hear(recognizer(Kept([loop, Transcript("Word.", (9, 9), -5.0, True)])), scene([(1.0, 0.9)]), [])
         assert [event.text for event in events if isinstance(event, Segment)] == ["Word."]
     assert caplog.messages == [
         "second pass: a loop; the first pass's text is used",
