@@ -55,8 +55,8 @@ MODELS = {
         "models.tokenizer",
         "models.transformer_bundle",
     },
-    "device.bench": {"models", "models.bundle"},
-    "device.cli": {"models.bundle"},
+    "device.bench": {"models", "models.bundle", "models.transformer_bundle"},
+    "device.cli": {"models.bundle", "models.transformer_bundle"},
     "device.config": {"models"},
     "device.vocabulary": {"models.bundle"},
     "convert": {

@@ -24,7 +24,7 @@ SHORTEST = moonshine.SAMPLE_RATE
 """Samples that a segment has at least: silence is added to a shorter one; the model was not trained on such."""
 
 RIVALS = 1.5
-"""Natural log; hypotheses within this of the best are wanted too: the guard may prefer one that agrees with the CTC's."""
+"""Natural log; hypotheses within this of the best are wanted too: the guard may prefer another one."""
 
 
 class Decodes(Protocol):

@@ -182,7 +182,7 @@ class TwoPass:
     def _begin(self, start: float) -> int:
         """The first sample for a segment whose speech begins at `start` seconds."""
         early = np.floor((start - MARGIN) / GRID) * GRID
-        return max(0, round(max(early, self._previous) * RATE))
+        return max(0, round(float(max(early, self._previous)) * RATE))
 
     def _decoded(self, segment: Segment) -> Segment:
         """The segment with the second pass's text, or as it is."""

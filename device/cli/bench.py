@@ -105,7 +105,8 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     _check(args)
     settings = cli_options.load_from(args).config
-    bundle = Bundle.open(args.bundle or bundle_folder.default_bundle())
+    folders = bundle_folder.default_bundles(args.bundle)
+    bundle = Bundle.open(folders.dir)
     wanted = _cases(args, settings.realtime, bundle)
     if args.report:
         _folder(args.report)
@@ -122,6 +123,7 @@ def _run(args: argparse.Namespace) -> int:
             Counters.found(),
             Energy.found(),
             Path(scratch),
+            folders.second_pass,
         )
         report = _begun(args, settings, setting)
         print(

@@ -36,7 +36,9 @@ PACKAGES = (
     "pocketsphinx==5.1.1",
 )
 SYSTEMS = {
-    "tflite-int8": "coral-dictation, int8 on the CPU",
+    "two-pass": "coral-dictation, int8 on the CPU",
+    "accurate": "the same, accurate",
+    "tflite-int8": "the same, streaming",
     "moonshine": "Moonshine tiny",
     "whisper": "Whisper tiny.en, int8",
     "pocketsphinx": "PocketSphinx 5.1.1",
@@ -126,7 +128,8 @@ def main() -> int:
     arguments = parser.parse_args()
     here = machine.describe()
     where = f"{here.model}, {arguments.cores} of {here.cores} cores, load {here.load[0]:.1f} before the run"
-    python, bundle, results = install(), bundle_folder.default_bundle(), []
+    python, folders, results = install(), bundle_folder.default_bundles(), []
+    bundle = folders.dir
     with tempfile.TemporaryDirectory(prefix="peers-") as scratch:
         settings = {}
         for index, folder in enumerate(arguments.directories or [None]):
@@ -145,6 +148,7 @@ def main() -> int:
                 Counters("not asked for"),
                 Energy(missing="not asked for"),
                 out,
+                folders.second_pass,
             )
         for system in arguments.only:
             for name, setting in settings.items():
