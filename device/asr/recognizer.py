@@ -24,6 +24,7 @@ Stage = Callable[[str], AbstractContextManager[None]]
 
 
 LOOK_BEAM = 30  # hypotheses of what is said just now
+DEFERRED = 0.2  # seconds; a longer chunk is searched at once
 LEAD = 0.2  # seconds before the first sound of a segment that are searched with it
 
 
@@ -46,11 +47,15 @@ class Recognizer:
         endpointing: Endpointing | None = None,
         stage: Stage = lambda name: nullcontext(),
     ) -> None:
-        """`live` also shows what the newest sound may be, before enough has been heard after it to be sure."""
+        """`live` also shows what the newest sound may be, before enough has been heard after it to be sure.
+
+        A window that is due is then encoded at once, but searched when the next samples come: a short chunk has to wait
+        for one of the two only.
+        """
         d = bundle.description
         self._features, self._encoder, self._decoder = LogMel.of(bundle), encoder, decoder
         self._windows = Windows(d.window, d.front_end.mels, d.front_end.feature_floor, live)
-        self._rate = d.front_end.sample_rate
+        self._rate, self._defers = d.front_end.sample_rate, live
         self._frame = d.front_end.hop * d.window.stride / self._rate  # seconds a posterior frame
         self._quiet_tokens = [d.blank] if d.boundary is None else [d.blank, d.boundary]
         self._ends, self._stage = endpointing or Endpointing(), stage
@@ -67,6 +72,7 @@ class Recognizer:
         self._segment: tuple[int, int] | None = None  # first and newest frame with speech
         self._paused_after: list[tuple[str, ...]] = []  # the words of the segment before each of its pauses
         self._lead: NDArray[np.float32] | None = None  # what was heard last, outside a segment
+        self._pending: tuple[Call, NDArray[np.float32]] | None = None  # encoded, not searched yet
         self._looked_voiced: tuple[int, int] | None = None  # first and last frame with speech in the last look
         self._shown = Partial("", "", 0.0)
 
@@ -87,37 +93,57 @@ class Recognizer:
         return spans[0][0] * self._frame, (max(last for _, last in spans) + 1) * self._frame
 
     @property
+    def encoded(self) -> bool:
+        """Whether the last samples made a window due, and so cost more than others."""
+        return self._pending is not None
+
+    @property
     def searched(self) -> float:
         """Seconds of the utterance that have been searched for words; the newest sound still waits for its window."""
         return max(self._posteriors, self._looked) * self._frame
 
     def accept(self, samples: NDArray[np.int16]) -> list[Event]:
         """Take int16 samples [n]; return what they led to, oldest first."""
+        events = list(self._answer_pending())
         self._samples += len(samples)
         with self._stage("features"):
             calls = self._windows.accept(self._features.accept(samples))
-        return list(self._answer(calls))
+        if calls and self._defers and len(samples) <= DEFERRED * self._rate:
+            *calls, last = calls
+            events += self._answer(calls, more=True)
+            self._pending = last, self._posterior(last.mel)
+            return events
+        return [*events, *self._answer(calls)]
 
     def finish(self) -> list[Event]:
         """The utterance is over: return its last segment, if any, and Final; begin a new utterance."""
+        events = list(self._answer_pending())
         with self._stage("features"):
             calls = self._windows.accept(self._features.finish()) + self._windows.finish()
-        events = [*self._answer(calls), *self._close(), Final(self._samples / self._rate)]
+        events += [*self._answer(calls), *self._close(), Final(self._samples / self._rate)]
         self.reset()
         return events
 
-    def _answer(self, calls: list[Call]) -> Iterator[Event]:
-        """Runs the windows that are due and tells what they led to."""
+    def _answer(self, calls: list[Call], more: bool = False) -> Iterator[Event]:
+        """Runs the windows that are due and tells what they led to; `more`: others were cut after them."""
         for call in calls:
-            log_probs = self._posterior(call.mel)
-            yield from self._heard(log_probs[call.keep])
-            look = log_probs[call.look]
-            sure = self._paused(look) if call is calls[-1] else 0  # those after it were cut before
-            if sure:
-                self._windows.settle(sure)
-                yield from self._heard(look[:sure])
-            self._looked_voiced = self._span(look[sure:])
-            yield from self._partial(look[sure:])
+            yield from self._searched(call, self._posterior(call.mel), call is calls[-1] and not more)
+
+    def _answer_pending(self) -> Iterator[Event]:
+        """Tells what the window led to that was encoded last time."""
+        pending, self._pending = self._pending, None
+        if pending:
+            yield from self._searched(*pending, newest=True)
+
+    def _searched(self, call: Call, log_probs: NDArray[np.float32], newest: bool) -> Iterator[Event]:
+        yield from self._heard(log_probs[call.keep])
+        look = log_probs[call.look]
+        sure = self._paused(look) if newest else 0  # the windows after it were cut before
+        if sure:
+            self._windows.settle(sure)
+            yield from self._heard(look[:sure])
+        self._looked_voiced = self._span(look[sure:])
+        yield from self._partial(look[sure:])
 
     def _posterior(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         with self._stage("encoder"):

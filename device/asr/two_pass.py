@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 RATE = 16_000
 MARGIN = 0.5
 """Seconds around the speech of a segment that are decoded with it."""
+FEED = 4
+"""Times as much as has just come is given to the second pass at once, so that no chunk waits long for it to catch up."""
 GRID = 0.2
 """Seconds; a segment's sound begins at a multiple of this, so that a start corrected by a frame changes nothing."""
 LONGEST = 30.0
@@ -46,6 +48,9 @@ class FirstPass(Protocol):
 
     @property
     def searched(self) -> float: ...
+
+    @property
+    def encoded(self) -> bool: ...
 
     def accept(self, samples: NDArray[np.int16]) -> list[Event]: ...
 
@@ -139,7 +144,7 @@ class TwoPass:
         """Take int16 samples [n]; return what they led to, oldest first."""
         self._sound.push(samples)
         events = list(self._again(self._first.accept(samples)))
-        self._feed()
+        self._feed(0 if self._first.encoded else FEED * len(samples))
         return events
 
     def finish(self) -> list[Event]:
@@ -153,8 +158,10 @@ class TwoPass:
         for event in events:
             yield self._decoded(event) if isinstance(event, Segment) else event
 
-    def _feed(self) -> None:
-        """Gives the second pass what is surely part of the segment being heard; forgets what no segment needs."""
+    def _feed(self, most: int) -> None:
+        """Gives the second pass what is surely part of the segment being heard, `most` samples of it; forgets what no
+        segment needs.
+        """
         speech = self._first.speech
         needed = self._first.committed
         if speech is None or speech[1] - speech[0] > LONGEST:
@@ -163,7 +170,8 @@ class TwoPass:
             start, newest = speech
             needed = min(needed, start)
             begin, end = self._begin(start), min(self._sound.end, round((newest + self._ends.gap) * RATE))
-            self._fill(begin, max(end, begin + self._second.samples if begin == self._fed else 0))
+            fed = begin + self._second.samples if begin == self._fed else begin
+            self._fill(begin, max(fed, min(end, fed + most)))
         needed = max(needed, self._sound.end / RATE - LONGEST - MARGIN)
         self._sound.forget(max(0, round((needed - MARGIN - GRID) * RATE)))
 

@@ -40,6 +40,8 @@ class Energy:
     def searched(self) -> float:
         return self.committed
 
+    encoded = False
+
     @property
     def committed(self) -> float:
         return self._frames * FRAME / RATE
