@@ -30,7 +30,7 @@ RATE = 16_000
 MARGIN = 0.5
 """Seconds around the speech of a segment that are decoded with it."""
 FEED = 4
-"""Times as much as has just come is given to the second pass at once, so that no chunk waits long for it to catch up."""
+"""Times as much as has just come is given to the second pass at once: no chunk waits long for it to catch up."""
 GRID = 0.2
 """Seconds; a segment's sound begins at a multiple of this, so that a start corrected by a frame changes nothing."""
 LONGEST = 30.0
