@@ -7,7 +7,7 @@ PYTHON   ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
                 $$p -c '$(SUITABLE)' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bundle test test-image rootfs lint lock lock-upgrade peers clean setup-run setup-convert setup-dev setup-image
+.PHONY: help demo bundle test test-image rootfs lint lock lock-upgrade baselines clean setup-run setup-convert setup-dev setup-image
 
 help:  ## Say what each target does
 	@echo "coral-dictation: offline dictation on a Raspberry Pi 4 and a Coral USB Accelerator"
@@ -40,8 +40,8 @@ lock: setup-dev  ## Resolve pyproject.toml into provisioning/lock, keeping versi
 lock-upgrade: setup-dev  ## The same, taking the newest versions
 	@$(BIN)/python provisioning/lock/update.py --upgrade
 
-peers: setup-dev  ## Measure Moonshine, Whisper and PocketSphinx beside this recogniser: SPEECH='DIR …'
-	@$(BIN)/python tests/benchmarks/peers.py $(SPEECH)
+baselines: setup-dev  ## Measure Moonshine, Whisper and PocketSphinx beside this recogniser: SPEECH='DIR …'
+	@$(BIN)/python tests/benchmarks/baselines.py $(SPEECH)
 
 clean:  ## Remove the environment and what was built
 	rm -rf .venv models/build .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -99,7 +99,7 @@ class Conversion:
             "comparison",
             ["convert.quantization.ort_int8"],
             {"encoder": encoder, "windows": self.calibration},
-            lambda out: self.stages.isolated(
+            lambda out: self.stages.run_in_subprocess(
                 "comparison", "convert.quantization.ort_int8:quantize", encoder, self.calibration, out
             ),
         )
@@ -161,7 +161,7 @@ def _quantize(stages: Stages, chosen: Manifest, parts: Path, calibration: Path) 
         "quantize",
         ["convert.quantization.quantize"],
         {"encoder": parts / "encoder.onnx", "calibration": calibration, "quantile": quantile},
-        lambda out: stages.isolated(
+        lambda out: stages.run_in_subprocess(
             "quantize", "convert.quantization.quantize:quantize", parts / "encoder.onnx", calibration, quantile, out
         ),
     )

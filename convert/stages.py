@@ -41,7 +41,7 @@ class Stages:
             note("unchanged" if self.cache.has(name, keyed) else "")
             return self.cache.get(name, keyed, make)
 
-    def isolated(self, name: str, function: str, *arguments: str | Path) -> None:
+    def run_in_subprocess(self, name: str, function: str, *arguments: str | Path) -> None:
         """Runs `function` ("module:name") in a process of its own, its words in the cache's logs/NAME.log."""
         logs = self.cache.root / "logs"
         logs.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ from models import python  # noqa: E402
 LOCKS = ROOT / "provisioning" / "lock"
 SYSTEM = ROOT / "provisioning" / "system-packages.sh"
 VENV = ROOT / ".venv"
-ROOMS = {"run": ("run",), "convert": ("run", "convert"), "dev": ("run", "convert", "dev")}
+ENVIRONMENTS = {"run": ("run",), "convert": ("run", "convert"), "dev": ("run", "convert", "dev")}
 """Purpose, and the lock files that its own contains."""
 PACKAGES = {"run": ("run",), "convert": ("run",), "dev": ("run", "test"), "image": ("run", "test", "image")}
 """Purpose, and the lists of provisioning/packages.toml that it needs."""
@@ -121,12 +121,12 @@ class Environment:
         run(python.module("venv", "--clear", self.folder), f"{python.current()} could not make {self.folder}")
         self.record({"python": made_by})
 
-    def install_locked(self, room: str) -> None:
-        """What the lock file of `room` names, hash by hash."""
-        hashes = {f"lock {name}": digest([LOCKS / f"{name}.txt"]) for name in ROOMS[room]}
-        if self.has(f"lock {room}", hashes[f"lock {room}"]):
+    def install_locked(self, locked: str) -> None:
+        """What the lock file of `locked` names, hash by hash."""
+        hashes = {f"lock {name}": digest([LOCKS / f"{name}.txt"]) for name in ENVIRONMENTS[locked]}
+        if self.has(f"lock {locked}", hashes[f"lock {locked}"]):
             return
-        lock = LOCKS / f"{room}.txt"
+        lock = LOCKS / f"{locked}.txt"
         uv = shutil.which("uv")
         print(
             f"setup: installing {lock.relative_to(ROOT)} into {self.folder.name} with {'uv' if uv else 'pip'}",

@@ -23,7 +23,7 @@ REQUIRED = {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "Makefile",
             "device", "convert", "models", "tests", "provisioning"}  # fmt: skip
 WELCOME = {"docs"}
 
-ROOMS: dict[str, tuple[str, ...]] = {  # universal lock file: extras
+ENVIRONMENTS: dict[str, tuple[str, ...]] = {  # universal lock file: extras
     "dev": ("device", "eval", "convert", "dev"),
     "run": ("device", "eval"),
     "convert": ("device", "eval", "convert"),
@@ -54,7 +54,7 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def locked(room: str, python: str = "3.11", machine: str = "x86_64") -> dict[str, str]:
+def locked(lock_name: str, python: str = "3.11", machine: str = "x86_64") -> dict[str, str]:
     """Package -> version that one lock file installs on a Python and a Linux machine."""
     environment = {
         "python_version": python,
@@ -64,10 +64,10 @@ def locked(room: str, python: str = "3.11", machine: str = "x86_64") -> dict[str
         "platform_machine": machine,
         "sys_platform": "linux",
     }
-    lines = re.findall(r"^([A-Za-z0-9._-]+==.*?) *\\?$", (LOCK / f"{room}.txt").read_text(), re.M)
+    lines = re.findall(r"^([A-Za-z0-9._-]+==.*?) *\\?$", (LOCK / f"{lock_name}.txt").read_text(), re.M)
     wanted = [r for r in map(Requirement, lines) if r.marker is None or r.marker.evaluate(environment)]
     pins = {canonicalize_name(r.name): next(iter(r.specifier)).version for r in wanted}
-    assert len(pins) == len(wanted), f"{room}: two versions of a package on Python {python}, {machine}"
+    assert len(pins) == len(wanted), f"{lock_name}: two versions of a package on Python {python}, {machine}"
     return pins
 
 
@@ -91,7 +91,7 @@ def test_top_level_holds_what_it_should_and_nothing_else() -> None:
     top = {path.relative_to(ROOT).parts[0] for path in tracked()}
     visible = {name for name in top if not name.startswith(".")}
     assert visible >= REQUIRED, f"missing: {sorted(REQUIRED - visible)}"
-    assert visible <= REQUIRED | WELCOME, f"belongs in a room: {sorted(visible - REQUIRED - WELCOME)}"
+    assert visible <= REQUIRED | WELCOME, f"belongs in a lock_name: {sorted(visible - REQUIRED - WELCOME)}"
 
 
 def test_nothing_that_git_ignores_is_tracked() -> None:
@@ -135,7 +135,7 @@ def test_halves_meet_only_in_the_bundle(package: str, never: tuple[str, ...]) ->
 
 
 def test_the_device_imports_only_what_its_locks_install() -> None:
-    ours = {canonicalize_name(name) for room in DEVICES for name in locked(room)}
+    ours = {canonicalize_name(name) for lock_name in DEVICES for name in locked(lock_name)}
     ours |= {"coral-dictation"}
     owners = packages_distributions()
     foreign = [
@@ -174,22 +174,22 @@ def test_every_package_on_disk_is_installed() -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("room", ROOMS)
-def test_lock_satisfies_pyproject(room: str, python: str, machine: str) -> None:
-    behind = stale(locked(room, python, machine), ROOMS[room], python, machine)
-    assert not behind, f"run `make lock`; {room}.txt is behind pyproject.toml:\n" + "\n".join(behind)
+@pytest.mark.parametrize("lock_name", ENVIRONMENTS)
+def test_lock_satisfies_pyproject(lock_name: str, python: str, machine: str) -> None:
+    behind = stale(locked(lock_name, python, machine), ENVIRONMENTS[lock_name], python, machine)
+    assert not behind, f"run `make lock`; {lock_name}.txt is behind pyproject.toml:\n" + "\n".join(behind)
 
 
-@pytest.mark.parametrize("room", DEVICES)
-def test_device_lock_satisfies_pyproject(room: str) -> None:
-    pins, python = locked(room), DEVICES[room]
-    behind = stale(pins, ROOMS["run"], python, "aarch64")
-    assert not behind, f"run `make lock`; {room}.txt is behind pyproject.toml:\n" + "\n".join(behind)
+@pytest.mark.parametrize("lock_name", DEVICES)
+def test_device_lock_satisfies_pyproject(lock_name: str) -> None:
+    pins, python = locked(lock_name), DEVICES[lock_name]
+    behind = stale(pins, ENVIRONMENTS["run"], python, "aarch64")
+    assert not behind, f"run `make lock`; {lock_name}.txt is behind pyproject.toml:\n" + "\n".join(behind)
 
 
-@pytest.mark.parametrize("room", [*ROOMS, *DEVICES])
-def test_lock_gives_hashes_and_no_place(room: str) -> None:
-    text = (LOCK / f"{room}.txt").read_text()
+@pytest.mark.parametrize("lock_name", [*ENVIRONMENTS, *DEVICES])
+def test_lock_gives_hashes_and_no_place(lock_name: str) -> None:
+    text = (LOCK / f"{lock_name}.txt").read_text()
     blocks = re.split(r"^(?=[A-Za-z0-9])", re.sub(r"^#.*\n", "", text, flags=re.M), flags=re.M)
     without = [block.split()[0] for block in blocks if block.strip() and "--hash=sha256:" not in block]
     assert not without, f"no hash: {without}"
@@ -197,13 +197,13 @@ def test_lock_gives_hashes_and_no_place(room: str) -> None:
 
 
 def test_lock_files_are_the_known_ones() -> None:
-    assert {path.stem for path in LOCK.glob("*.txt")} == {*ROOMS, *DEVICES}
+    assert {path.stem for path in LOCK.glob("*.txt")} == {*ENVIRONMENTS, *DEVICES}
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("room", ["run", *DEVICES])
-def test_recognising_never_installs_the_build_machine(room: str, python: str) -> None:
-    assert not BUILD_MACHINE_ONLY & locked(room, python).keys()
+@pytest.mark.parametrize("lock_name", ["run", *DEVICES])
+def test_recognising_never_installs_the_build_machine(lock_name: str, python: str) -> None:
+    assert not BUILD_MACHINE_ONLY & locked(lock_name, python).keys()
 
 
 def test_the_tests_do_without_torch() -> None:
@@ -214,11 +214,13 @@ def test_the_tests_do_without_torch() -> None:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_rooms_install_what_was_tested(python: str, machine: str) -> None:
     tested = locked("dev", python, machine)
-    rooms = {"run", "convert"} | {room for room, its in DEVICES.items() if its == python and machine == "aarch64"}
+    lock_names = {"run", "convert"} | {
+        lock_name for lock_name, its in DEVICES.items() if its == python and machine == "aarch64"
+    }
     apart = [
-        f"{room}.txt: {name} {pin}, dev.txt: {tested.get(name)}"
-        for room in sorted(rooms)
-        for name, pin in locked(room, python, machine).items()
+        f"{lock_name}.txt: {name} {pin}, dev.txt: {tested.get(name)}"
+        for lock_name in sorted(lock_names)
+        for name, pin in locked(lock_name, python, machine).items()
         if tested.get(name) != pin
     ]
     assert not apart, "run `make lock`:\n" + "\n".join(apart)

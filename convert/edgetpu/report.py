@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from convert.edgetpu.compiled.executable import CompiledModel, Layer, Region
+from convert.edgetpu.compiled.executable import CompiledModel, ExecutableLayer, Region
 from convert.edgetpu.predict.budget import CACHE_BYTES, Estimate
 from convert.edgetpu.predict.checks import NARROW_BYTES_PER_TILE
 from convert.edgetpu.predict.mapping import Prediction
@@ -167,7 +167,7 @@ def _region_text(region: Region) -> Iterator[str]:
                 yield f"    {direction} {_layer_text(layer)}"
 
 
-def _layer_text(layer: Layer) -> str:
+def _layer_text(layer: ExecutableLayer) -> str:
     y, x, z = layer.shape
     tiles = f", on {layer.tiles} of 16 tiles" if layer.tiles else ""
     return (

@@ -16,7 +16,7 @@ Array = NDArray[np.generic]
 SWAP = [0, 2, 1]
 
 
-def lift(model: ModelProto) -> ModelProto:
+def conv1d_to_conv2d(model: ModelProto) -> ModelProto:
     """The same computation on [1, C, 1, T] in place of [1, C, T], so that convolutions over time become 1 x k Conv2d.
 
     TFLite has no Conv1d; left to themselves, converters squeeze and unsqueeze around each convolution and lose the
@@ -25,7 +25,7 @@ def lift(model: ModelProto) -> ModelProto:
     """
     for node in model.graph.node:  # first, for exporters write some as Reshape and others around the one to blame
         graph.refuse_normalization(node)
-    model = undilated(straighten(model))
+    model = undilated(fuse_transposes(model))
     parts = model.graph
     rank = {name: len(shape) for name, shape in graph.shapes(model).items()}
     constants = {t.name: t for t in parts.initializer}
@@ -33,7 +33,7 @@ def lift(model: ModelProto) -> ModelProto:
     for node in parts.node:
         node.name = node.name or node.output[0]
         where = f"{node.op_type} {node.name!r}"
-        if node.op_type not in _LIFTABLE:
+        if node.op_type not in _TO_CONV2D:
             raise GraphError(
                 f"{where}: this operator cannot be part of an encoder for the Edge TPU; "
                 "cut the model before it, or export it as Conv, BatchNorm, ReLU, Sigmoid, Mul, Add, mean"
@@ -50,7 +50,7 @@ def lift(model: ModelProto) -> ModelProto:
             lifted.add(name)
             if value.ndim >= 2:
                 constant.CopyFrom(numpy_helper.from_array(np.expand_dims(value, -2), name))
-        _LIFTABLE[node.op_type](node, constants)
+        _TO_CONV2D[node.op_type](node, constants)
     for value in (*parts.input, *parts.output):
         dims = [d.dim_value for d in value.type.tensor_type.shape.dim]
         value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, [*dims[:-1], 1, dims[-1]]))
@@ -89,7 +89,7 @@ def undilated(model: ModelProto) -> ModelProto:
     return model
 
 
-def straighten(model: ModelProto) -> ModelProto:
+def fuse_transposes(model: ModelProto) -> ModelProto:
     """The same graph without detours through [1, T, C]: linear layers between transposes become 1x1 convolutions.
 
     So PyTorch writes squeeze-and-excite with nn.Linear, as in Citrinet: pool, transpose, MatMul, ReLU, MatMul,
@@ -179,7 +179,7 @@ def _raised(op: str, index: int) -> bool:
 Constants = Mapping[str, TensorProto]
 
 
-def _lift_window(node: NodeProto, constants: Constants) -> None:
+def _window_to_conv2d(node: NodeProto, constants: Constants) -> None:
     """Kernel and pads of a convolution or pooling get a leading one (or zero) for the new axis.
 
     Strides and dilations are doubled: on an axis of one they do nothing, and TensorFlow's depthwise convolution wants
@@ -194,7 +194,7 @@ def _lift_window(node: NodeProto, constants: Constants) -> None:
             attribute.ints[:] = [0, attribute.ints[0], 0, attribute.ints[1]]
 
 
-def _lift_mean(node: NodeProto, constants: Constants) -> None:
+def _mean_to_conv2d(node: NodeProto, constants: Constants) -> None:
     if len(node.input) > 1 and node.input[1] in constants:  # an input since opset 18
         axes = constants[node.input[1]]
         value = numpy_helper.to_array(axes)
@@ -204,7 +204,7 @@ def _lift_mean(node: NodeProto, constants: Constants) -> None:
             attribute.ints[:] = [3 if axis in (2, -1) else axis for axis in attribute.ints]
 
 
-def _lift_concat(node: NodeProto, constants: Constants) -> None:
+def _concat_to_conv2d(node: NodeProto, constants: Constants) -> None:
     for attribute in node.attribute:
         if attribute.name == "axis" and attribute.i in (2, -1):
             attribute.i = 3
@@ -218,9 +218,9 @@ FLOAT_ONLY = ("HardSwish", "Dropout", "Erf", "Exp", "Log", "LeakyRelu", "Elu", "
               "Mish", "HardSigmoid")  # fmt: skip
 """The same on one axis more, but for float32 alone: `require_int8` names them with what to put in their place."""
 
-_LIFTABLE: Mapping[str, Callable[[NodeProto, Constants], None]] = {
-    **dict.fromkeys(WINDOWED, _lift_window),
+_TO_CONV2D: Mapping[str, Callable[[NodeProto, Constants], None]] = {
+    **dict.fromkeys(WINDOWED, _window_to_conv2d),
     **dict.fromkeys((*ELEMENTWISE, *FLOAT_ONLY), _same),
-    "ReduceMean": _lift_mean,
-    "Concat": _lift_concat,
+    "ReduceMean": _mean_to_conv2d,
+    "Concat": _concat_to_conv2d,
 }

@@ -232,7 +232,7 @@ def save(report: dict[str, Any], out: Path) -> None:
     """Writes quality.json and quality.png to `out`."""
     (out / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
     plot.plot(
-        [sqnr.Layer(**layer) for layer in report["layers"]],
+        [sqnr.LayerError(**layer) for layer in report["layers"]],
         f"int8 encoder, {report['int8_against_float32']['frames']:.1%} of frames as in float32",
         out / "quality.png",
     )

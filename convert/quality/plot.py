@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from convert.quality.sqnr import Layer
+from convert.quality.sqnr import LayerError
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#000000")  # Okabe & Ito 2008
 
 
-def plot(layers: Sequence[Layer], title: str, path: Path) -> None:
+def plot(layers: Sequence[LayerError], title: str, path: Path) -> None:
     """Writes PNG: SQNR of each tensor in the order of computation, coloured by the operator that makes it."""
     import matplotlib
 

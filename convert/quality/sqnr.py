@@ -16,7 +16,7 @@ Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerError:
     """One tensor of the float encoder and how well the int8 encoder computes it, in graph order."""
 
     tensor: str
@@ -24,7 +24,7 @@ class Layer:
     sqnr_db: float  # 10 log10(signal power / error power), over all windows
 
 
-def errors(quantized: Path, windows: Float) -> list[Layer]:
+def errors(quantized: Path, windows: Float) -> list[LayerError]:
     """Every matched tensor's SQNR on `windows` [N, frames, mels]; `quantized` is quantize's directory."""
     model = graph.load(quantized / "lifted.onnx")
     origins: dict[str, str] = json.loads((quantized / "tensors.json").read_text())
@@ -48,7 +48,7 @@ def errors(quantized: Path, windows: Float) -> list[Layer]:
     order = [model.graph.input[0].name, *(o for n in model.graph.node for o in n.output)]
     grouped = {n.output[0] for n in model.graph.node for a in n.attribute if a.name == "group" and a.i > 1}
     return [
-        Layer(
+        LayerError(
             name,
             "depthwise Conv" if name in grouped else kinds.get(name, "input"),
             round(10 * float(np.log10((signal[name] + 1e-12) / (noise[name] + 1e-12))), 2),

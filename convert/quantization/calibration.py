@@ -22,16 +22,16 @@ def calibration(
     random, files = np.random.default_rng(seed), recordings(folder)
     order = iter(np.concatenate([random.permutation(len(files)) for _ in range(1 + 50 * count // len(files))]))
 
-    def heard() -> Float:
+    def features() -> Float:
         samples = read(files[next(order)], front_end.sample_rate)
         return normalised(log_mel(samples, front_end, *filters), front_end)
 
     drawn = []
     for _ in range(count):
-        joined = heard()
+        joined = features()
         joined = joined[int(random.integers(0, max(1, len(joined) // 2))) :]
         while len(joined) < frames:
-            joined = np.concatenate([joined, heard()])
+            joined = np.concatenate([joined, features()])
         drawn.append(joined[:frames])
     stacked: NDArray[np.float16] = np.stack(drawn).astype(np.float16)
     return stacked

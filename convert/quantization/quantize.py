@@ -24,7 +24,7 @@ from tensorflow.python.framework import dtypes
 
 from convert.errors import GraphError
 from convert.onnx import graph
-from convert.onnx.conv2d import lift, require_int8
+from convert.onnx.conv2d import conv1d_to_conv2d, require_int8
 from convert.quantization import calibration as quantization_calibration
 from convert.quantization import ranges, tflite
 from convert.quantization.tflite_export import converter as float_converter
@@ -43,7 +43,7 @@ def quantize(encoder: str, calibration: str, quantile: str, out: str) -> None:
 
     `calibration` is .npz with `log_mel` [N, frames or more, mels].
     """
-    model = lift(graph.load(Path(encoder)))
+    model = conv1d_to_conv2d(graph.load(Path(encoder)))
     require_int8(model)
     _, mels, _, frames = (d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim)
     windows = quantization_calibration.calibration_windows(Path(calibration), frames, mels)

@@ -42,7 +42,7 @@ def build(options: Options, chosen: TransformerManifest, stages: Stages) -> Tran
         "pieces",
         ["convert.transformer.quantize"],
         {"folded": folded},
-        lambda out: stages.isolated("pieces", "convert.transformer.quantize:quantize_all", folded, out),
+        lambda out: stages.run_in_subprocess("pieces", "convert.transformer.quantize:quantize_all", folded, out),
     )
     weights = Weights.load(folded / "encoder.npz")
     models = {name: quantized / f"{name}.tflite" for name in moonshine.pieces(weights.layers)}

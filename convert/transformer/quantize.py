@@ -8,7 +8,7 @@ import numpy as np
 
 from convert import metadata
 from convert.onnx import graph
-from convert.onnx.conv2d import lift, require_int8
+from convert.onnx.conv2d import conv1d_to_conv2d, require_int8
 from convert.quantization import quantize, ranges
 from models import pieces
 from models.pieces import Piece
@@ -22,7 +22,7 @@ def quantize_all(folded: str, out: str) -> None:
     made: dict[str, Piece] = {}
     for path in sorted(Path(folded).glob("*.onnx")):
         name = path.stem
-        model = lift(graph.load(path))
+        model = conv1d_to_conv2d(graph.load(path))
         require_int8(model)
         with np.load(path.with_suffix(".npz")) as arrays:
             windows, divisor, scale, offset = (arrays[key] for key in ("windows", "divisor", "scale", "offset"))

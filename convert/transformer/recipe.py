@@ -52,7 +52,7 @@ def fold(layer: Linear | Mlp, x: Float, settings: Pieces) -> Folded:
 def _linear(layer: Linear, x: Float, settings: Pieces) -> Folded:
     divisor = smoothing(x, layer.weight, settings.smoothing)
     scale, offset = _unit(layer(x), settings.headroom)
-    graph = _Graph(settings.frames)
+    graph = _GraphBuilder(settings.frames)
     y = graph.convolution(INPUT, layer.weight * divisor[:, None] / scale, -offset / scale, "y")
     return Folded(graph.model(y, {INPUT: tails(x / divisor, settings.quantile), y: UNIT}), divisor, scale, offset)
 
@@ -75,7 +75,7 @@ def _mlp(layer: Mlp, x: Float, settings: Pieces) -> Folded:
     w2, b2 = refitted(seen, y, layer.w2, layer.b2, settings.ridge)
 
     scale, offset = _unit(y, settings.headroom)
-    graph = _Graph(settings.frames)
+    graph = _GraphBuilder(settings.frames)
     graph.convolution(INPUT, layer.w1 * divisor[:, None] * GELU, layer.b1 * GELU, "h")
     graph.node("Sigmoid", ["h"], "s")
     graph.node("Mul", ["h", "s"], "g")
@@ -149,7 +149,7 @@ def _times(limits: Range, factor: float) -> Range:
     return limits[0] * float(factor), limits[1] * float(factor)
 
 
-class _Graph:
+class _GraphBuilder:
     """A float ONNX graph on [1, C, frames], built node by node."""
 
     def __init__(self, frames: int) -> None:

@@ -62,7 +62,7 @@ class Encoder:
 
 def read(model: ModelProto, heads: int) -> Encoder:
     """The encoder in `model`, a float32 graph (see ort_format.dequantized); GraphError where it is another network."""
-    found = _Graph(model)
+    found = _GraphReader(model)
     layers = 1 + max((int(n) for n in found.layers()), default=-1)
     if not layers:
         raise GraphError("the encoder has no layers that are called /layers.N/…; is it Moonshine's?")
@@ -99,7 +99,7 @@ def read(model: ModelProto, heads: int) -> Encoder:
     return Encoder(weights, pieces)
 
 
-class _Graph:
+class _GraphReader:
     """Constants of the graph by their name, or by that of what is computed from them."""
 
     def __init__(self, model: ModelProto) -> None:

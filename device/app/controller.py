@@ -1,4 +1,4 @@
-"""The appliance: starting → ready → listening → thinking → ready, and fault at any point.
+"""The appliance: starting → ready → listening → finalizing → ready, and fault at any point.
 
 One thread calls `handle` with what happens and `tick` when time passes; everything that needs a thread, a clock
 or hardware was given to it. So a hang of any part is a hang of this loop, which the watchdog sees.
@@ -9,11 +9,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from device.app.ports import Ears, Edge, End, Input, Listener, Lost, Outcome, Parts, Phase, Trouble
+from device.app.ports import (
+    Dependencies,
+    Edge,
+    Input,
+    LoadedRecognizer,
+    MicrophoneStatus,
+    Outcome,
+    OutputStatus,
+    Phase,
+    StopRequested,
+    StreamingRecognizer,
+)
 from device.asr.results import Event, Final, Partial, Segment
 from device.audio.chunk import SAMPLE_RATE, Chunk
 from device.panel.gestures import Gesture
-from device.panel.leds import State
+from device.panel.leds import LedState
 from device.power.monitor import Battery, Usage
 from device.text.formatter import Rules
 
@@ -32,91 +43,96 @@ RETRY_S = 10.0
 class Appliance:
     """The state machine. All times are of one monotonic clock; see `device.app.session` for the parts it really has."""
 
-    def __init__(self, parts: Parts, clock: Callable[[], float], last_end: float = float("-inf")) -> None:
+    def __init__(self, dependencies: Dependencies, clock: Callable[[], float], last_end: float = float("-inf")) -> None:
         """`last_end` is when the last dictation ended, if the parts' writer has written before."""
-        self._parts, self._clock = parts, clock
+        self._dependencies, self._clock = dependencies, clock
         self.phase = Phase.STARTING
         self.outcome: Outcome | None = None
         self.overruns = 0
         self.dictations = 0
-        self._ears: Ears | None = None
+        self._recognizer: LoadedRecognizer | None = None
         self._fault = ""
         self._retry_at = 0.0
         self._lost = ""
         self._armed = False
         self._battery = Battery.FINE
-        self._troubles: dict[str, str] = {}
+        self._output_warnings: dict[str, str] = {}
         self._ending: float | None = None
         self._asked: Outcome | None = None
         self.last_end = last_end
-        self._seen_overruns = self._told_overruns = 0
-        self._tell_overruns_at = float("-inf")
+        self._seen_overruns = self._reported_overruns = 0
+        self._report_overruns_at = float("-inf")
         self._samples = self._words = 0
-        self._heard_s = 0.0
-        self._complaints: set[str] = set()
-        self._show()
+        self._dictated_s = 0.0
+        self._warned: set[str] = set()
+        self._set_leds()
 
     def start(self) -> None:
         """Load the recogniser: starting becomes ready, or fault."""
-        self._open_ears()
-        self._show()
+        self._load_recognizer()
+        self._set_leds()
 
     def close(self) -> None:
         """Let go of the recogniser."""
-        ears, self._ears = self._ears, None
-        if ears is not None:
-            self._complain(ears.close)
+        loaded, self._recognizer = self._recognizer, None
+        if loaded is not None:
+            self._try_optional(loaded.close)
 
-    def learn(self, rules: Rules) -> None:
+    def reload_vocabulary(self, rules: Rules) -> None:
         """Write by new rules and load the recogniser again, since the user's words have changed."""
-        self._parts.writer.rules = rules
+        self._dependencies.formatter.rules = rules
         if self.phase in (Phase.READY, Phase.FAULT):
-            self._open_ears()
-            self._show()
+            self._load_recognizer()
+            self._set_leds()
 
     def handle(self, happened: Input) -> None:
         """Take what happened, in the order in which it did."""
         match happened:
             case Chunk():
-                self._hear(happened)
+                self._recognize(happened)
             case Edge(time, pressed):
-                self._gestures(self._parts.gestures.feed(time, pressed))
-            case Lost(why):
+                self._gestures(self._dependencies.gestures.feed(time, pressed))
+            case MicrophoneStatus(why):
                 self._microphone(why)
-            case Trouble(sink, message):
-                self._trouble(sink, message)
+            case OutputStatus(sink, message):
+                self._output_status(sink, message)
             case Battery():
                 self._power(happened)
-            case End(outcome):
+            case StopRequested(outcome):
                 self._asked = outcome
                 self._end_if_asked()
-        self._show()
+        self._set_leds()
 
     def tick(self) -> None:
         """Let time pass; call it at `deadline`, and as often as wanted."""
         now = self._clock()
-        self._gestures(self._parts.gestures.tick(now))
+        self._gestures(self._dependencies.gestures.tick(now))
         if self._ending is not None and now >= self._ending + TAIL_S:
             self._finish()
         if self.phase is Phase.FAULT and now >= self._retry_at:
-            self._open_ears()
-        self._show()
+            self._load_recognizer()
+        self._set_leds()
 
     @property
     def deadline(self) -> float:
         """When `tick` is due at the latest; infinite when it is not."""
-        due = [self._parts.gestures.deadline]
+        due = [self._dependencies.gestures.deadline]
         due.append(self._ending + TAIL_S if self._ending is not None else None)
         due.append(self._retry_at if self.phase is Phase.FAULT else None)
         return min((moment for moment in due if moment is not None), default=float("inf"))
 
     def status(self) -> str:
         """One line for `systemctl status`."""
-        wrong = [self._fault, self._lost, *self._troubles.values(), self._ears.on_cpu() if self._ears else ""]
-        wrong.append(self._parts.complaint)
-        told = "; ".join(text for text in wrong if text)
+        wrong = [
+            self._fault,
+            self._lost,
+            *self._output_warnings.values(),
+            self._recognizer.on_cpu() if self._recognizer else "",
+        ]
+        wrong.append(self._dependencies.warning)
+        warnings = "; ".join(text for text in wrong if text)
         counts = f"{self.dictations} dictations, {self._words} words, {self.overruns} overruns"
-        return f"{self.phase.value}, {counts}" + (f"; {told}" if told else "")
+        return f"{self.phase.value}, {counts}" + (f"; {warnings}" if warnings else "")
 
     def _gestures(self, gestures: Sequence[Gesture]) -> None:
         for gesture in gestures:
@@ -128,7 +144,7 @@ class Appliance:
                 case Gesture.CANCEL:
                     self._cancel()
                 case Gesture.DELETE:
-                    self._parts.put(self._parts.writer.take_back())
+                    self._dependencies.deliver(self._dependencies.formatter.undo_last())
                 case Gesture.ARM:
                     self._armed = True
                 case Gesture.DISARM:
@@ -143,33 +159,33 @@ class Appliance:
         if self._ending is not None:
             self._finish()
         if self.phase is Phase.FAULT:
-            self._open_ears()
-        if self.phase is not Phase.READY or self._lost or self._ears is None or self._asked is not None:
-            self._parts.gestures.stopped()
+            self._load_recognizer()
+        if self.phase is not Phase.READY or self._lost or self._recognizer is None or self._asked is not None:
+            self._dependencies.gestures.stopped()
             return
-        self._parts.gestures.started()
-        self._parts.microphone(True)
-        self._boost()
-        self._parts.writer.begin(self._clock() - self.last_end)
-        self.phase, self._heard_s = Phase.LISTENING, 0.0
-        self._note()
-        self._show()
-        for chunk in self._parts.preroll.take():
-            self._hear(chunk)
+        self._dependencies.gestures.started()
+        self._dependencies.microphone(True)
+        self._raise_governor()
+        self._dependencies.formatter.begin(self._clock() - self.last_end)
+        self.phase, self._dictated_s = Phase.LISTENING, 0.0
+        self._record_usage()
+        self._set_leds()
+        for chunk in self._dependencies.preroll.take():
+            self._recognize(chunk)
 
     def _cancel(self) -> None:
-        if self.phase is Phase.LISTENING and self._ears is not None:
-            self._listen(_forget)
+        if self.phase is Phase.LISTENING and self._recognizer is not None:
+            self._listen(_reset)
             self._leave()
 
-    def _hear(self, chunk: Chunk) -> None:
+    def _recognize(self, chunk: Chunk) -> None:
         self._count_overruns(chunk)
         if self.phase is not Phase.LISTENING:
-            self._parts.preroll.push(chunk)
+            self._dependencies.preroll.push(chunk)
             return
         self._samples += len(chunk.samples)
-        self._heard_s += len(chunk.samples) / SAMPLE_RATE
-        self._listen(lambda listener: listener.accept(chunk.samples))
+        self._dictated_s += len(chunk.samples) / SAMPLE_RATE
+        self._listen(lambda recognizer: recognizer.accept_waveform(chunk.samples))
         if self._ending is not None:
             self._finish()
 
@@ -179,16 +195,16 @@ class Appliance:
         self._ending = None
         if self.phase is not Phase.LISTENING:
             return
-        self.phase = Phase.THINKING
-        self._note()
-        self._show()
+        self.phase = Phase.FINALIZING
+        self._record_usage()
+        self._set_leds()
         words = self._words
-        self._listen(lambda listener: listener.finish())
-        if self.phase is Phase.THINKING:
+        self._listen(lambda recognizer: recognizer.finish())
+        if self.phase is Phase.FINALIZING:
             self.dictations += 1
             log.info(
                 "dictated %.1f s, %d last words %.2f s after the button, %d overruns so far",
-                self._heard_s,
+                self._dictated_s,
                 self._words - words,
                 self._clock() - released,
                 self.overruns,
@@ -201,16 +217,16 @@ class Appliance:
         if self.phase is not Phase.FAULT:
             self.phase = Phase.READY
         self.last_end = self._clock()
-        self._parts.microphone(False)
-        self._complain(self._parts.boost.restore)
-        self._note()
+        self._dependencies.microphone(False)
+        self._try_optional(self._dependencies.governor.restore)
+        self._record_usage()
         self._end_if_asked()
 
-    def _listen(self, work: Callable[[Listener], Sequence[Event]]) -> None:
-        if self._ears is None:
+    def _listen(self, work: Callable[[StreamingRecognizer], Sequence[Event]]) -> None:
+        if self._recognizer is None:
             return
         try:
-            for event in work(self._ears.listener):
+            for event in work(self._recognizer.recognizer):
                 self._take(event)
         except Exception as error:  # whatever it is: the text so far is safe, and the recogniser can be reloaded
             log.exception("the recogniser failed")
@@ -221,22 +237,22 @@ class Appliance:
         match event:
             case Segment(text=text, pauses=pauses):
                 self._words += len(text.split())
-                self._parts.put(self._parts.writer.segment(text, pauses))
-                self._gestures(self._parts.gestures.heard())
+                self._dependencies.deliver(self._dependencies.formatter.segment(text, pauses))
+                self._gestures(self._dependencies.gestures.speech_detected())
             case Partial(stable, tail) if stable or tail:
-                self._gestures(self._parts.gestures.heard())
+                self._gestures(self._dependencies.gestures.speech_detected())
             case Partial() | Final():
                 pass
 
-    def _open_ears(self) -> None:
+    def _load_recognizer(self) -> None:
         self.close()
         try:
-            self._ears = self._parts.open_ears()
+            self._recognizer = self._dependencies.load_recognizer()
         except Exception as error:  # the appliance stays up, shows the fault and tries again
             self._failed(error)
             return
         self._fault, self.phase = "", Phase.READY
-        self._note()
+        self._record_usage()
 
     def _failed(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
@@ -245,8 +261,8 @@ class Appliance:
         self._fault = text
         self.close()
         self.phase, self._retry_at = Phase.FAULT, self._clock() + RETRY_S
-        self._parts.gestures.stopped()
-        self._note()
+        self._dependencies.gestures.stopped()
+        self._record_usage()
 
     def _microphone(self, why: str) -> None:
         if why:
@@ -255,15 +271,15 @@ class Appliance:
             log.info("the microphone is back")
         self._lost = why
         if why and self.phase is Phase.LISTENING:
-            self._parts.gestures.stopped()
+            self._dependencies.gestures.stopped()
             self._finish()
 
-    def _trouble(self, sink: str, message: str | None) -> None:
+    def _output_status(self, sink: str, message: str | None) -> None:
         if message is None:
-            self._troubles.pop(sink, None)
+            self._output_warnings.pop(sink, None)
             log.info("%s works again", sink)
         else:
-            self._troubles[sink] = message
+            self._output_warnings[sink] = message
             log.warning("%s: %s", sink, message)
 
     def _power(self, battery: Battery) -> None:
@@ -280,57 +296,57 @@ class Appliance:
             return
         if self.phase is Phase.LISTENING and self._ending is None:
             self._ending = self._clock()
-            self._parts.gestures.stopped()
-        elif self.phase not in (Phase.LISTENING, Phase.THINKING):
+            self._dependencies.gestures.stopped()
+        elif self.phase not in (Phase.LISTENING, Phase.FINALIZING):
             self.outcome = self._asked
 
     def _count_overruns(self, chunk: Chunk) -> None:
         """Count lost sound; a device that loses it all the time is told of once a minute."""
         self.overruns += max(0, chunk.overruns - self._seen_overruns)
         self._seen_overruns = chunk.overruns
-        lost, now = self.overruns - self._told_overruns, self._clock()
-        if lost and now >= self._tell_overruns_at:
+        lost, now = self.overruns - self._reported_overruns, self._clock()
+        if lost and now >= self._report_overruns_at:
             log.warning("sound was lost %d times (%d in all); is the machine too busy?", lost, self.overruns)
-            self._told_overruns, self._tell_overruns_at = self.overruns, now + OVERRUNS_S
+            self._reported_overruns, self._report_overruns_at = self.overruns, now + OVERRUNS_S
 
-    def _boost(self) -> None:
-        self._complain(self._parts.boost.raise_)
+    def _raise_governor(self) -> None:
+        self._try_optional(self._dependencies.governor.raise_)
 
-    def _complain(self, work: Callable[[], None]) -> None:
+    def _try_optional(self, work: Callable[[], None]) -> None:
         """Do what is not needed to work; say once why it cannot be done."""
         try:
             work()
         except Exception as error:
-            if str(error) not in self._complaints:
-                self._complaints.add(str(error))
+            if str(error) not in self._warned:
+                self._warned.add(str(error))
                 log.warning("%s", error)
 
-    def _note(self) -> None:
-        self._parts.note(Usage(self.phase.value, self._samples / SAMPLE_RATE, self._words))
+    def _record_usage(self) -> None:
+        self._dependencies.record_usage(Usage(self.phase.value, self._samples / SAMPLE_RATE, self._words))
 
-    def _show(self) -> None:
-        self._parts.show(frozenset(self._states()))
+    def _set_leds(self) -> None:
+        self._dependencies.set_leds(frozenset(self._states()))
 
-    def _states(self) -> set[State]:
+    def _states(self) -> set[LedState]:
         activity = {
-            Phase.STARTING: State.STARTING,
-            Phase.READY: State.READY,
-            Phase.LISTENING: State.LISTENING,
-            Phase.THINKING: State.THINKING,
-            Phase.FAULT: State.FAULT,
+            Phase.STARTING: LedState.STARTING,
+            Phase.READY: LedState.READY,
+            Phase.LISTENING: LedState.LISTENING,
+            Phase.FINALIZING: LedState.FINALIZING,
+            Phase.FAULT: LedState.FAULT,
         }
         conditions = {
-            State.RELEASE_TO_SWITCH_OFF: self._armed,
-            State.MICROPHONE_MISSING: bool(self._lost),
-            State.ON_CPU: bool(self._ears is not None and self._ears.on_cpu()),
-            State.CONFIGURATION: bool(self._parts.complaint),
-            State.CANNOT_TYPE: any(sink != "journal" for sink in self._troubles),
-            State.FAULT: "journal" in self._troubles,
-            State.BATTERY_LOW: self._battery is not Battery.FINE,
+            LedState.RELEASE_TO_SWITCH_OFF: self._armed,
+            LedState.MICROPHONE_MISSING: bool(self._lost),
+            LedState.ON_CPU: bool(self._recognizer is not None and self._recognizer.on_cpu()),
+            LedState.CONFIGURATION: bool(self._dependencies.warning),
+            LedState.CANNOT_TYPE: any(sink != "journal" for sink in self._output_warnings),
+            LedState.FAULT: "journal" in self._output_warnings,
+            LedState.BATTERY_LOW: self._battery is not Battery.FINE,
         }
         return {activity[self.phase]} | {state for state, holds in conditions.items() if holds}
 
 
-def _forget(listener: Listener) -> Sequence[Event]:
-    listener.reset()
+def _reset(recognizer: StreamingRecognizer) -> Sequence[Event]:
+    recognizer.reset()
     return ()

@@ -1,7 +1,7 @@
 """What the appliance is made of and what can happen to it, as its state machine sees them.
 
->>> End(Outcome.STOP)
-End(outcome=<Outcome.STOP: 'stop'>)
+>>> StopRequested(Outcome.STOP)
+StopRequested(outcome=<Outcome.STOP: 'stop'>)
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from device.asr.results import Event
 from device.audio.chunk import Chunk, PreRoll
 from device.panel.gestures import Gestures
-from device.panel.leds import State
+from device.panel.leds import LedState
 from device.power.monitor import Battery, Usage
 from device.text.edits import Edit
-from device.text.formatter import Writer
+from device.text.formatter import TextFormatter
 
 
 class Phase(Enum):
@@ -29,7 +29,7 @@ class Phase(Enum):
     STARTING = "starting"
     READY = "ready"
     LISTENING = "listening"
-    THINKING = "thinking"
+    FINALIZING = "finalizing"
     FAULT = "fault"
 
 
@@ -50,14 +50,14 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class MicrophoneStatus:
     """The microphone is gone, or back (`why` is empty)."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class OutputStatus:
     """A sink cannot do its work, or can again (`message` is None)."""
 
     sink: str
@@ -65,20 +65,20 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class StopRequested:
     """End once what is being said is written."""
 
     outcome: Outcome
 
 
-Input = Edge | Chunk | Lost | Trouble | Battery | End
+Input = Edge | Chunk | MicrophoneStatus | OutputStatus | Battery | StopRequested
 """Anything that happens to the appliance."""
 
 
-class Listener(Protocol):
+class StreamingRecognizer(Protocol):
     """What finds the words; `device.asr.recognizer.Recognizer` is one."""
 
-    def accept(self, samples: NDArray[np.int16]) -> Sequence[Event]:
+    def accept_waveform(self, samples: NDArray[np.int16]) -> Sequence[Event]:
         """Take int16 samples [n] at 16 kHz; return what they led to."""
 
     def finish(self) -> Sequence[Event]:
@@ -89,15 +89,15 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ears:
-    """A listener, why it runs on the CPU instead of the Coral (or nothing), and how to let go of it."""
+class LoadedRecognizer:
+    """A recognizer, why it runs on the CPU instead of the Coral (or nothing), and how to let go of it."""
 
-    listener: Listener
+    recognizer: StreamingRecognizer
     on_cpu: Callable[[], str] = lambda: ""
     close: Callable[[], None] = lambda: None
 
 
-class Boost(Protocol):
+class CpuGovernor(Protocol):
     """What makes the machine faster while it matters; `device.system.scheduling.Governor` is one."""
 
     def raise_(self) -> None:
@@ -108,22 +108,22 @@ class Boost(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Dependencies:
     """What the appliance is made of."""
 
-    open_ears: Callable[[], Ears]
+    load_recognizer: Callable[[], LoadedRecognizer]
     """Loads the recogniser; called again after it failed. Raises an exception with a one-line message."""
-    writer: Writer
-    put: Callable[[Sequence[Edit]], object]
+    formatter: TextFormatter
+    deliver: Callable[[Sequence[Edit]], object]
     """Journals edits, then types them; never waits."""
     gestures: Gestures
     preroll: PreRoll
-    boost: Boost
-    show: Callable[[frozenset[State]], None]
-    """Shows states on the lamps."""
-    note: Callable[[Usage], None]
+    governor: CpuGovernor
+    set_leds: Callable[[frozenset[LedState]], None]
+    """Shows states on the LEDs."""
+    record_usage: Callable[[Usage], None]
     """Tells the power log what is done."""
     microphone: Callable[[bool], None] = lambda wanted: None
     """Opens or closes a microphone that is not always open."""
-    complaint: str = ""
+    warning: str = ""
     """What was not taken of the configuration or of an update, in one line."""

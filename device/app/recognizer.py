@@ -2,8 +2,8 @@
 
 from device.config.schema import Config
 
-ears = open_ears(Config(), words=())
-ears.listener.accept(samples)
+loaded = load_recognizer(Config(), words=())
+loaded.recognizer.accept_waveform(samples)
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from device.app.ports import Ears
+from device.app.ports import LoadedRecognizer
 from device.asr import factory
 from device.asr.endpointing import Endpointing
 from device.config.schema import Config
-from device.vocabulary.user_words import Word, own_words
+from device.vocabulary.user_words import UserWord, own_words
 from models.bundle import Bundle
 
 log = logging.getLogger(__name__)
 
 
-def open_ears(settings: Config, words: tuple[Word, ...]) -> Ears:
+def load_recognizer(settings: Config, words: tuple[UserWord, ...]) -> LoadedRecognizer:
     """Load the configured bundle to hear live. Raises UserError."""
     wanted = settings.recognizer
     bundle = Bundle.open(settings.bundle.dir)
     second = factory.second_pass(wanted.mode, settings.bundle.second_pass, wanted.effort, log.warning)
-    ears = factory.recognizer(
+    pipeline = factory.recognizer(
         bundle,
         wanted.backend,
         wanted.threads,
         live=True,
-        endpointing=Endpointing(pause=wanted.endpoint_silence_ms / 1_000, limit=wanted.max_segment_s),
+        endpointing=Endpointing(trailing_silence=wanted.endpoint_silence_ms / 1_000, max_segment=wanted.max_segment_s),
         search=replace(bundle.description.search, beam=wanted.beam) if wanted.beam else None,
         words=own_words(words, bundle),
         second=replace(second, words=tuple(word.written for word in words)) if second else None,
@@ -39,9 +39,9 @@ def open_ears(settings: Config, words: tuple[Word, ...]) -> Ears:
 
     def on_cpu() -> str:
         """Something to say only if a Coral was asked for, or there is one that does not work."""
-        if wanted.backend == "cpu" or not ears.accelerator.name.startswith("cpu"):
+        if wanted.backend == "cpu" or not pipeline.accelerator.name.startswith("cpu"):
             return ""
-        missed = wanted.backend == "coral" or getattr(ears.accelerator, "missed", ears.degraded)
+        missed = wanted.backend == "coral" or getattr(pipeline.accelerator, "missed", pipeline.degraded)
         return "running on the CPU" if missed else ""
 
-    return Ears(ears.recognizer, on_cpu, ears.accelerator.close)
+    return LoadedRecognizer(pipeline.recognizer, on_cpu, pipeline.accelerator.close)

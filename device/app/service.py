@@ -7,7 +7,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from device.app.ports import Input, Outcome
-from device.app.session import Machine, Past, Session
+from device.app.session import Environment, Session, SessionState
 from device.app.signals import Reload, delivered
 from device.config.loader import Loaded
 from device.system.sd_notify import Notifier
@@ -18,20 +18,20 @@ SWITCH_OFF = 79
 """Exit status that asks the service manager to switch the machine off (dictate.service)."""
 
 
-def serve(loaded: Loaded, read_again: Callable[[], Loaded], machine: Machine) -> int:
+def serve(loaded: Loaded, read_again: Callable[[], Loaded], environment: Environment) -> int:
     """Be the appliance until told to end; return the exit status. Call it in the main thread.
 
     On SIGHUP `read_again` must return a configuration that was checked; one that raises ConfigError, or whose
     parts cannot be opened, leaves the old one in force.
     """
-    notifier = Notifier(machine.environ)
+    notifier = Notifier(environment.environ)
     inbox: SimpleQueue[Input | Reload] = SimpleQueue()
     with delivered(inbox):
         current, before = loaded.config, None
-        past = Past()
+        state = SessionState()
         while True:
             try:
-                outcome, wanted = Session(current, machine, notifier, inbox, read_again, past).run()
+                outcome, wanted = Session(current, environment, notifier, inbox, read_again, state).run()
             except Exception as error:
                 if before is None:
                     raise

@@ -1,6 +1,6 @@
 """One run of the appliance with one configuration and its real parts.
 
-The main thread is the state machine with the recogniser. Beside it there are threads for capture, lamps, power
+The main thread is the state machine with the recogniser. Beside it there are threads for capture, LEDs, power
 and typing; all of them speak to it through one queue.
 """
 
@@ -19,7 +19,17 @@ from queue import Empty, SimpleQueue
 from gpiozero.pins import Factory
 
 from device.app.controller import Appliance
-from device.app.ports import Ears, Edge, End, Input, Lost, Outcome, Parts, Phase, Trouble
+from device.app.ports import (
+    Dependencies,
+    Edge,
+    Input,
+    LoadedRecognizer,
+    MicrophoneStatus,
+    Outcome,
+    OutputStatus,
+    Phase,
+    StopRequested,
+)
 from device.app.signals import Reload
 from device.audio import capture
 from device.audio.chunk import SAMPLE_RATE, Chunk, PreRoll
@@ -27,17 +37,17 @@ from device.audio.decode import AudioError
 from device.audio.file import WaveFile
 from device.config import schema
 from device.config.loader import ConfigError, Loaded
-from device.config.schema import Audio, Config
+from device.config.schema import AudioSettings, Config
 from device.output.dispatcher import open_sinks
 from device.output.journal import open_journal
 from device.panel.gpio import Panel, gestures_from, pin_factory
-from device.panel.leds import State
+from device.panel.leds import LedState
 from device.power.lasting_meter import LastingMeter
 from device.power.monitor import Monitor
 from device.system import scheduling
 from device.system.sd_notify import Notifier, Watchdog
-from device.text.formatter import Writer, rules_from
-from device.vocabulary.user_words import Watched, Word, spellings
+from device.text.formatter import TextFormatter, rules_from
+from device.vocabulary.user_words import UserWord, Watched, spellings
 from models.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -57,26 +67,26 @@ CATCH_UP = 2 * SAMPLE_RATE
 LOADING_S = 90.0
 """The watchdog period while a recogniser is loaded."""
 
-OpenEars = Callable[[Config, tuple[Word, ...]], Ears]
+LoadRecognizer = Callable[[Config, tuple[UserWord, ...]], LoadedRecognizer]
 """Loads a recogniser as configured, with the user's words."""
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class Environment:
     """What a session needs of the world."""
 
-    open_ears: OpenEars
-    pins: Callable[[schema.Panel], Factory] = pin_factory
+    load_recognizer: LoadRecognizer
+    pins: Callable[[schema.PanelSettings], Factory] = pin_factory
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    complaints: Callable[[], tuple[str, ...]] = tuple
+    warnings: Callable[[], tuple[str, ...]] = tuple
     """What was not taken of the configuration or of an update, a line each."""
 
 
 @dataclass(slots=True)
-class Past:
+class SessionState:
     """What a reload must not forget: where the text stands, and since when."""
 
-    writer: Writer = field(default_factory=Writer)
+    formatter: TextFormatter = field(default_factory=TextFormatter)
     last_end: float = float("-inf")
 
 
@@ -86,70 +96,74 @@ class Session:
     def __init__(
         self,
         settings: Config,
-        machine: Machine,
+        environment: Environment,
         notifier: Notifier,
         inbox: SimpleQueue[Input | Reload],
         read_again: Callable[[], Loaded],
-        past: Past,
+        state: SessionState,
     ) -> None:
-        self._past = past
-        self._config, self._machine, self._notifier = settings, machine, notifier
+        self._state = state
+        self._config, self._environment, self._notifier = settings, environment, notifier
         self._inbox, self._read_again = inbox, read_again
-        self._watchdog = Watchdog(machine.environ, notifier.alive)
+        self._watchdog = Watchdog(environment.environ, notifier.alive)
         self._words = Watched(settings.vocabulary.file)
-        self._known: tuple[Word, ...] = ()
+        self._known: tuple[UserWord, ...] = ()
         self._faults: tuple[str, ...] = ()  # of the file with the user's words
         self._wanted: Config | None = None
-        self._look_at = 0.0
-        self._said = ""
+        self._check_at = 0.0
+        self._warned = ""
         self._held: list[Input | Reload] = []  # one at most: it came after sound that was put together
 
     def run(self) -> tuple[Outcome, Config | None]:
         """Open the parts, dictate until the end, close them. Returns why it ended and what to go on with."""
         settings = self._config
         with ExitStack() as stack:
-            show = self._panel(stack)
-            show(frozenset({State.STARTING}))
+            set_leds = self._panel(stack)
+            set_leds(frozenset({LedState.STARTING}))
             journal = open_journal(settings.sinks.journal, time.time)
             sinks = open_sinks(
-                settings.sinks, journal, sys.stdout, time.monotonic, lambda *told: self._inbox.put(Trouble(*told))
+                settings.sinks,
+                journal,
+                sys.stdout,
+                time.monotonic,
+                lambda *status: self._inbox.put(OutputStatus(*status)),
             )
             stack.callback(sinks.close)
-            sinks.resume(settings.sinks.keyboard.patience_s)
+            sinks.resume(settings.sinks.keyboard.host_timeout_s)
             meter = LastingMeter(settings.power.meter, reverse=settings.power.reverse_current)
             monitor = Monitor(settings.power, meter, self._inbox.put)
             stack.callback(monitor.stop)
             monitor.start()
-            boost = scheduling.governor_from(settings.realtime)
-            self._told(boost.restore)
-            stack.callback(self._told, boost.restore)
+            governor = scheduling.governor_from(settings.realtime)
+            self._try_optional(governor.restore)
+            stack.callback(self._try_optional, governor.restore)
             sound = self._capture(stack)
-            complaints = self._machine.complaints()
-            for line in complaints:
+            warnings = self._environment.warnings()
+            for line in warnings:
                 log.error("%s", line)
             self._known = self._read_words()
-            self._past.writer.rules = rules_from(settings.text, spellings(self._known))
-            parts = Parts(
-                open_ears=self._open_ears,
-                writer=self._past.writer,
-                put=sinks.put,
+            self._state.formatter.rules = rules_from(settings.text, spellings(self._known))
+            dependencies = Dependencies(
+                load_recognizer=self._load_recognizer,
+                formatter=self._state.formatter,
+                deliver=sinks.deliver,
                 gestures=gestures_from(settings.panel),
                 preroll=PreRoll(settings.audio.preroll_ms),
-                boost=boost,
-                show=show,
-                note=monitor.note,
+                governor=governor,
+                set_leds=set_leds,
+                record_usage=monitor.record_usage,
                 microphone=sound.want,
-                complaint="; ".join(complaints),
+                warning="; ".join(warnings),
             )
-            appliance = Appliance(parts, time.monotonic, self._past.last_end)
+            appliance = Appliance(dependencies, time.monotonic, self._state.last_end)
             stack.callback(appliance.close)
             outcome = self._loop(appliance, sound)
-            self._past.last_end = appliance.last_end
+            self._state.last_end = appliance.last_end
             return outcome, self._wanted
 
     def _loop(self, appliance: Appliance, sound: capture.Capture) -> Outcome:
         appliance.start()
-        if appliance.phase is Phase.FAULT and TRIAL in self._machine.environ:
+        if appliance.phase is Phase.FAULT and TRIAL in self._environment.environ:
             raise UserError(f"this release is on trial and cannot dictate: {appliance.status()}")
         cpus = self._config.realtime.decoder_cpus if self._config.realtime.enabled else ()
         with scheduling.pinned(cpus) as problem:
@@ -177,7 +191,7 @@ class Session:
         elif happened is not None:
             appliance.handle(happened)
         appliance.tick()
-        self._look_at_words(appliance)
+        self._check_vocabulary(appliance)
 
     def _next(self, wait: float) -> Input | Reload | None:
         """What happened next, None if nothing does within `wait` seconds."""
@@ -198,21 +212,21 @@ class Session:
             chunk = chunk.joined(after)
         return chunk
 
-    def _panel(self, stack: ExitStack) -> Callable[[frozenset[State]], None]:
+    def _panel(self, stack: ExitStack) -> Callable[[frozenset[LedState]], None]:
         settings = self._config.panel
         if not settings.enabled:
             return lambda states: None
-        factory = self._machine.pins(settings)
+        factory = self._environment.pins(settings)
         stack.callback(factory.close)
         panel = stack.enter_context(Panel(settings, factory, lambda now, pressed: self._inbox.put(Edge(now, pressed))))
-        return panel.show
+        return panel.set_leds
 
     def _capture(self, stack: ExitStack) -> capture.Capture:
         settings = self._config.audio
         priority = self._config.realtime.capture_priority if self._config.realtime.enabled else 0
         if settings.source == "file":
             recording = WaveFile(settings.file, settings.block_ms * 16)
-            paced = partial(capture.paced, recording, told=self._say_once)
+            paced = partial(capture.paced, recording, told=self._warn_once)
             sound = capture.Capture(paced, self._inbox.put, settings.keep_open)
             stack.callback(sound.stop)
         else:
@@ -220,29 +234,29 @@ class Session:
         sound.start()
         return sound
 
-    def _microphone(self, stack: ExitStack, settings: Audio, priority: int) -> capture.Capture:
+    def _microphone(self, stack: ExitStack, settings: AudioSettings, priority: int) -> capture.Capture:
         try:
             from device.audio.microphone import Microphone  # what reads a file needs no PortAudio
-            from device.audio.portaudio import Status
+            from device.audio.portaudio import StreamStatus
         except ImportError as error:
             raise AudioError(f"PortAudio: {error}; install coral-dictation[device]") from None
 
-        def told(status: Status) -> None:
+        def on_status(status: StreamStatus) -> None:
             if not status.lost:
                 log.info("%s", status)
-            self._inbox.put(Lost(status.lost))
+            self._inbox.put(MicrophoneStatus(status.lost))
 
         def on_thread() -> None:
             if problem := scheduling.fifo(priority):
                 log.warning("%s", problem)
 
-        microphone = Microphone(settings, told, on_thread, heartbeat=lambda: sound.alive())
+        microphone = Microphone(settings, on_status, on_thread, heartbeat=lambda: sound.alive())
         sound = capture.Capture(lambda: microphone, self._inbox.put, settings.keep_open)
         stack.callback(sound.stop)
         stack.callback(microphone.stop)  # comes first: the stack is undone from its end
         return sound
 
-    def _open_ears(self) -> Ears:
+    def _load_recognizer(self) -> LoadedRecognizer:
         """Load the recogniser on the encoder's cores: the threads that it makes stay there."""
         self._notifier.allow(LOADING_S)
         try:
@@ -251,32 +265,32 @@ class Session:
                 if problem:
                     log.warning("%s", problem)
                 begun = time.monotonic()
-                ears = self._machine.open_ears(self._config, self._known)
+                loaded = self._environment.load_recognizer(self._config, self._known)
                 log.info("recogniser loaded in %.2f s", time.monotonic() - begun)
-                return ears
+                return loaded
         finally:
             if self._watchdog.period:
                 self._notifier.allow(self._watchdog.period)
 
-    def _look_at_words(self, appliance: Appliance) -> None:
+    def _check_vocabulary(self, appliance: Appliance) -> None:
         """Every two seconds, between dictations: has the user taught it a word?"""
-        if time.monotonic() < self._look_at or appliance.phase not in (Phase.READY, Phase.FAULT):
+        if time.monotonic() < self._check_at or appliance.phase not in (Phase.READY, Phase.FAULT):
             return
-        self._look_at = time.monotonic() + WORDS_S
+        self._check_at = time.monotonic() + WORDS_S
         words = self._read_words()
         if words != self._known:
             self._known = words
             log.info("%d words of your own", len(words))
-            appliance.learn(rules_from(self._config.text, spellings(words)))
+            appliance.reload_vocabulary(rules_from(self._config.text, spellings(words)))
 
-    def _read_words(self) -> tuple[Word, ...]:
+    def _read_words(self) -> tuple[UserWord, ...]:
         try:
             parsed = self._words.read()
         except OSError as error:
-            self._say_once(f"{self._words.file}: {error.strerror}")
+            self._warn_once(f"{self._words.file}: {error.strerror}")
             return self._known
         except UserError as error:
-            self._say_once(str(error))
+            self._warn_once(str(error))
             return self._known
         for fault in parsed.faults if parsed.faults != self._faults else ():
             log.warning("%s; this line is left out", fault)
@@ -292,15 +306,15 @@ class Session:
             log.error("the old configuration stays in force")
             self._notifier.ready(appliance.status())
             return
-        appliance.handle(End(Outcome.RELOAD))
+        appliance.handle(StopRequested(Outcome.RELOAD))
 
-    def _told(self, work: Callable[[], None]) -> None:
+    def _try_optional(self, work: Callable[[], None]) -> None:
         try:
             work()
         except scheduling.GovernorError as error:
             log.warning("%s", error)
 
-    def _say_once(self, text: str) -> None:
-        if text != self._said:
-            self._said = text
+    def _warn_once(self, text: str) -> None:
+        if text != self._warned:
+            self._warned = text
             log.warning("%s", text)

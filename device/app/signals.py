@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from device.app.ports import End, Input, Outcome
+from device.app.ports import Input, Outcome, StopRequested
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class Reload:
 def delivered(inbox: SimpleQueue[Input | Reload]) -> Iterator[None]:
     """SIGTERM and SIGINT end, SIGHUP reloads, while the block runs."""
     meanings: dict[signal.Signals, Input | Reload] = {
-        signal.SIGTERM: End(Outcome.STOP),
-        signal.SIGINT: End(Outcome.STOP),
+        signal.SIGTERM: StopRequested(Outcome.STOP),
+        signal.SIGINT: StopRequested(Outcome.STOP),
         signal.SIGHUP: Reload(),
     }
     before = {

@@ -115,7 +115,7 @@ class Language:
         return scores
 
 
-class Words:
+class WordGraph:
     """Spellings of words as a trie."""
 
     def __init__(
@@ -157,14 +157,14 @@ class Words:
 class Search:
     """A beam search in one state, which can be copied."""
 
-    def __init__(self, words: Words, tokens: int, handle: int | None) -> None:
+    def __init__(self, words: WordGraph, tokens: int, handle: int | None) -> None:
         if not handle:
             raise SearchError("no search can be made: its options are out of range, or memory ran out")
         self._words, self._tokens, self._handle = words, tokens, handle  # words: kept alive, the handle points there
         weakref.finalize(self, load().search_free, handle)
 
     @classmethod
-    def of(cls, words: Words, tokens: int, options: Options) -> Search:
+    def of(cls, words: WordGraph, tokens: int, options: Options) -> Search:
         """A search whose frames have `tokens` log posteriors; SearchError where that or an option does not fit."""
         if tokens != words.vocabulary:
             raise SearchError(f"frames of {tokens} tokens, where the lexicon has {words.vocabulary}")
@@ -181,7 +181,7 @@ class Search:
         """Forget everything given."""
         load().search_begin(self._handle)
 
-    def accept(self, log_probs: NDArray[np.float32]) -> None:
+    def advance(self, log_probs: NDArray[np.float32]) -> None:
         """Extends the search by frames [n, tokens] of log posteriors."""
         frames = np.ascontiguousarray(log_probs, np.float32)
         if frames.ndim != 2 or frames.shape[1] != self._tokens:

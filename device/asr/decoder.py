@@ -16,7 +16,7 @@ from models.bundle import Bundle, Search
 from models.lexicon import Lexicon
 
 HOMOPHONES = 6  # words that are searched for one spelling; rows are in order of frequency
-IMPOSSIBLE = -14.0  # log posteriors are raised to this: what the network rules out may still be outweighed
+LOG_PROB_FLOOR = -14.0  # log posteriors are raised to this: what the network rules out may still be outweighed
 USER_SCORE = -4.5  # log10 probability of a word that the user added: that of a rare word
 
 
@@ -32,7 +32,7 @@ class Decoder:
     """Searches the words of one segment at a time.
 
     >>> decoder = Decoder.of(Bundle.open("models/build/base"))        # doctest: +SKIP
-    >>> decoder.accept(log_probs)                                     # doctest: +SKIP
+    >>> decoder.advance(log_probs)                                     # doctest: +SKIP
     >>> decoder.finish()                                              # doctest: +SKIP
     ('hello', 'world')
     """
@@ -61,7 +61,9 @@ class Decoder:
         if added:
             lexicon = Lexicon.of(added, [USER_SCORE] * len(added)) + lexicon
         model = beam_search.Language(language)
-        words = beam_search.Words(model, lexicon.text, lexicon.ends, lexicon.tokens, lexicon.scores, tokens, HOMOPHONES)
+        words = beam_search.WordGraph(
+            model, lexicon.text, lexicon.ends, lexicon.tokens, lexicon.scores, tokens, HOMOPHONES
+        )
         options = beam_search.Options(
             search.beam,
             search.beam_tokens,
@@ -71,7 +73,7 @@ class Decoder:
             search.lm_weight,
             search.word_score,
             np.log(search.blank_skip),
-            IMPOSSIBLE,
+            LOG_PROB_FLOOR,
         )
         return cls(lexicon, beam_search.Search.of(words, tokens, options))
 
@@ -94,9 +96,9 @@ class Decoder:
         """A second decoder that goes on from here, to hear what may turn out otherwise; it keeps `beam` hypotheses."""
         return Decoder(self._lexicon, self._search.fork(beam or 0))
 
-    def accept(self, log_probs: NDArray[np.float32]) -> None:
+    def advance(self, log_probs: NDArray[np.float32]) -> None:
         """Extends the search by frames [n, tokens] of log posteriors."""
-        self._search.accept(log_probs)
+        self._search.advance(log_probs)
 
     def best(self) -> Hypothesis:
         """What the search believes now, without the word that is being said."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Endpointing:
     """When a segment ends. Seconds."""
 
-    pause: float = 0.7  # without speech, after words
-    hurry: float = 12.0  # a segment longer than this ends at the next short pause
-    short_pause: float = 0.2
-    limit: float = 25.0  # a segment longer than this ends at the next gap between words
-    gap: float = 0.1
+    trailing_silence: float = 0.7  # without speech, after words
+    soft_limit: float = 12.0  # a segment longer than this ends at the next short pause
+    short_trailing_silence: float = 0.2
+    max_segment: float = 25.0  # a segment longer than this ends at the next gap between words
+    min_trailing_silence: float = 0.1
     set_off: float = 0.25  # within a segment, what stands between two pauses of this length may be a command

@@ -51,11 +51,13 @@ class Second:
     def endpointing(self, wanted: Endpointing) -> Endpointing:
         """Where its segments end: as wanted, but not so late that they get too long for it."""
         hurry = min(wanted.hurry, TWO_PASS_HURRY)
-        return replace(wanted, hurry=hurry, pause=max(wanted.pause, ACCURATE_PAUSE if self.accurate else 0.0))
+        return replace(
+            wanted, soft_limit=hurry, trailing_silence=max(wanted.pause, ACCURATE_PAUSE if self.accurate else 0.0)
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Ears:
+class Pipeline:
     """A recogniser, and what runs its encoder."""
 
     recognizer: Recognizer | TwoPass
@@ -96,7 +98,7 @@ def recognizer(
     words: tuple[tuple[str, tuple[int, ...]], ...] = (),
     stage: Stage = lambda name: nullcontext(),
     second: Second | None = None,
-) -> Ears:
+) -> Pipeline:
     """Loads a bundle's models and search graph; `backend` is auto, coral or cpu (device/inference/accelerator.py).
 
     With `second`, its segments are decoded again by the second pass, whose pieces share the Coral with the encoder
@@ -109,7 +111,7 @@ def recognizer(
     encoder = Encoder(bundle, chosen.accelerator, threads)
     first = Recognizer(bundle, encoder, Decoder.of(bundle, words, search), live, ends, stage)
     heard = _two_pass(first, second, pieces, threads, ends, stage) if second else first
-    return Ears(heard, chosen.accelerator, chosen.reason, chosen.degraded)
+    return Pipeline(heard, chosen.accelerator, chosen.reason, chosen.degraded)
 
 
 def _two_pass(
@@ -162,9 +164,9 @@ def second_pass(mode: Mode, folder: Path, effort: Effort, warn: Callable[[str], 
         return None
 
 
-def say_backend(command: str, ears: Ears, backend: str) -> None:
+def say_backend(command: str, pipeline: Pipeline, backend: str) -> None:
     """Say on standard error where less is at work than was asked for, or is plugged in; no Coral is no fault."""
-    if ears.degraded:
-        again = "; it is tried again every few minutes" if hasattr(ears.accelerator, "missed") else ""
+    if pipeline.degraded:
+        again = "; it is tried again every few minutes" if hasattr(pipeline.accelerator, "missed") else ""
         wanted = "--backend coral" if backend == "coral" else "the Coral does not work"
-        print(f"dictate {command}: {wanted}: the encoder runs on the CPU{again}: {ears.why}", file=sys.stderr)
+        print(f"dictate {command}: {wanted}: the encoder runs on the CPU{again}: {pipeline.why}", file=sys.stderr)

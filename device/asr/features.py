@@ -22,7 +22,7 @@ class LogMel:
 
     >>> front_end = FrontEnd(sample_rate=16_000, fft=400, hop=160, mels=2)
     >>> stream = LogMel(front_end, np.ones((402, 400), np.float32), np.ones((201, 2), np.float32))
-    >>> stream.accept(np.zeros(1_600, np.int16)).shape, stream.finish().shape
+    >>> stream.extract(np.zeros(1_600, np.int16)).shape, stream.finish().shape
     ((9, 2), (2, 2))
     """
 
@@ -45,7 +45,7 @@ class LogMel:
         self._opened = not self._front_end.center
         self._previous = 0.0  # the sample before, for pre-emphasis
 
-    def accept(self, samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    def extract(self, samples: NDArray[np.int16]) -> NDArray[np.float32]:
         """Take int16 samples [n], any n; return the frames that are now complete, float32 [frames, mels]."""
         if not len(samples):
             return self._frames(0)

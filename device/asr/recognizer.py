@@ -16,14 +16,14 @@ from device.asr.encoder import Acoustic
 from device.asr.endpointing import Endpointing
 from device.asr.features import LogMel
 from device.asr.results import Event, Final, Partial, Segment
-from device.asr.windowing import Call, Windows
+from device.asr.windowing import WindowCall, Windows
 from models.bundle import Bundle
 
 Stage = Callable[[str], AbstractContextManager[None]]
 """Wraps the work of a stage ("features", "encoder", "head", "search"), to measure it."""
 
 
-LOOK_BEAM = 30  # hypotheses of what is said just now
+PARTIAL_BEAM = 30  # hypotheses of what is said just now
 DEFERRED = 0.2  # seconds; a longer chunk is searched at once
 LEAD = 0.2  # seconds before the first sound of a segment that are searched with it
 
@@ -33,7 +33,7 @@ class Recognizer:
 
     >>> recognizer = Recognizer(bundle, encoder, decoder)                              # doctest: +SKIP
     >>> for chunk in WaveFile("speech.flac"):                                          # doctest: +SKIP
-    ...     events = recognizer.accept(chunk.samples)
+    ...     events = recognizer.accept_waveform(chunk.samples)
     >>> recognizer.finish()                                                            # doctest: +SKIP
     [Segment(text='hello world', start=0.3, end=1.1), Final(end=1.4)]
     """
@@ -60,7 +60,9 @@ class Recognizer:
         self._quiet_tokens = [d.blank] if d.boundary is None else [d.blank, d.boundary]
         self._ends, self._stage = endpointing or Endpointing(), stage
         self._set_off = round(self._ends.set_off / self._frame)
-        self._well_heard = max(self._ends.pause, d.window.right * d.front_end.hop / self._rate)  # seconds after a word
+        self._settled_after = max(
+            self._ends.trailing_silence, d.window.right * d.front_end.hop / self._rate
+        )  # seconds after a word
         self.reset()
 
     def reset(self) -> None:
@@ -68,11 +70,11 @@ class Recognizer:
         self._features.reset()
         self._windows.reset()
         self._decoder.finish()
-        self._samples = self._posteriors = self._looked = 0
+        self._samples = self._posteriors = self._partial_frames = 0
         self._segment: tuple[int, int] | None = None  # first and newest frame with speech
         self._paused_after: list[tuple[str, ...]] = []  # the words of the segment before each of its pauses
         self._lead: NDArray[np.float32] | None = None  # what was heard last, outside a segment
-        self._pending: tuple[Call, NDArray[np.float32]] | None = None  # encoded, not searched yet
+        self._pending: tuple[WindowCall, NDArray[np.float32]] | None = None  # encoded, not searched yet
         self._looked_voiced: tuple[int, int] | None = None  # first and last frame with speech in the last look
         self._shown = Partial("", "", 0.0)
 
@@ -100,14 +102,14 @@ class Recognizer:
     @property
     def searched(self) -> float:
         """Seconds of the utterance that have been searched for words; the newest sound still waits for its window."""
-        return max(self._posteriors, self._looked) * self._frame
+        return max(self._posteriors, self._partial_frames) * self._frame
 
-    def accept(self, samples: NDArray[np.int16]) -> list[Event]:
+    def accept_waveform(self, samples: NDArray[np.int16]) -> list[Event]:
         """Take int16 samples [n]; return what they led to, oldest first."""
         events = list(self._answer_pending())
         self._samples += len(samples)
         with self._stage("features"):
-            calls = self._windows.accept(self._features.accept(samples))
+            calls = self._windows.push(self._features.extract(samples))
         if calls and self._defers and len(samples) <= DEFERRED * self._rate:
             *calls, last = calls
             events += self._answer(calls, more=True)
@@ -119,12 +121,12 @@ class Recognizer:
         """The utterance is over: return its last segment, if any, and Final; begin a new utterance."""
         events = list(self._answer_pending())
         with self._stage("features"):
-            calls = self._windows.accept(self._features.finish()) + self._windows.finish()
+            calls = self._windows.push(self._features.finish()) + self._windows.finish()
         events += [*self._answer(calls), *self._close(), Final(self._samples / self._rate)]
         self.reset()
         return events
 
-    def _answer(self, calls: list[Call], more: bool = False) -> Iterator[Event]:
+    def _answer(self, calls: list[WindowCall], more: bool = False) -> Iterator[Event]:
         """Runs the windows that are due and tells what they led to; `more`: others were cut after them."""
         for call in calls:
             yield from self._searched(call, self._posterior(call.mel), call is calls[-1] and not more)
@@ -135,15 +137,15 @@ class Recognizer:
         if pending:
             yield from self._searched(*pending, newest=True)
 
-    def _searched(self, call: Call, log_probs: NDArray[np.float32], newest: bool) -> Iterator[Event]:
-        yield from self._heard(log_probs[call.keep])
-        look = log_probs[call.look]
-        sure = self._paused(look) if newest else 0  # the windows after it were cut before
-        if sure:
-            self._windows.settle(sure)
-            yield from self._heard(look[:sure])
-        self._looked_voiced = self._span(look[sure:])
-        yield from self._partial(look[sure:])
+    def _searched(self, call: WindowCall, log_probs: NDArray[np.float32], newest: bool) -> Iterator[Event]:
+        yield from self._decode_committed(log_probs[call.committed])
+        lookahead = log_probs[call.lookahead]
+        committed = self._paused(lookahead) if newest else 0  # the windows after it were cut before
+        if committed:
+            self._windows.commit(committed)
+            yield from self._decode_committed(lookahead[:committed])
+        self._looked_voiced = self._span(lookahead[committed:])
+        yield from self._partial(lookahead[committed:])
 
     def _posterior(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         with self._stage("encoder"):
@@ -151,12 +153,12 @@ class Recognizer:
         with self._stage("head"):
             return self._encoder.head(hidden)
 
-    def _heard(self, log_probs: NDArray[np.float32]) -> Iterator[Event]:
+    def _decode_committed(self, log_probs: NDArray[np.float32]) -> Iterator[Event]:
         """Searches new frames [n, tokens], cutting them where a segment ends."""
-        voiced, begin = self._voiced(log_probs), 0
+        speech, begin = self._is_speech(log_probs), 0
         for index in range(len(log_probs)):
             frame = self._posteriors + index
-            if voiced[index]:
+            if speech[index]:
                 self._segment = (self._segment[0] if self._segment else frame, frame)
             elif self._segment and self._ended(*self._segment, frame):
                 self._search(log_probs[begin : index + 1])
@@ -169,30 +171,36 @@ class Recognizer:
         self._search(log_probs[begin:])
         self._posteriors += len(log_probs)
 
-    def _voiced(self, log_probs: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def _is_speech(self, log_probs: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which frames are speech: [frames]."""
         silent: NDArray[np.bool_] = np.exp(log_probs[:, self._quiet_tokens]).sum(1) >= 0.5
         return ~silent
 
-    def _span(self, look: NDArray[np.float32]) -> tuple[int, int] | None:
+    def _span(self, lookahead: NDArray[np.float32]) -> tuple[int, int] | None:
         """The first and the last frame with speech of those looked at."""
-        voiced = np.flatnonzero(self._voiced(look))
-        return (self._posteriors + int(voiced[0]), self._posteriors + int(voiced[-1])) if len(voiced) else None
+        speech = np.flatnonzero(self._is_speech(lookahead))
+        return (self._posteriors + int(speech[0]), self._posteriors + int(speech[-1])) if len(speech) else None
 
-    def _paused(self, look: NDArray[np.float32]) -> int:
+    def _paused(self, lookahead: NDArray[np.float32]) -> int:
         """How many of the frames looked at end with so long a pause that the words before were heard well; or 0."""
         last = self._segment[1] if self._segment else None
-        for index, voiced in enumerate(self._voiced(look), self._posteriors):
-            if voiced:
+        for index, speech in enumerate(self._is_speech(lookahead), self._posteriors):
+            if speech:
                 last = index
-            elif last is not None and (index - last) * self._frame >= self._well_heard:
+            elif last is not None and (index - last) * self._frame >= self._settled_after:
                 return index + 1 - self._posteriors
         return 0
 
     def _ended(self, first: int, last: int, frame: int) -> bool:
         silent, long = (frame - last) * self._frame, (frame - first) * self._frame
         ends = self._ends
-        needed = ends.gap if long >= ends.limit else ends.short_pause if long >= ends.hurry else ends.pause
+        needed = (
+            ends.min_trailing_silence
+            if long >= ends.max_segment
+            else ends.short_trailing_silence
+            if long >= ends.soft_limit
+            else ends.trailing_silence
+        )
         return silent >= needed
 
     def _search(self, log_probs: NDArray[np.float32]) -> None:
@@ -203,26 +211,26 @@ class Recognizer:
             return
         self._lead = None
         with self._stage("search"):
-            self._decoder.accept(log_probs)
+            self._decoder.advance(log_probs)
 
     def _words_so_far(self) -> tuple[str, ...]:
         with self._stage("search"):
-            return self._decoder.fork(LOOK_BEAM).finish()
+            return self._decoder.fork(PARTIAL_BEAM).finish()
 
-    def _partial(self, look: NDArray[np.float32]) -> Iterator[Event]:
+    def _partial(self, lookahead: NDArray[np.float32]) -> Iterator[Event]:
         """What is being said, after a look at frames [n, tokens] that are not for good: on a copy of the search."""
-        self._looked = self._posteriors + len(look)
-        lead = np.zeros((0, look.shape[1]), np.float32) if self._lead is None else self._lead
+        self._partial_frames = self._posteriors + len(lookahead)
+        lead = np.zeros((0, lookahead.shape[1]), np.float32) if self._lead is None else self._lead
         if self._segment is None:
-            voiced = np.flatnonzero(self._voiced(look))
-            if not len(voiced):
+            speech = np.flatnonzero(self._is_speech(lookahead))
+            if not len(speech):
                 return
-            begin = len(lead) + int(voiced[0]) - round(LEAD / self._frame)
-            look = np.concatenate([lead, look])[max(0, begin) :]
+            begin = len(lead) + int(speech[0]) - round(LEAD / self._frame)
+            lookahead = np.concatenate([lead, lookahead])[max(0, begin) :]
         with self._stage("search"):
             stable = self._decoder.best().stable
-            fork = self._decoder.fork(LOOK_BEAM)
-            fork.accept(look)
+            fork = self._decoder.fork(PARTIAL_BEAM)
+            fork.advance(lookahead)
             words = fork.finish()
         partial = Partial(" ".join(words[:stable]), " ".join(words[stable:]), self._samples / self._rate)
         if (partial.stable, partial.tail) != (self._shown.stable, self._shown.tail):

@@ -50,7 +50,7 @@ class SecondPass:
         self.samples = 0
         """How many were accepted of this segment."""
 
-    def accept(self, samples: NDArray[np.int16]) -> None:
+    def accept_waveform(self, samples: NDArray[np.int16]) -> None:
         """Takes the next int16 samples [n] of the segment, at 16 kHz."""
         self.samples += len(samples)
         with self._stage("stem"):

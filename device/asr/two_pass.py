@@ -5,7 +5,7 @@ is decoded again by the second pass from the samples around it, and its text rep
 be believed (device/asr/guard.py), the first one's text stays.
 
     recognizer = TwoPass(Recognizer(...), SecondPass(...), Endpointing(), Budget("auto"), time.monotonic)
-    recognizer.accept(samples)
+    recognizer.accept_waveform(samples)
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class FirstPass(Protocol):
     @property
     def encoded(self) -> bool: ...
 
-    def accept(self, samples: NDArray[np.int16]) -> list[Event]: ...
+    def accept_waveform(self, samples: NDArray[np.int16]) -> list[Event]: ...
 
     def finish(self) -> list[Event]: ...
 
@@ -64,7 +64,7 @@ class Decoding(Protocol):
 
     samples: int
 
-    def accept(self, samples: NDArray[np.int16]) -> None: ...
+    def accept_waveform(self, samples: NDArray[np.int16]) -> None: ...
 
     def finish(self, beam: int) -> Sequence[Transcript]: ...
 
@@ -140,7 +140,7 @@ class TwoPass:
         self._first.reset()
         self._start()
 
-    def accept(self, samples: NDArray[np.int16]) -> list[Event]:
+    def accept_waveform(self, samples: NDArray[np.int16]) -> list[Event]:
         """Take int16 samples [n]; return what they led to, oldest first."""
         self._sound.push(samples)
         events = list(self._again(self._first.accept(samples)))

@@ -11,13 +11,13 @@ from models.bundle import Window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Call:
-    """One call of the encoder: `mel` float32 [frames, mels]; of the answer's posteriors, `keep` are for good, and
-    `look` those after them, which a later call will know better."""
+class WindowCall:
+    """One call of the encoder: `mel` float32 [frames, mels]; of the answer's posteriors, `committed` are for good, and
+    `lookahead` those after them, which a later call will know better."""
 
     mel: NDArray[np.float32]
-    keep: slice
-    look: slice
+    committed: slice
+    lookahead: slice
 
 
 class Windows:
@@ -29,9 +29,9 @@ class Windows:
 
     >>> import numpy as np
     >>> windows = Windows(Window(frames=8, stride=2, hop=4, right=2, live_hop=2, live_right=0), mels=1, silence=-16.0)
-    >>> [call.keep for call in windows.accept(np.zeros((7, 1), "f4"))]
+    >>> [call.committed for call in windows.push(np.zeros((7, 1), "f4"))]
     [slice(1, 3, None)]
-    >>> [call.keep for call in windows.finish()]
+    >>> [call.committed for call in windows.finish()]
     [slice(1, 3, None)]
     """
 
@@ -39,7 +39,7 @@ class Windows:
         self._frames, self._stride, self.hop, self.right = window.frames, window.stride, window.hop, window.right
         if window.fault:
             raise ValueError(window.fault)
-        self._look = window.live_hop if live else 0
+        self._lookahead_hop = window.live_hop if live else 0
         self._edge = window.live_right
         self._mels, self._silence = mels, silence
         self.reset()
@@ -50,7 +50,7 @@ class Windows:
         self._ahead = 0  # frames held whose posteriors have not been kept
         self._unseen = 0  # frames since the last window
 
-    def accept(self, frames: NDArray[np.float32]) -> list[Call]:
+    def push(self, frames: NDArray[np.float32]) -> list[WindowCall]:
         """Take frames [n, mels]; return the windows that are now due."""
         due = []
         while len(frames):
@@ -58,16 +58,16 @@ class Windows:
             taken, frames = frames[:room], frames[room:]
             self._push(taken)
             if self._ahead == self.hop + self.right:
-                due.append(self._call(self.hop, self._look > 0))
-        if self._look and self._unseen >= self._look and self._ahead > self._edge:
+                due.append(self._call(self.hop, self._lookahead_hop > 0))
+        if self._lookahead_hop and self._unseen >= self._lookahead_hop and self._ahead > self._edge:
             due.append(self._call(0, True))
         return due
 
-    def settle(self, posteriors: int) -> None:
+    def commit(self, posteriors: int) -> None:
         """The first so many posteriors of the last look are kept after all."""
         self._ahead -= posteriors * self._stride
 
-    def finish(self) -> list[Call]:
+    def finish(self) -> list[WindowCall]:
         """No more frames will come: return the windows that are left, and start anew."""
         due = []
         left = -(-self._ahead // self._stride) * self._stride
@@ -84,13 +84,13 @@ class Windows:
         self._ahead += len(frames)
         self._unseen += len(frames)
 
-    def _call(self, new: int, look: bool) -> Call:
+    def _call(self, new: int, lookahead: bool) -> WindowCall:
         """A window that ends with the newest frame, or as many before it as make its posteriors those of the others."""
         late = self._ahead % self._stride
         end = len(self._held) - late
         first = (self._frames - self._ahead + late) // self._stride
         last = first + new // self._stride
-        seen = max(last, (self._frames - self._edge) // self._stride) if look else last
+        seen = max(last, (self._frames - self._edge) // self._stride) if lookahead else last
         self._ahead -= new
         self._unseen = late
-        return Call(self._held[end - self._frames : end], slice(first, last), slice(last, seen))
+        return WindowCall(self._held[end - self._frames : end], slice(first, last), slice(last, seen))

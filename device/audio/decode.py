@@ -56,7 +56,7 @@ class Source:
         self._extent: Extent | None = None
         self._unwritten = False
         with ExitStack() as stack:
-            self._look()
+            self._probe()
             self._file = stack.enter_context(self._opened(stack))
             self._stack = stack.pop_all()
         self.rate: int = self._file.samplerate
@@ -119,7 +119,7 @@ class Source:
         frames = self._file.frames
         return frames / self.rate if self._process is None and 0 < frames < 1 << 60 else 0.0
 
-    def _look(self) -> None:
+    def _probe(self) -> None:
         """Take from the header what libsndfile does not tell. Raises AudioError."""
         try:
             if self._path.is_dir():

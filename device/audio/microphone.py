@@ -4,10 +4,10 @@
 the device can; elsewhere it captures at the device's own rate, resamples with libsoxr and says so in its
 status. It stands apart from `device.audio.chunk` so that a machine without PortAudio can read files.
 
-    from device.config.schema import Audio
+    from device.config.schema import AudioSettings
     from device.audio.microphone import Microphone
 
-    for chunk in Microphone(Audio(device="USB"), notify=print):
+    for chunk in Microphone(AudioSettings(device="USB"), notify=print):
         print(f"{chunk.seconds:6.1f} s  {level(chunk.samples):6.1f} dBFS")
 """
 
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from device.audio.chunk import SAMPLE_RATE, Chunk, Converter
 from device.audio.decode import AudioError
-from device.audio.portaudio import ASOUND, Status, Stream, open_stream
-from device.config.schema import Audio
+from device.audio.portaudio import ASOUND, InputStream, StreamStatus, open_stream
+from device.config.schema import AudioSettings
 
 
 class Microphone:
@@ -37,8 +37,8 @@ class Microphone:
 
     def __init__(
         self,
-        settings: Audio,
-        notify: Callable[[Status], None],
+        settings: AudioSettings,
+        notify: Callable[[StreamStatus], None],
         on_capture_thread: Callable[[], None] = lambda: None,
         heartbeat: Callable[[], None] = lambda: None,
         asound: Path = ASOUND,
@@ -70,10 +70,10 @@ class Microphone:
             except AudioError as error:
                 if str(error) != said:
                     said = str(error)
-                    self._notify(Status(self._settings.device, lost=said))
+                    self._notify(StreamStatus(self._settings.device, lost=said))
                 self._stopped.wait(self._settings.retry_s)
 
-    def _converted(self, stream: Stream) -> Iterator[NDArray[np.int16]]:
+    def _converted(self, stream: InputStream) -> Iterator[NDArray[np.int16]]:
         length = SAMPLE_RATE * self._settings.block_ms // 1_000
         converter = Converter(stream.status.rate, length, stream.status.channels)
         try:

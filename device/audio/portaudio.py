@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from device.audio.chunk import SAMPLE_RATE
 from device.audio.decode import AudioError
-from device.config.schema import Audio
+from device.config.schema import AudioSettings
 
 SILENT_S = 1.0
 """A device that delivers nothing for this long is lost: PortAudio does not report an unplugged one."""
@@ -36,10 +36,10 @@ ASOUND = Path("/proc/asound")
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class StreamStatus:
     """What became of the microphone; `lost` is empty while it works.
 
-    >>> str(Status("USB Audio (hw:1,0)", rate=48_000, channels=1))
+    >>> str(StreamStatus("USB Audio (hw:1,0)", rate=48_000, channels=1))
     'USB Audio (hw:1,0): 48000 Hz, resampled to 16000 Hz'
     """
 
@@ -98,10 +98,10 @@ class GapDetector:
         self._delays.clear()
 
 
-class Stream:
+class InputStream:
     """One opening of a device: its blocks as they come, until it falls silent."""
 
-    def __init__(self, status: Status, frames: int, on_thread: Callable[[], None]) -> None:
+    def __init__(self, status: StreamStatus, frames: int, on_thread: Callable[[], None]) -> None:
         self.status = status
         self.overruns = 0
         self._on_thread: Callable[[], None] | None = on_thread
@@ -163,7 +163,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def open_stream(settings: Audio, asound: Path, on_thread: Callable[[], None]) -> Iterator[Stream]:
+def open_stream(settings: AudioSettings, asound: Path, on_thread: Callable[[], None]) -> Iterator[InputStream]:
     """Open the device that `settings` names; PortAudio is started afresh, or it would not see new devices."""
     with _quiet():
         portaudio = pyaudio.PyAudio()
@@ -171,7 +171,7 @@ def open_stream(settings: Audio, asound: Path, on_thread: Callable[[], None]) ->
         device = choose(devices(portaudio), settings.device, asound)
         status = _formats(portaudio, device, settings.rate)
         frames = max(1, status.rate * settings.block_ms // 1_000)
-        stream = Stream(status, frames, on_thread)
+        stream = InputStream(status, frames, on_thread)
         try:
             opened = portaudio.open(
                 format=pyaudio.paInt16,
@@ -234,7 +234,7 @@ def _cards_with_usb_id(wanted: str, asound: Path) -> list[str]:
     ]
 
 
-def _formats(portaudio: pyaudio.PyAudio, device: dict[str, Any], preferred: int) -> Status:
+def _formats(portaudio: pyaudio.PyAudio, device: dict[str, Any], preferred: int) -> StreamStatus:
     """Choose the preferred rate if the device can, else its own or a common one; all channels of a sound card.
 
     One channel of several would do only if the voice were on it. A plug-in offers channels that no card has.
@@ -250,7 +250,7 @@ def _formats(portaudio: pyaudio.PyAudio, device: dict[str, Any], preferred: int)
                     input_channels=channels,
                     input_format=pyaudio.paInt16,
                 )
-                return Status(device["name"], rate, channels)
+                return StreamStatus(device["name"], rate, channels)
     raise AudioError(f"microphone {device['name']}: does not capture 16-bit samples; try another microphone")
 
 

@@ -29,7 +29,7 @@ class Case:
     """"configurations" or one of SWEEPS."""
     title: str
     configuration: str
-    look: int = 0
+    live_hop: int = 0
     hop: int = 0
     right: int = 0
     rate: int = RATE
@@ -50,7 +50,7 @@ def configurations(names: Sequence[str], threads: int) -> list[Case]:
     return [Case(name, "configurations", CONFIGURATIONS[name].title, name, cpus=cores) for name in names]
 
 
-def sweep(name: str, settings: schema.Realtime, window: Window, threads: int) -> list[Case]:
+def sweep(name: str, settings: schema.RealtimeSettings, window: Window, threads: int) -> list[Case]:
     """The cases of one of SWEEPS; `window` is the bundle's own."""
     if name not in SWEEPS:
         raise CaseError(f"--sweeps {name}: no such sweep; there are {', '.join(SWEEPS)}")
@@ -68,13 +68,13 @@ def sweep(name: str, settings: schema.Realtime, window: Window, threads: int) ->
 def _windows(own: Window, cores: tuple[int, ...]) -> Iterator[Case]:
     """Ours; ours with a lookahead every 32 and 10 frames; and the text itself made of such batches and steps."""
 
-    def case(title: str, look: int = 0, hop: int = 0, right: int = 0) -> Case:
+    def case(title: str, live_hop: int = 0, hop: int = 0, right: int = 0) -> Case:
         return Case(
-            f"window {look}/{hop}/{right}",
+            f"window {live_hop}/{hop}/{right}",
             "windows",
             title,
             OURS,
-            look=look,
+            live_hop=live_hop,
             hop=hop,
             right=right,
             cpus=cores,
@@ -82,14 +82,14 @@ def _windows(own: Window, cores: tuple[int, ...]) -> Iterator[Case]:
         )
 
     yield case(f"ours: a look every {own.live_hop} frames")
-    yield case("a look every 32 frames", look=32)
-    yield case("a look every 10 frames", look=10)
+    yield case("a look every 32 frames", live_hop=32)
+    yield case("a look every 10 frames", live_hop=10)
     for right in (own.right, 0):
         yield case(f"32-frame batches, {right} after", hop=32, right=right)
         yield case(f"10-frame steps, {right} after", hop=10, right=right)
 
 
-def _scheduling(settings: schema.Realtime) -> Iterator[Case]:
+def _scheduling(settings: schema.RealtimeSettings) -> Iterator[Case]:
     """As it is; pinned; with the governor raised; first in line; and together; on cores that are there."""
     there = os.sched_getaffinity(0)
     wanted = tuple(core for core in (*settings.encoder_cpus, *settings.decoder_cpus) if core in there)

@@ -6,17 +6,17 @@ import dataclasses
 from collections.abc import Iterator
 
 from device.bench.figures import METRICS, across, by_repetition
-from device.bench.record import Machine, Report
+from device.bench.record import BenchReport, Host
 
 
-def differences(first: Machine, second: Machine) -> Iterator[str]:
+def differences(first: Host, second: Host) -> Iterator[str]:
     """A line for each thing that is not the same; loads are told whether they differ or not.
 
-    >>> a = Report.empty().machine
+    >>> a = BenchReport.empty().machine
     >>> list(differences(a, dataclasses.replace(a, governor="performance", libraries={"numpy": "2"})))
     ['governor: none -> performance', 'numpy: none -> 2']
     """
-    for field in dataclasses.fields(Machine):
+    for field in dataclasses.fields(Host):
         one, other = getattr(first, field.name), getattr(second, field.name)
         if field.name == "libraries":
             for name in sorted(one.keys() | other.keys()):
@@ -29,7 +29,7 @@ def differences(first: Machine, second: Machine) -> Iterator[str]:
             yield f"{field.name.replace('_', ' ')}: {one or 'none'} -> {other or 'none'}"
 
 
-def lines(first: Report, second: Report) -> Iterator[str]:
+def lines(first: BenchReport, second: BenchReport) -> Iterator[str]:
     """What `dictate bench compare` prints."""
     yield f"{first.made or 'first'} -> {second.made or 'second'}"
     told = list(differences(first.machine, second.machine))
@@ -55,7 +55,7 @@ def lines(first: Report, second: Report) -> Iterator[str]:
     yield from _errors(first, second, cases, width)
 
 
-def _errors(first: Report, second: Report, cases: list[str], width: int) -> Iterator[str]:
+def _errors(first: BenchReport, second: BenchReport, cases: list[str], width: int) -> Iterator[str]:
     words = {id(report): {row.case: row.words for row in report.rows} for report in (first, second)}
     for case in cases:
         one, other = words[id(first)].get(case), words[id(second)].get(case)

@@ -7,7 +7,7 @@ A file in engines/ has two functions and a constant:
     def load(job: Job) -> Engine: ...
 
 Only the standard library and numpy are imported here and in the worker, so that the memory measured is the engine's,
-and so that the peers may live in an environment of their own.
+and so that the baselines may live in an environment of their own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Job:
     threads: int = 1
     rate: int = RATE
     """Samples per second of the recordings; other than 16,000 they are resampled as a microphone's would be."""
-    look: int = 0
+    live_hop: int = 0
     """Frames of 10 ms after which the newest sound is looked at; 0 leaves that to the bundle."""
     hop: int = 0
     """Frames that each call of the encoder adds for good, with no look ahead of that; 0 leaves it to the bundle."""
@@ -67,7 +67,7 @@ class Engine(Protocol):
     def model(self) -> Sequence[Path]:
         """The files that it loaded, folders included whole."""
 
-    def accept(self, samples: NDArray[np.int16]) -> float | None:
+    def accept_waveform(self, samples: NDArray[np.int16]) -> float | None:
         """Hear samples [n] of 16 kHz.
 
         Returns how many seconds of the utterance a new partial text covers, or None where no text is new.
@@ -88,7 +88,7 @@ class Configuration:
     streams: bool = True
     """Hears chunk by chunk; otherwise it gathers the whole utterance, and only then begins to work."""
     ours: bool = True
-    """Runs in this program's environment; the peers may have one of their own."""
+    """Runs in this program's environment; the baselines may have one of their own."""
 
 
 CONFIGURATIONS = {
@@ -118,8 +118,8 @@ def not_installed(install: str, *modules: str) -> str:
     """What to install where one of `modules` cannot be imported; otherwise nothing.
 
     >>> not_installed("numpy", "numpy"), not_installed("a-b==1", "no_such_module")
-    ('', 'not installed; pip install a-b==1, here or in the environment that --peers names')
+    ('', 'not installed; pip install a-b==1, here or in the environment that --baselines names')
     """
     if all(find_spec(module) for module in modules):
         return ""
-    return f"not installed; pip install {install}, here or in the environment that --peers names"
+    return f"not installed; pip install {install}, here or in the environment that --baselines names"

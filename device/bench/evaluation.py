@@ -66,11 +66,11 @@ def read_transcripts(folder: Path) -> list[tuple[Path, str]]:
     return pairs
 
 
-Opened = Callable[[StageClock], tuple[factory.Ears, dict[str, Any]]]
+Opened = Callable[[StageClock], tuple[factory.Pipeline, dict[str, Any]]]
 """Loads a recogniser whose stages are measured; returns it and what the report says of it."""
 
 
-def evaluate(folder: Path, open_ears: Opened, progress: bool) -> dict[str, Any]:
+def evaluate(folder: Path, load_recognizer: Opened, progress: bool) -> dict[str, Any]:
     """Transcribes every recording of `folder` and returns the report that --json prints."""
     from device.audio.file import WaveFile
     from device.bench import wer
@@ -79,7 +79,7 @@ def evaluate(folder: Path, open_ears: Opened, progress: bool) -> dict[str, Any]:
     wer.normalizer()  # fail before the work, not after it
     clock = StageClock()
     began = time.monotonic()
-    ears, about = open_ears(clock)
+    pipeline, about = load_recognizer(clock)
     start = time.monotonic() - began
     seconds, total, items, wall = 0.0, 0.0, [], time.monotonic()
     for index, (file, reference) in enumerate(pairs):
@@ -88,8 +88,8 @@ def evaluate(folder: Path, open_ears: Opened, progress: bool) -> dict[str, Any]:
         chunks = list(WaveFile(file))
         cpu, events = time.process_time(), []
         for chunk in chunks:
-            events += ears.recognizer.accept(chunk.samples)
-        events += ears.recognizer.finish()
+            events += pipeline.recognizer.accept_waveform(chunk.samples)
+        events += pipeline.recognizer.finish()
         total += time.process_time() - cpu
         seconds += events[-1].end
         items.append({"file": file.name, "reference": reference, "hypothesis": results.joined(events)})
@@ -98,7 +98,7 @@ def evaluate(folder: Path, open_ears: Opened, progress: bool) -> dict[str, Any]:
     score = wer.score([i["reference"] for i in items], [i["hypothesis"] for i in items])
     return {
         **about,
-        "backend": ears.accelerator.name,
+        "backend": pipeline.accelerator.name,
         "utterances": len(items),
         "seconds": round(seconds, 2),
         "wer": round(score.wer, 4),

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from device.bench.record import Listening, Measurement, Report
+from device.bench.record import BenchReport, Listening, Measurement
 
 T = TypeVar("T")
 
@@ -132,13 +132,13 @@ METRICS = (
 )
 
 
-def by_repetition(report: Report, case: str, metric: Metric) -> dict[int, float]:
+def by_repetition(report: BenchReport, case: str, metric: Metric) -> dict[int, float]:
     """Repetition → the metric of a case."""
     found = ((m.repetition, metric.of(m)) for m in report.of(case))
     return {repetition: value for repetition, value in found if value is not None}
 
 
-def middle(report: Report, case: str, metric: Metric) -> float | None:
+def middle(report: BenchReport, case: str, metric: Metric) -> float | None:
     """Median of the metric over repetitions."""
     return _median(by_repetition(report, case, metric).values())
 
@@ -147,7 +147,9 @@ def named(name: str) -> Metric:
     return next(metric for metric in METRICS if metric.name == name)
 
 
-def pooled(report: Report, case: str, pick: Callable[[Listening], Iterable[float]], fast: bool = False) -> list[float]:
+def pooled(
+    report: BenchReport, case: str, pick: Callable[[Listening], Iterable[float]], fast: bool = False
+) -> list[float]:
     """`pick` of every repetition, paced or at full speed."""
     listened = [m.fast if fast else m.paced for m in report.of(case)]
     return [value for listening in listened if listening for value in pick(listening)]

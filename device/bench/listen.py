@@ -7,7 +7,7 @@ measured in as long as the machine needs for them, and a machine that is too slo
 
 >>> class Deaf:
 ...     model = ()
-...     def accept(self, samples):
+...     def accept_waveform(self, samples):
 ...         return None
 ...     def finish(self):
 ...         return "nothing"
@@ -63,7 +63,7 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class LiveResult:
     """Times of one utterance, in seconds."""
 
     seconds: float
@@ -86,7 +86,7 @@ def chunks(samples: NDArray[Any], rate: int) -> Iterator[NDArray[Any]]:
         yield samples[first : first + size]
 
 
-def listen(engine: Engine, samples: NDArray[np.int16], rate: int, clock: Clock) -> Heard:
+def listen(engine: Engine, samples: NDArray[np.int16], rate: int, clock: Clock) -> LiveResult:
     """Give `samples` [n] of `rate` to `engine`, each chunk when it is due by `clock`."""
     late: list[float] = []
     behind: list[float] = []
@@ -96,14 +96,14 @@ def listen(engine: Engine, samples: NDArray[np.int16], rate: int, clock: Clock) 
         given += len(chunk)
         due = begun + given / rate
         clock.until(due)
-        covered = engine.accept(chunk)
+        covered = engine.accept_waveform(chunk)
         done = clock.now()
         late.append(done - due)
         if covered is not None:
             behind.append(done - begun - covered)
             first_partial = done - begun if first_partial is None else first_partial
     text = engine.finish()
-    return Heard(given / rate, late, first_partial, behind, clock.now() - begun - given / rate, text)
+    return LiveResult(given / rate, late, first_partial, behind, clock.now() - begun - given / rate, text)
 
 
 class Resampled:
@@ -118,15 +118,15 @@ class Resampled:
         self.took: list[float] = []
         """Seconds that each chunk's conversion took."""
 
-    def accept(self, samples: NDArray[np.int16]) -> float | None:
+    def accept_waveform(self, samples: NDArray[np.int16]) -> float | None:
         begun = time.perf_counter()
         blocks = list(self._converter.feed(samples.astype(np.float32) / np.float32(32_768)))
         self.took.append(time.perf_counter() - begun)
-        covered = [self._engine.accept(block) for block in blocks]
+        covered = [self._engine.accept_waveform(block) for block in blocks]
         return max((end for end in covered if end is not None), default=None)
 
     def finish(self) -> str:
         for block in self._converter.finish():
-            self._engine.accept(block)
+            self._engine.accept_waveform(block)
         self._converter = self._open()
         return self._engine.finish()

@@ -8,17 +8,17 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from device.bench.record import Machine
+from device.bench.record import Host
 
 LIBRARIES = ("coral-dictation", "numpy", "onnxruntime", "ai-edge-litert", "tflite-runtime", "soxr")
 
 
-def describe(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Machine:
+def describe(proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Host:
     """This machine, now."""
     cpuinfo = _text(proc / "cpuinfo")
     memory = re.search(r"^MemTotal:\s*(\d+)", _text(proc / "meminfo"), re.M)
     governors = {_text(file) for file in sorted(sys.glob("devices/system/cpu/cpufreq/policy*/scaling_governor"))}
-    return Machine(
+    return Host(
         model=_model(cpuinfo, sys),
         architecture=platform.machine(),
         cores=os.cpu_count() or 1,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 
 from device.bench import plots
-from device.bench.record import Report
+from device.bench.record import BenchReport
 from device.bench.table import NONE, Table, tables
 
 ARTICLE = (
@@ -31,7 +31,7 @@ dt{color:var(--soft)} dd{margin:0}
 """
 
 
-def html(report: Report) -> str:
+def html(report: BenchReport) -> str:
     """The page."""
     made = report.made.replace("T", " ").partition("+")[0]
     return "\n".join(
@@ -57,7 +57,7 @@ def html(report: Report) -> str:
     )
 
 
-def _sections(report: Report) -> Iterator[str]:
+def _sections(report: BenchReport) -> Iterator[str]:
     found = {table.title: table for table in tables(report)}
     yield _section("", plots.latency(report), _shown(found, "Latency"))
     yield _section("", plots.errors(report), _shown(found, "Cost and errors"), _shown(found, "Ratios"))
@@ -102,7 +102,7 @@ def _cell(text: str) -> str:
     return escape(text).replace(" [", "<br/>[")
 
 
-def _battery(report: Report) -> Iterator[str]:
+def _battery(report: BenchReport) -> Iterator[str]:
     life = report.battery
     if life is None:
         yield f"<p>{escape(report.unmeasured.get('battery', 'not measured'))}</p>"
@@ -115,7 +115,7 @@ def _battery(report: Report) -> Iterator[str]:
     yield f'<p class="soft">{escape(ARTICLE)}</p>'
 
 
-def _where(report: Report) -> str:
+def _where(report: BenchReport) -> str:
     m, s = report.machine, report.speech
     versions = {**m.libraries}
     for measurement in report.measurements:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from device.bench.figures import late, middle, named, percentiles, pooled
-from device.bench.record import Report, Row
+from device.bench.record import BenchReport, CaseRow
 from device.drawing import svg
 
 WIDTH, ROW, LABELS, VALUES = 960, 40, 200, 150
@@ -24,13 +24,13 @@ class Point:
     colour: str
 
 
-def colours(report: Report) -> dict[str, str]:
+def colours(report: BenchReport) -> dict[str, str]:
     """A colour for each configuration, the same in all pictures."""
     names = [row.case for row in report.measured("configurations")]
     return {name: svg.COLOURS[index % len(svg.COLOURS)] for index, name in enumerate(names)}
 
 
-def latency(report: Report, sweep: str = "configurations") -> str:
+def latency(report: BenchReport, sweep: str = "configurations") -> str:
     """Every chunk's latency at a microphone's pace, with percentiles; empty if nothing streamed."""
     rows = [row for row in report.measured(sweep) if pooled(report, row.case, late)]
     if not rows:
@@ -48,7 +48,7 @@ def latency(report: Report, sweep: str = "configurations") -> str:
     )
 
 
-def _strips(report: Report, rows: Sequence[Row], width: float, top: float) -> Iterator[str]:
+def _strips(report: BenchReport, rows: Sequence[CaseRow], width: float, top: float) -> Iterator[str]:
     times = {row.case: [1e3 * seconds for seconds in pooled(report, row.case, late)] for row in rows}
     axis = svg.spanning([t for several in times.values() for t in several], LABELS, width - VALUES, True)
     bottom = top + ROW * len(rows)
@@ -69,13 +69,13 @@ def _strips(report: Report, rows: Sequence[Row], width: float, top: float) -> It
     yield svg.text(width - VALUES + 16, top - 8, "p50 / p99", style="soft")
 
 
-def errors(report: Report) -> str:
+def errors(report: BenchReport) -> str:
     """Word error rate against processor time; empty if no words were scored."""
     points = _error_points(report)
     return _scatter("Word errors against computing", points, 960, 380) if points else ""
 
 
-def _error_points(report: Report) -> list[Point]:
+def _error_points(report: BenchReport) -> list[Point]:
     paint, points = colours(report), []
     for row in report.measured("configurations"):
         cost = middle(report, row.case, named("CPU s per s of speech"))
@@ -117,7 +117,7 @@ def _dots(
         yield svg.text(x(point.x) + 11, label, point.name, paint=point.colour)
 
 
-def windows(report: Report) -> str:
+def windows(report: BenchReport) -> str:
     """Word error rate against how far the partial texts are behind; empty without the sweep."""
     points = []
     for index, row in enumerate(report.measured("windows")):
@@ -145,7 +145,7 @@ def windows(report: Report) -> str:
     )
 
 
-def energy(report: Report) -> str:
+def energy(report: BenchReport) -> str:
     """Watts at a microphone's pace; empty where they were not measured."""
     found = [(row, middle(report, row.case, named("energy, paced"))) for row in report.measured("configurations")]
     bars = [(row, watts) for row, watts in found if watts is not None]
@@ -164,7 +164,7 @@ def energy(report: Report) -> str:
     return svg.picture(WIDTH, bottom + 44, title, shapes)
 
 
-def summary(report: Report) -> str:
+def summary(report: BenchReport) -> str:
     """One picture of the run: latency above, errors against computing below, where and when underneath."""
     rows = [row for row in report.measured("configurations") if pooled(report, row.case, late)]
     points, y = _error_points(report), 16.0

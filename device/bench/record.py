@@ -1,9 +1,9 @@
-"""What a benchmark measured, as it is kept in JSON: one `Report`, a `Measurement` for each process that was run.
+"""What a benchmark measured, as it is kept in JSON: one `BenchReport`, a `Measurement` for each process that was run.
 
 The file is written beside its place and renamed. When it is read, every key and value is checked against the
 dataclasses here, and RecordError names the first that does not fit.
 
->>> save(Report.empty(), Path("/nonexistent/bench.json"))
+>>> save(BenchReport.empty(), Path("/nonexistent/bench.json"))
 Traceback (most recent call last):
 device.bench.record.RecordError: /nonexistent/bench.json: No such file or directory; name another place
 """
@@ -57,7 +57,7 @@ class Listening:
     cores: tuple[float, ...]
     """Busy share of each core of the machine meanwhile, whoever kept it busy."""
     joules: float | None
-    """Of the machine, or of the processor's package: `Report.unmeasured` or `Report.meter` says."""
+    """Of the machine, or of the processor's package: `BenchReport.unmeasured` or `BenchReport.meter` says."""
     counters: Mapping[str, float]
     """What `perf stat` counted in the process."""
 
@@ -82,7 +82,7 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class WordErrors:
     """Word errors of a case over the whole speech."""
 
     wer: float
@@ -93,7 +93,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CaseRow:
     """A case: what it was, and why it was not measured, where it was not."""
 
     case: str
@@ -101,11 +101,11 @@ class Row:
     title: str
     configuration: str
     missing: str = ""
-    words: Words | None = None
+    words: WordErrors | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class Host:
     """Where it was measured."""
 
     model: str
@@ -150,17 +150,17 @@ class BatteryLife:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BenchReport:
     """One run of `dictate bench`."""
 
     made: str
     """UTC, ISO 8601."""
-    machine: Machine
+    machine: Host
     speech: Spoken
     threads: int
     repetitions: int
     baseline: str
-    rows: tuple[Row, ...] = ()
+    rows: tuple[CaseRow, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     meter: str = ""
     """What measured the energy."""
@@ -170,15 +170,15 @@ class Report:
     format: int = FORMAT
 
     @classmethod
-    def empty(cls) -> Report:
-        machine = Machine("", "", 1, 1, "", "", "", False, 0, "", {}, ())
+    def empty(cls) -> BenchReport:
+        machine = Host("", "", 1, 1, "", "", "", False, 0, "", {}, ())
         return cls("", machine, Spoken("", 0, 0.0, 0.0, False), 1, 0, "")
 
     def of(self, case: str) -> list[Measurement]:
         """The measurements of a case, by repetition."""
         return [m for m in self.measurements if m.case == case]
 
-    def measured(self, sweep: str) -> list[Row]:
+    def measured(self, sweep: str) -> list[CaseRow]:
         """The cases of a sweep that were measured."""
         return [row for row in self.rows if row.sweep == sweep and self.of(row.case)]
 
@@ -194,12 +194,12 @@ def replaced(path: Path, text: str) -> None:
         raise RecordError(f"{path}: {error.strerror}; name another place") from None
 
 
-def save(report: Report, path: Path) -> None:
+def save(report: BenchReport, path: Path) -> None:
     """Write `report` as JSON. Raises RecordError."""
     replaced(path, json.dumps(dataclasses.asdict(report), indent=1) + "\n")
 
 
-def load(path: Path) -> Report:
+def load(path: Path) -> BenchReport:
     """Read what `save` wrote. Raises RecordError."""
     again = "make it again with `dictate bench --report DIR`"
     try:
@@ -211,7 +211,7 @@ def load(path: Path) -> Report:
     if isinstance(raw, dict) and raw.get("format") != FORMAT:
         raise RecordError(f"{path}: this program reads reports of format {FORMAT}, not {raw.get('format')}; {again}")
     try:
-        return typed(Report, raw, "report")
+        return typed(BenchReport, raw, "report")
     except ValueError as error:
         raise RecordError(f"{path}: {error}; {again}") from None
 
@@ -222,7 +222,7 @@ T = TypeVar("T")
 def typed(kind: type[T], raw: Any, where: str) -> T:
     """`raw`, parsed JSON, as the type `kind`; ValueError names the place that does not fit.
 
-    >>> typed(Words, {"wer": 0.1, "words": 10, "substitutions": 1, "deletions": 0, "insertions": None}, "words")
+    >>> typed(WordErrors, {"wer": 0.1, "words": 10, "substitutions": 1, "deletions": 0, "insertions": None}, "words")
     Traceback (most recent call last):
     ValueError: words.insertions must be int, not null
     """

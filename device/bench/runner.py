@@ -35,7 +35,7 @@ class Missing(Exception):
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunSettings:
     """What is the same for all cases."""
 
     bundle: Path
@@ -43,9 +43,9 @@ class Setting:
     speech: Speech
     seconds: float
     threads: int
-    peers: Path
-    """The Python that the peers are installed for."""
-    realtime: schema.Realtime
+    baselines: Path
+    """The Python that the baselines are installed for."""
+    realtime: schema.RealtimeSettings
     counters: Counters
     energy: Energy
     scratch: Path
@@ -54,7 +54,7 @@ class Setting:
 
 def run(
     cases: Sequence[Case],
-    setting: Setting,
+    setting: RunSettings,
     repetitions: int,
     tell: Callable[[str], None],
     keep: Callable[[Sequence[Measurement], Mapping[str, str]], None],
@@ -84,7 +84,7 @@ def run(
         keep(done, missing)
 
 
-def measure(case: Case, repetition: int, setting: Setting) -> Measurement:
+def measure(case: Case, repetition: int, setting: RunSettings) -> Measurement:
     """One case in a process of its own. Raises Missing."""
     wanted = replace(
         setting.realtime, enabled=True, governor=case.governor, governor_state=setting.scratch / "governor.json"
@@ -96,7 +96,7 @@ def measure(case: Case, repetition: int, setting: Setting) -> Measurement:
         raise Missing(str(error)) from None
 
 
-def _measured(case: Case, repetition: int, setting: Setting) -> Measurement:
+def _measured(case: Case, repetition: int, setting: RunSettings) -> Measurement:
     speech = setting.speech.at(case.rate, setting.scratch / str(case.rate))
     job = Job(
         case.configuration,
@@ -106,7 +106,7 @@ def _measured(case: Case, repetition: int, setting: Setting) -> Measurement:
         setting.seconds if case.paced else 0.0,
         setting.threads,
         case.rate,
-        case.look,
+        case.live_hop,
         case.hop,
         case.right,
         case.cpus,
@@ -161,18 +161,20 @@ def _typed(
     return record.typed(Measurement, raw, case.name)
 
 
-def _started(job: Job, setting: Setting, errors: Any) -> subprocess.Popen[str]:
+def _started(job: Job, setting: RunSettings, errors: Any) -> subprocess.Popen[str]:
     ours = CONFIGURATIONS[job.configuration].ours
     variables = {"OMP_NUM_THREADS": str(job.threads), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment = python.environment(variables, inherit=ours)  # the peers' Python finds this program from here alone
-    interpreter = python.current() if ours else setting.peers
+    environment = python.environment(
+        variables, inherit=ours
+    )  # the baselines' Python finds this program from here alone
+    interpreter = python.current() if ours else setting.baselines
     command = python.module("device.bench.worker", json.dumps(asdict(job)), interpreter=interpreter)
     try:
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, bufsize=1
         )
     except OSError as error:
-        raise Missing(f"{command[0]}: {error.strerror}; name another Python with --peers") from None
+        raise Missing(f"{command[0]}: {error.strerror}; name another Python with --baselines") from None
 
 
 def _short(speech: Speech) -> Speech:

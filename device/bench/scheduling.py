@@ -2,7 +2,7 @@
 
 `dictate bench --realtime` measures what cores, priority and clock are worth to the recogniser.
 
->>> print(table([Row("as it is", [1.0, 1.0, 3.0])]))
+>>> print(table([WakeUpRow("as it is", [1.0, 1.0, 3.0])]))
 setting                         p50 ms    p95 ms    p99 ms  saved ms
 as it is                          1.00      3.00      3.00      0.00
 """
@@ -21,7 +21,7 @@ from device.system.scheduling import fifo
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class WakeUpRow:
     """Times of one piece of work under one setting."""
 
     name: str
@@ -35,7 +35,7 @@ class Row:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def wake_ups(settings: schema.Realtime, seconds: float = 5.0, period: float = 0.01) -> list[Row]:
+def wake_ups(settings: schema.RealtimeSettings, seconds: float = 5.0, period: float = 0.01) -> list[WakeUpRow]:
     """How late a thread wakes that sleeps for `period`, on busy cores: plainly, and at the capture priority.
 
     That is what SCHED_FIFO is worth to capture: a block that is fetched late may be lost.
@@ -48,11 +48,11 @@ def wake_ups(settings: schema.Realtime, seconds: float = 5.0, period: float = 0.
             sleeper = Thread(target=_sleep_and_note, args=(priority, seconds, period, late, problems))
             sleeper.start()
             sleeper.join()
-        rows.append(Row(name, late, problems[0] if problems else ""))
+        rows.append(WakeUpRow(name, late, problems[0] if problems else ""))
     return rows
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[WakeUpRow]) -> str:
     """`rows` as text: p50, p95, p99 in ms, and how much less p50 is than in the first row."""
     lines = [f"{'setting':<28} {'p50 ms':>9} {'p95 ms':>9} {'p99 ms':>9} {'saved ms':>9}"]
     for row in rows:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from device.bench.figures import METRICS, by_repetition, late, middle, named, percentiles, pooled, ratio
-from device.bench.record import Listening, Report, Row
+from device.bench.record import BenchReport, CaseRow, Listening
 
 NONE = "–"
 
@@ -22,7 +22,7 @@ class Table:
     note: str = ""
 
 
-def tables(report: Report) -> Iterator[Table]:
+def tables(report: BenchReport) -> Iterator[Table]:
     """Every table that has rows."""
     for table in (
         latency(report),
@@ -37,7 +37,7 @@ def tables(report: Report) -> Iterator[Table]:
             yield table
 
 
-def latency(report: Report, sweep: str = "configurations", title: str = "Latency") -> Table:
+def latency(report: BenchReport, sweep: str = "configurations", title: str = "Latency") -> Table:
     """How soon the words come."""
     rows = []
     for row in report.measured(sweep):
@@ -73,7 +73,7 @@ def latency(report: Report, sweep: str = "configurations", title: str = "Latency
     )
 
 
-def cost(report: Report, sweep: str = "configurations", title: str = "Cost and errors") -> Table:
+def cost(report: BenchReport, sweep: str = "configurations", title: str = "Cost and errors") -> Table:
     """What it takes of the machine, and how well it hears."""
     counted = any(m.fast.counters for m in report.measurements)
     rows = []
@@ -120,7 +120,7 @@ def cost(report: Report, sweep: str = "configurations", title: str = "Cost and e
     )
 
 
-def ratios(report: Report) -> Table:
+def ratios(report: BenchReport) -> Table:
     """Each configuration against the baseline, with the spread over the repetitions."""
     rows, base = [], report.baseline
     shown = [m for m in METRICS if by_repetition(report, base, m)]
@@ -135,7 +135,7 @@ def ratios(report: Report) -> Table:
     )
 
 
-def windows(report: Report) -> Table:
+def windows(report: BenchReport) -> Table:
     """The window sweep."""
     rows = []
     for row in report.measured("windows"):
@@ -158,7 +158,7 @@ def windows(report: Report) -> Table:
     )
 
 
-def capture(report: Report) -> Table:
+def capture(report: BenchReport) -> Table:
     """The capture sweep."""
     rows = []
     for row in report.measured("capture"):
@@ -184,19 +184,19 @@ def capture(report: Report) -> Table:
     )
 
 
-def realtime(report: Report) -> Table:
+def realtime(report: BenchReport) -> Table:
     """The real-time sweep."""
     return latency(report, "realtime", "Cores, priority and clock")
 
 
-def missing(report: Report) -> Table:
+def missing(report: BenchReport) -> Table:
     """What was not measured, and why."""
     rows = [[row.title, row.missing] for row in report.rows if row.missing]
     rows += [[what, why] for what, why in report.unmeasured.items()]
     return Table("Not measured", ["", "why"], rows)
 
 
-def plain(report: Report) -> str:
+def plain(report: BenchReport) -> str:
     """All tables for a terminal."""
     parts = []
     for table in tables(report):
@@ -214,7 +214,7 @@ def plain(report: Report) -> str:
     return "\n\n".join(parts)
 
 
-def markdown(report: Report) -> str:
+def markdown(report: BenchReport) -> str:
     """All tables for Markdown."""
     return "\n".join(f"**{table.title}**\n\n{_markdown(table)}\n" for table in tables(report))
 
@@ -240,7 +240,7 @@ def _finals(listening: Listening) -> Iterator[float]:
     return (u.final for u in listening.utterances)
 
 
-def _seconds(report: Report, row: Row, pick: Pick, fast: bool = False) -> str:
+def _seconds(report: BenchReport, row: CaseRow, pick: Pick, fast: bool = False) -> str:
     found = percentiles(pooled(report, row.case, pick, fast))
     return f"{found.p50:.2f}" if found else NONE
 
@@ -249,21 +249,21 @@ def _ms(seconds: float | None, digits: int = 1) -> str:
     return NONE if seconds is None else f"{1e3 * seconds:.{digits}f}"
 
 
-def _number(report: Report, row: Row, metric: str, form: str) -> str:
+def _number(report: BenchReport, row: CaseRow, metric: str, form: str) -> str:
     value = middle(report, row.case, named(metric))
     return NONE if value is None else format(value, form)
 
 
-def _switches(report: Report, row: Row, count: Callable[[Listening], int]) -> str:
+def _switches(report: BenchReport, row: CaseRow, count: Callable[[Listening], int]) -> str:
     found = percentiles(count(m.paced) / m.paced.wall_s for m in report.of(row.case) if m.paced)
     return f"{found.p50:.0f}" if found else NONE
 
 
-def _cores(report: Report, row: Row) -> str:
+def _cores(report: BenchReport, row: CaseRow) -> str:
     shares = [m.paced.cores for m in report.of(row.case) if m.paced]
     return " ".join(f"{100 * statistics.median(core):.0f}" for core in zip(*shares, strict=True)) or NONE
 
 
-def _counter(report: Report, row: Row, name: str) -> str:
+def _counter(report: BenchReport, row: CaseRow, name: str) -> str:
     found = percentiles(m.fast.counters[name] / m.fast.seconds for m in report.of(row.case) if name in m.fast.counters)
     return f"{found.p50:.2e}" if found else NONE

@@ -26,7 +26,7 @@ COMMANDS = {
     "doctor": "device.cli.doctor",
     "run": "device.cli.run",
     "power": "device.cli.power",
-    "lights": "device.cli.lights",
+    "leds": "device.cli.leds",
     "wiring": "device.cli.wiring",
     "realtime": "device.cli.realtime",
     "setup": "device.cli.setup",

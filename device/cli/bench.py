@@ -16,7 +16,7 @@ from typing import Any
 from device.bench import cases, compare, machine, page, plots, record, runner, scheduling, speech, table
 from device.bench.engine import CONFIGURATIONS
 from device.bench.meters import Counters, Energy
-from device.bench.record import Measurement, Report, Row, Words
+from device.bench.record import BenchReport, CaseRow, Measurement, WordErrors
 from device.bench.wer import ScoringError, score
 from device.cli import argument_types
 from device.cli import options as cli_options
@@ -27,8 +27,8 @@ from models import python
 from models.bundle import Bundle
 from models.errors import UsageError
 
-PEERS = python.REPOSITORY / ".cache" / "peers" / "venv" / "bin" / "python"
-"""Where `make peers` installs the peers."""
+BASELINES = python.REPOSITORY / ".cache" / "baselines" / "venv" / "bin" / "python"
+"""Where `make baselines` installs the baselines."""
 
 
 DEFAULT_SWEEPS = "windows,capture"
@@ -89,7 +89,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--threads", type=argument_types.count, default=1, help="cores that a configuration may use (default 1)"
     )
-    parser.add_argument("--peers", type=Path, metavar="PYTHON", help="the Python that has the peers installed")
+    parser.add_argument("--baselines", type=Path, metavar="PYTHON", help="the Python that has the baselines installed")
     parser.add_argument("--power-log", type=Path, metavar="DIR", help="watts for the battery (default: power.dir)")
     parser.add_argument(
         "--duty", type=argument_types.share, default=0.25, help="share of the time spent dictating (default 0.25)"
@@ -112,13 +112,13 @@ def _run(args: argparse.Namespace) -> int:
         _folder(args.report)
     with tempfile.TemporaryDirectory(prefix="dictate-bench-") as scratch:
         heard = speech.gather([*args.files, *args.speech], Path(scratch))
-        setting = runner.Setting(
+        setting = runner.RunSettings(
             bundle.root,
             args.comparison or bundle.root.with_name(f"{bundle.root.name}-comparison"),
             heard,
             args.seconds,
             args.threads,
-            args.peers or (PEERS if PEERS.exists() else python.current()),
+            args.baselines or (BASELINES if BASELINES.exists() else python.current()),
             settings.realtime,
             Counters.found(),
             Energy.found(),
@@ -154,9 +154,9 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot work before anything is measured."""
     if args.baseline not in CONFIGURATIONS:
         raise BenchError(f"--baseline {args.baseline}: no such configuration; there are {', '.join(CONFIGURATIONS)}")
-    if args.peers is not None and not shutil.which(args.peers):
+    if args.baselines is not None and not shutil.which(args.baselines):
         raise BenchError(
-            f"--peers {args.peers}: no program; name the Python that has the peers (`make peers` makes one)"
+            f"--baselines {args.baselines}: no program; name the Python that has them (`make baselines` makes one)"
         )
 
 
@@ -164,7 +164,7 @@ def _listed(given: str | None, otherwise: str) -> list[str]:
     return [name for name in (otherwise if given is None else given).split(",") if name]
 
 
-def _cases(args: argparse.Namespace, settings: schema.Realtime, bundle: Bundle) -> list[cases.Case]:
+def _cases(args: argparse.Namespace, settings: schema.RealtimeSettings, bundle: Bundle) -> list[cases.Case]:
     names = _listed(args.configs, ",".join(CONFIGURATIONS))
     sweeps = [name for name in _listed(args.sweeps, "" if args.configs else DEFAULT_SWEEPS) if name != "none"]
     sweeps += ["realtime"] if args.realtime and "realtime" not in sweeps else []
@@ -174,7 +174,7 @@ def _cases(args: argparse.Namespace, settings: schema.Realtime, bundle: Bundle) 
     ]
 
 
-def _begun(args: argparse.Namespace, settings: schema.Config, setting: runner.Setting) -> Report:
+def _begun(args: argparse.Namespace, settings: schema.Config, setting: runner.RunSettings) -> BenchReport:
     """The report before anything is measured."""
     unmeasured = {
         name: why
@@ -197,7 +197,7 @@ def _begun(args: argparse.Namespace, settings: schema.Config, setting: runner.Se
     except (power_report.NotMeasured, OSError) as error:
         unmeasured["battery"] = f"{folder}: {error}"
     heard = setting.speech
-    return Report(
+    return BenchReport(
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine.describe(),
         speech=record.Spoken(heard.source, len(heard.files), heard.seconds, args.seconds, heard.texts is not None),
@@ -210,7 +210,9 @@ def _begun(args: argparse.Namespace, settings: schema.Config, setting: runner.Se
     )
 
 
-def _scored(report: Report, wanted: Sequence[cases.Case], missing: Mapping[str, str], heard: speech.Speech) -> Report:
+def _scored(
+    report: BenchReport, wanted: Sequence[cases.Case], missing: Mapping[str, str], heard: speech.Speech
+) -> BenchReport:
     """`report` with its rows: why a case is missing, or the word errors of its first repetition."""
     unmeasured, rows = dict(report.unmeasured), []
     for case in wanted:
@@ -218,11 +220,11 @@ def _scored(report: Report, wanted: Sequence[cases.Case], missing: Mapping[str, 
         if measured and heard.texts is not None:
             try:
                 found = score(heard.texts, [utterance.text for utterance in measured[0].fast.utterances])
-                words = Words(found.wer, found.words, found.substitutions, found.deletions, found.insertions)
+                words = WordErrors(found.wer, found.words, found.substitutions, found.deletions, found.insertions)
             except ScoringError as error:
                 unmeasured["word errors"] = str(error)
         why = missing.get(case.name, "")
-        rows.append(Row(case.name, case.sweep, case.title, case.configuration, why, words))
+        rows.append(CaseRow(case.name, case.sweep, case.title, case.configuration, why, words))
     if heard.texts is None:
         unmeasured["word errors"] = "no transcripts; put a transcripts.tsv beside the recordings: file<TAB>text"
     named = [row.case for row in rows if row.sweep == "configurations" and report.of(row.case)]

@@ -30,7 +30,7 @@ INTRODUCTION = """\
 #
 #     #hostname = "dictate"        becomes        hostname = "desk"
 #
-# A setting that is wrong is left out: the fault lamp then flashes five times, and the serial console says which
+# A setting that is wrong is left out: the fault LED then flashes five times, and the serial console says which
 # line is wrong and why. docs/configuration.md has the same list as a table."""
 
 
@@ -58,7 +58,7 @@ def describe(loaded: Loaded, only: str = "", help_keys: bool = False) -> Iterato
             yield f"# {leaf.spec.help}"
         value = fields.get(loaded.config, leaf.key)
         shown = fields.HIDDEN if leaf.spec.secret and value else value
-        yield f"{name} = {fields.show(shown)}  # {leaf.expected}; {origins[leaf.key]}"
+        yield f"{name} = {fields.format_value(shown)}  # {leaf.expected}; {origins[leaf.key]}"
 
 
 def template() -> Iterator[str]:
@@ -71,7 +71,7 @@ def template() -> Iterator[str]:
             yield from ("", f"[{table}]")
             section = table
         yield f"# {leaf.spec.help} ({leaf.expected})"
-        yield f"#{name} = {fields.show(leaf.default)}"
+        yield f"#{name} = {fields.format_value(leaf.default)}"
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from device.output import hid_report, layouts
 from device.panel.header import wires
 from device.text import commands as text_commands
 from device.text.edits import apply
-from device.text.formatter import Rules, Writer
+from device.text.formatter import Rules, TextFormatter
 from device.text.itn import Style
 
 EXAMPLES = (
@@ -60,7 +60,7 @@ def commands() -> str:
     return _table(("you say", "it writes or does"), text_commands.table())
 
 
-def numbers() -> str:
+def number_examples() -> str:
     """Numbers as said and as written, in both Englishes."""
     rows = [(said, _written(said, "us"), _written(said, "uk")) for said in EXAMPLES]
     return _table(("you say", '`english = "us"`', '`english = "uk"`'), rows)
@@ -91,7 +91,7 @@ def substitutes() -> str:
 def keys() -> str:
     """Every setting."""
     rows = [
-        (f"`{leaf.key}`", f"`{fields.show(leaf.default)}`", leaf.expected, leaf.spec.help)
+        (f"`{leaf.key}`", f"`{fields.format_value(leaf.default)}`", leaf.expected, leaf.spec.help)
         for leaf in fields.walk(Config)
     ]
     return _table(("key", "default", "allowed", "what it is for"), rows)
@@ -105,7 +105,7 @@ def header_pins() -> str:
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "commands": commands,
-    "numbers": numbers,
+    "numbers": number_examples,
     "layouts": keyboard_layouts,
     "substitutes": substitutes,
     "settings": keys,
@@ -121,7 +121,7 @@ def fill(text: str) -> str:
 
 
 def _written(said: str, english: str) -> str:
-    writer = Writer(Rules(style=Style(english="uk" if english == "uk" else "us")))
+    writer = TextFormatter(Rules(style=Style(english="uk" if english == "uk" else "us")))
     return apply("", writer.segment(said))
 
 

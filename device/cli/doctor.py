@@ -12,7 +12,7 @@ from typing import Any
 from device.cli import options
 from device.config.schema import Config
 from device.diagnostics import edgetpu
-from device.diagnostics.check import Check, Patient, State
+from device.diagnostics.check import Check, CheckState, Operator
 from device.diagnostics.machine import MACHINE, Group
 from models.bundle import Bundle, BundleError
 from models.transformer_bundle import TransformerBundle
@@ -25,17 +25,17 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--bundle", type=Path, help="bundle directory (default: bundle.dir of the configuration)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object")
-    form.add_argument("--ask", action="store_true", help="also what needs you: speak, press, look at the lamps")
+    form.add_argument("--ask", action="store_true", help="also what needs you: speak, press, look at the LEDs")
     parser.set_defaults(run=_run)
 
 
-def coral(settings: Config, patient: Patient | None) -> list[Check]:
+def coral(settings: Config, operator: Operator | None) -> list[Check]:
     """The Coral's chain for the configured bundles; a bundle that cannot be opened is a fault of its own."""
     second, check = second_pass(settings)
     try:
         bundle = Bundle.open(settings.bundle.dir, verify=False)
     except BundleError as error:
-        broken = Check("bundle", State.BAD, *str(error).partition("; ")[::2])
+        broken = Check("bundle", CheckState.BAD, *str(error).partition("; ")[::2])
         chain = edgetpu.coral_checks(settings.recognizer.backend, None)
         return [broken if each.name == broken.name else each for each in chain]
     own = bundle.optional("encoder_edgetpu")
@@ -49,45 +49,45 @@ def second_pass(settings: Config) -> tuple[TransformerBundle | None, Check]:
     """The bundle of the second pass, if it is wanted and can be opened, and how it stands with it."""
     name, mode = "second pass", settings.recognizer.mode
     if mode == "streaming":
-        return None, Check(name, State.GOOD, "not used: recognizer.mode is streaming")
+        return None, Check(name, CheckState.GOOD, "not used: recognizer.mode is streaming")
     try:
         bundle = TransformerBundle.open(settings.bundle.second_pass, verify=False)
     except BundleError as error:
         detail, _, advice = str(error).partition("; ")
-        return None, Check(name, State.NOTE, f"{detail}: the text is that of the first pass", advice)
+        return None, Check(name, CheckState.NOTE, f"{detail}: the text is that of the first pass", advice)
     where = "compiled for the Edge TPU" if bundle.description.edge_tpu.compiled else "for the CPU"
-    return bundle, Check(name, State.GOOD, f"{bundle.description.name}, mode {mode}, {where}")
+    return bundle, Check(name, CheckState.GOOD, f"{bundle.description.name}, mode {mode}, {where}")
 
 
 GROUPS: dict[str, Group] = {**MACHINE, "Coral": coral}
 """What is looked at, group by group; a group that fails to look is no reason to leave out the next."""
 
 
-def look(settings: Config, patient: Patient | None = None) -> Iterator[tuple[str, list[Check]]]:
-    """Each group's title and checks, done when they are asked for; `patient` answers what only a person can."""
+def run_checks(settings: Config, operator: Operator | None = None) -> Iterator[tuple[str, list[Check]]]:
+    """Each group's title and checks, done when they are asked for; `operator` answers what only a person can."""
     for title, checks in GROUPS.items():
         try:
-            yield title, list(checks(settings, patient))
+            yield title, list(checks(settings, operator))
         except Exception as error:
-            yield title, [Check(title, State.BAD, f"could not be looked at: {type(error).__name__}: {error}")]
+            yield title, [Check(title, CheckState.BAD, f"could not be looked at: {type(error).__name__}: {error}")]
 
 
 def _run(args: argparse.Namespace) -> int:
     if args.bundle:
         args.set = [*args.set, f"bundle.dir={args.bundle}"]
     found: dict[str, list[Check]] = {}
-    for title, checks in look(options.load_from(args).config, _person() if args.ask else None):
+    for title, checks in run_checks(options.load_from(args).config, _person() if args.ask else None):
         found[title] = checks
         if not args.json:
             print(f"{title}:", *checks, sep="\n  ", flush=True)
     if args.json:
         rows = {title: [asdict(c) | {"state": c.state.value} for c in checks] for title, checks in found.items()}
         print(json.dumps(rows, indent=2))
-    return int(any(check.state is State.BAD for checks in found.values() for check in checks))
+    return int(any(check.state is CheckState.BAD for checks in found.values() for check in checks))
 
 
-def _person() -> Patient:
-    return Patient(
+def _person() -> Operator:
+    return Operator(
         tell=lambda text: print(f"  {text}", flush=True),
         agree=lambda question: not input(f"  {question} [Y/n] ").strip().lower().startswith("n"),
     )

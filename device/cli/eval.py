@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     report = evaluate(
         arguments.directory,
-        lambda clock: transcribe.open_ears(arguments, "eval", clock),
+        lambda clock: transcribe.load_recognizer(arguments, "eval", clock),
         progress=sys.stderr.isatty() and not arguments.json,
     )
     if arguments.json:

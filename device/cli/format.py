@@ -19,7 +19,7 @@ from typing import Any
 from device.cli import options
 from device.text import formatter
 from device.text.edits import apply
-from device.text.formatter import Rules, Writer
+from device.text.formatter import Rules, TextFormatter
 from device.vocabulary import user_words
 
 
@@ -39,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
 
 def formatted(said: str, rules: Rules) -> str:
     """What one stretch of speech types; a bar in `said` stands for a pause."""
-    writer = Writer(rules)
+    writer = TextFormatter(rules)
     writer.begin()
     return apply("", writer.segment(*formatter.pauses(said)))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from device.cli import argument_types
 from device.cli import options as cli_options
-from device.output.journal import Entry, entries_in, text_of
+from device.output.journal import JournalEntry, entries_in, text_of
 from models.errors import UsageError, UserError
 
 
@@ -42,11 +42,11 @@ def sought(search: str, regex: bool = False) -> re.Pattern[str]:
 
 
 def select(
-    entries: Iterable[Entry], pattern: re.Pattern[str], since: float = 0.0, untyped: bool = False
-) -> Iterator[Entry]:
+    entries: Iterable[JournalEntry], pattern: re.Pattern[str], since: float = 0.0, untyped: bool = False
+) -> Iterator[JournalEntry]:
     """The entries that match.
 
-    >>> said = [Entry(1, 0.0, "", 0, "Hello", "typed"), Entry(2, 5.0, "", 0, " world")]
+    >>> said = [JournalEntry(1, 0.0, "", 0, "Hello", "typed"), JournalEntry(2, 5.0, "", 0, " world")]
     >>> [entry.id for entry in select(said, sought("WORLD"), untyped=True)]
     [2]
     """
@@ -55,7 +55,7 @@ def select(
             yield entry
 
 
-def line(entry: Entry) -> str:
+def line(entry: JournalEntry) -> str:
     """One line for a terminal: number, local time, what became of it, what was said."""
     when = datetime.fromtimestamp(entry.time).astimezone().isoformat(" ", "seconds")
     deleted = f"(deletes {entry.delete}) " if entry.delete else ""
@@ -85,7 +85,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.text:
         print(text_of(found))
         return 0
-    form: Callable[[Entry], str] = (lambda e: json.dumps(asdict(e), ensure_ascii=False)) if args.json else line
+    form: Callable[[JournalEntry], str] = (lambda e: json.dumps(asdict(e), ensure_ascii=False)) if args.json else line
     for entry in found:
         print(form(entry))
     return 0

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from device.cli import options
-from device.config import lenient
+from device.config import skip_invalid
 from device.config.bundle_folder import with_built_bundle
 from device.system import boot_config
 from models import terminal
@@ -20,7 +20,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("run", help="be the appliance: press the button and dictate")
     options.add_options(parser)
     parser.add_argument(
-        "--lenient", action="store_true", help="go on without what is wrong in the configuration, and show it"
+        "--skip-invalid", action="store_true", help="go on without what is wrong in the configuration, and show it"
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(run=_run)
@@ -28,8 +28,8 @@ def add_parser(subparsers: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     wrong: tuple[str, ...] = ()
-    if args.lenient:
-        loaded, wrong = lenient.load(args.config, args.set)
+    if args.skip_invalid:
+        loaded, wrong = skip_invalid.load(args.config, args.set)
         loaded = with_built_bundle(loaded)
     else:
         loaded = options.load_from(args)
@@ -39,9 +39,9 @@ def _run(args: argparse.Namespace) -> int:
         format="%(levelname)s %(name)s: %(message)s",
         stream=terminal.plain(log),
     )
-    from device.app.recognizer import open_ears  # these need gpiozero, PortAudio and an interpreter
+    from device.app.recognizer import load_recognizer  # these need gpiozero, PortAudio and an interpreter
     from device.app.service import serve
-    from device.app.session import Machine
+    from device.app.session import Environment
 
-    machine = Machine(open_ears, complaints=lambda: wrong + boot_config.complaints())
-    return serve(loaded, lambda: options.load_from(args), machine)
+    environment = Environment(load_recognizer, warnings=lambda: wrong + boot_config.warnings())
+    return serve(loaded, lambda: options.load_from(args), environment)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device.config import lenient
+from device.config import skip_invalid
 from device.config.schema import Config
 from device.system import boot_config
 from device.system.boot_config import Plan
@@ -66,11 +66,11 @@ def setup(file: Path, root: Path, hands: Hands) -> tuple[str, ...]:
     told: tuple[str, ...] = ()
     tree = Config()
     if os.path.lexists(file):
-        loaded, told = lenient.load(file, environ={})
+        loaded, told = skip_invalid.load(file, environ={})
         tree = loaded.config
     elif not hands.mounted(file.parent):
         told = (f"{file.parent}: the card's first partition is not mounted; going on with the defaults",)
-        tree = lenient.unread(environ={}).config
+        tree = skip_invalid.unread(environ={}).config
     plan = boot_config.plan(tree.system)
     _write(root, plan, _configuration(file, tree, told), told)
     _tried("the host name", lambda: hands.name(plan.hostname), failed)
@@ -89,7 +89,7 @@ def _tried(what: str, work: Callable[[], object], failed: list[str]) -> None:
 
 def _configuration(file: Path, tree: Config, told: tuple[str, ...]) -> str:
     notes = "".join(f"# left out: {line}\n" for line in told)
-    return f"# Made of {file} by `dictate setup` at boot; change that one.\n{notes}{lenient.written(tree)}"
+    return f"# Made of {file} by `dictate setup` at boot; change that one.\n{notes}{skip_invalid.written(tree)}"
 
 
 def _write(root: Path, plan: Plan, configuration: str, told: tuple[str, ...]) -> None:

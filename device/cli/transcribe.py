@@ -45,9 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_ears(
+def load_recognizer(
     arguments: argparse.Namespace, command: str, stage: Stage = lambda name: nullcontext()
-) -> tuple[factory.Ears, dict[str, Any]]:
+) -> tuple[factory.Pipeline, dict[str, Any]]:
     """The recogniser that the options ask for, and what a report says of it; says what is less than was asked for."""
     from device.config import bundle_folder
     from models.bundle import Bundle
@@ -59,9 +59,11 @@ def open_ears(
     bundle = Bundle.open(folders.dir)
     folder = arguments.second_pass or folders.second_pass
     second = factory.second_pass(arguments.mode, folder, arguments.effort, warn)
-    ears = factory.recognizer(bundle, arguments.backend, arguments.threads, arguments.live, stage=stage, second=second)
-    factory.say_backend(command, ears, arguments.backend)
-    return ears, {
+    pipeline = factory.recognizer(
+        bundle, arguments.backend, arguments.threads, arguments.live, stage=stage, second=second
+    )
+    factory.say_backend(command, pipeline, arguments.backend)
+    return pipeline, {
         "bundle": bundle.description.name,
         "mode": arguments.mode if second else "streaming",
         "second_pass": second.bundle.description.name if second else None,
@@ -83,10 +85,10 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def show(event: Partial, width: int) -> str:
+def formatted(event: Partial, width: int) -> str:
     """A partial in one line of at most `width` characters, the newest: stable words, a bar, those that may change.
 
-    >>> show(Partial("it is", "late no", 1.0), width=9)
+    >>> formatted(Partial("it is", "late no", 1.0), width=9)
     '| late no'
     """
     text = f"{event.stable} | {event.tail}" if event.tail else event.stable
@@ -100,13 +102,13 @@ class Partials:
         self._wanted = wanted
         self._in_place = wanted and not json and sys.stderr.isatty()
 
-    def show(self, event: Partial) -> None:
+    def update(self, event: Partial) -> None:
         """Show `event`, if partials are wanted."""
         if self._in_place:
             columns = shutil.get_terminal_size().columns
-            print(f"\r\x1b[K{show(event, max(1, columns - 1))}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{formatted(event, max(1, columns - 1))}", end="", file=sys.stderr, flush=True)
         elif self._wanted:
-            print(show(event, 1 << 30), file=sys.stderr, flush=True)
+            print(formatted(event, 1 << 30), file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Make room for a line of text."""
@@ -114,7 +116,7 @@ class Partials:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _transcribe(ears: factory.Ears, file: Path, partials: Partials, print_segments: bool) -> dict[str, Any]:
+def _transcribe(pipeline: factory.Pipeline, file: Path, partials: Partials, print_segments: bool) -> dict[str, Any]:
     """Hear one recording, as far as it goes; returns what --json prints of it."""
     from device.audio.chunk import SAMPLE_RATE
     from device.audio.decode import AudioError
@@ -128,7 +130,7 @@ def _transcribe(ears: factory.Ears, file: Path, partials: Partials, print_segmen
     def take(events: Iterable[Event]) -> None:
         for event in events:
             if isinstance(event, Partial):
-                partials.show(event)
+                partials.update(event)
             elif isinstance(event, Segment):
                 segments.append(event)
                 if print_segments:
@@ -138,28 +140,28 @@ def _transcribe(ears: factory.Ears, file: Path, partials: Partials, print_segmen
     try:
         for chunk in WaveFile(file):
             seconds = chunk.seconds + len(chunk.samples) / SAMPLE_RATE
-            take(ears.recognizer.accept(chunk.samples))
+            take(pipeline.recognizer.accept_waveform(chunk.samples))
     except AudioError as error:
         problem = str(error)
-    take(ears.recognizer.finish())
+    take(pipeline.recognizer.finish())
     partials.clear()
     return {
         "file": str(file),
         "text": joined(segments),
         "segments": [asdict(segment) for segment in segments],
         "seconds": round(seconds, 3),
-        "backend": ears.accelerator.name,
+        "backend": pipeline.accelerator.name,
         "elapsed": round(time.monotonic() - began, 3),
         "error": problem,
     }
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    ears, about = open_ears(arguments, "transcribe")
+    pipeline, about = load_recognizer(arguments, "transcribe")
     partials = Partials(arguments.partials, arguments.json)
     status = 0
     for file in arguments.files:
-        heard = {**_transcribe(ears, file, partials, print_segments=not arguments.json), "mode": about["mode"]}
+        heard = {**_transcribe(pipeline, file, partials, print_segments=not arguments.json), "mode": about["mode"]}
         if arguments.json:
             print(json.dumps(heard), flush=True)
         if heard["error"]:

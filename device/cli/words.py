@@ -10,7 +10,7 @@ from typing import Any
 from device.cli import options
 from device.config.schema import Config
 from device.vocabulary import user_words
-from device.vocabulary.user_words import Pronounce, Word
+from device.vocabulary.user_words import Pronounce, UserWord
 from models.bundle import Bundle
 from models.errors import UserError
 
@@ -38,7 +38,7 @@ def add_parser(subparsers: Any, pronouncer: OpenPronouncer = from_bundle) -> Non
     remove.add_argument("name", nargs="+")
     for action, run in ((add, _add), (show, _list), (remove, _remove)):
         options.add_options(action)
-        action.set_defaults(run=lambda args, run=run: _told(run, args, pronouncer))
+        action.set_defaults(run=lambda args, run=run: _reported(run, args, pronouncer))
 
 
 def _add(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer) -> str:
@@ -57,7 +57,7 @@ def _list(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer) 
     return "\n".join(map(_shown, user_words.load(config.vocabulary.file).words))
 
 
-def _shown(word: Word) -> str:
+def _shown(word: UserWord) -> str:
     return f"{word.written}  (sounds like {word.sounds_like})" if word.sounds_like else word.written
 
 
@@ -68,7 +68,7 @@ def _remove(args: argparse.Namespace, config: Config, pronouncer: OpenPronouncer
     return f"{name}: removed"
 
 
-def _told(
+def _reported(
     run: Callable[[argparse.Namespace, Config, OpenPronouncer], str],
     args: argparse.Namespace,
     pronouncer: OpenPronouncer,

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import models
-from device.config import lenient, schema
+from device.config import schema, skip_invalid
 from device.config.loader import DEFAULT_FILE, Loaded
 
-INSTALLED = schema.Bundle().dir
+INSTALLED = schema.BundleSettings().dir
 BUILT = Path(models.__file__).parent / "build" / "base"
 """What convert/build.py writes."""
 SECOND_PASS = "moonshine-tiny"
@@ -47,9 +47,9 @@ def _with_second_pass(loaded: Loaded) -> Loaded:
     )
 
 
-def default_bundles(named: Path | None = None) -> schema.Bundle:
+def default_bundles(named: Path | None = None) -> schema.BundleSettings:
     """The bundles for commands that read no configuration but may be given the first; `named`, if they were."""
-    loaded, _ = lenient.load(DEFAULT_FILE)
+    loaded, _ = skip_invalid.load(DEFAULT_FILE)
     if named:
         bundle = replace(loaded.config.bundle, dir=named)
         origins = {**loaded.overridden, "bundle.dir": "named"}

@@ -88,7 +88,7 @@ class Problem:
     def __str__(self) -> str:
         if self.value is UNSAID:
             return f"{self.key[:LONGEST_SHOWN]}: {self.message}"
-        value = show(self.value)
+        value = format_value(self.value)
         cut = value if len(value) <= LONGEST_SHOWN else value[: LONGEST_SHOWN - 3] + "..."
         return f"{self.key} = {cut}: {self.message}"
 
@@ -156,7 +156,7 @@ def build(cls: type[T], table: Mapping[str, Any], base: Path = Path()) -> T:
     return cast(T, tree)
 
 
-def show(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as TOML writes it (tables in inline form)."""
     match value:
         case bool():
@@ -164,9 +164,9 @@ def show(value: Any) -> str:
         case str() | Path():
             return quoted(str(value))
         case list() | tuple():
-            return f"[{', '.join(map(show, value))}]"
+            return f"[{', '.join(map(format_value, value))}]"
         case Mapping():
-            return f"{{{', '.join(f'{bare(k)} = {show(v)}' for k, v in value.items())}}}"
+            return f"{{{', '.join(f'{bare(k)} = {format_value(v)}' for k, v in value.items())}}}"
         case int() if value.bit_length() > 1_000:
             return hex(value)  # Python refuses to write so many decimal digits
         case _:
@@ -310,7 +310,7 @@ def _convert(value: Any, kind: Any, spec: Spec, base: Path) -> Any:
 
 def _expected(kind: Any, spec: Spec) -> str:
     if get_origin(kind) is Literal:
-        return "one of " + ", ".join(map(show, get_args(kind)))
+        return "one of " + ", ".join(map(format_value, get_args(kind)))
     if get_origin(kind) is tuple:
         kinds = get_args(kind)
         count = "any number of" if kinds[-1] is Ellipsis else str(len(kinds))

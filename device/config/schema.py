@@ -18,7 +18,7 @@ STATE = Path("/var/lib/dictate")
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class BundleSettings:
     """The built model."""
 
     dir: Path = setting(STATE / "bundle", help="Folder that convert/ wrote.")
@@ -26,7 +26,7 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
+class AudioSettings:
     """Where sound comes from."""
 
     source: Literal["microphone", "file"] = setting("microphone", help="PortAudio, or a WAV file for tests.")
@@ -40,7 +40,7 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
-class Recognizer:
+class RecognizerSettings:
     """How words are found."""
 
     backend: Literal["auto", "coral", "cpu"] = setting(
@@ -61,7 +61,7 @@ class Recognizer:
 
 
 @dataclass(frozen=True, slots=True)
-class Leds:
+class LedSettings:
     """Three status LEDs, or one RGB LED."""
 
     kind: Literal["three", "rgb", "none"] = setting("three", help="What is wired.")
@@ -72,8 +72,8 @@ class Leds:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
-    """The button and the lights."""
+class PanelSettings:
+    """The button and the LEDs."""
 
     enabled: bool = setting(True, help="false on a machine without GPIO.")
     pins: Literal["lgpio", "mock"] = setting("lgpio", help="gpiozero's pin factory; mock is for tests.")
@@ -86,11 +86,11 @@ class Panel:
         400, unit="ms", low=100, high=2_000, help="Two taps within this delete the last dictation."
     )
     shutdown_press_s: float = setting(5.0, unit="s", low=2, high=30, help="A press this long shuts down.")
-    leds: Leds = section(Leds)
+    leds: LedSettings = section(LedSettings)
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextSettings:
     """How words become written text."""
 
     spoken_punctuation: bool = setting(True, help='Write "," for "comma" and so on.')
@@ -98,13 +98,13 @@ class Text:
     digits_from: int = setting(10, low=0, high=100, help="Plain numbers below this stay words.")
     english: Literal["us", "uk"] = setting("us", help='"5 p.m." or "5 pm"; whether a pound is £.')
     enter_key: bool = setting(True, help='false: "new line" and "new paragraph" never press Enter.')
-    forget_s: float = setting(
+    context_timeout_s: float = setting(
         120.0, unit="s", low=0, high=86_400, help="After this long, the cursor may be anywhere: start afresh."
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
+class JournalSettings:
     """What was said, kept before anything is typed."""
 
     mode: Literal["disk", "memory", "off"] = setting("disk", help="off keeps nothing; memory forgets at exit.")
@@ -114,7 +114,7 @@ class Journal:
 
 
 @dataclass(frozen=True, slots=True)
-class Keyboard:
+class KeyboardSettings:
     """The USB keyboard that the Pi pretends to be."""
 
     enabled: bool = setting(True, help="Type into the computer at the USB-C port.")
@@ -122,29 +122,29 @@ class Keyboard:
     layout: Literal["us", "uk", "de", "fr"] = setting("us", help="The keyboard layout set on that computer.")
     rate: float = setting(100.0, unit="keys/s", low=1, high=500, help="Keys typed per second.")
     queue: int = setting(4_096, unit="edits", low=1, high=100_000, help="Edits that may wait to be typed.")
-    patience_s: float = setting(
+    host_timeout_s: float = setting(
         10.0, unit="s", low=0, high=3_600, help="Text waits this long for a sleeping host, then is not typed."
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Stdout:
+class StdoutSettings:
     """Text on standard output."""
 
     enabled: bool = setting(False, help="Print the text.")
 
 
 @dataclass(frozen=True, slots=True)
-class Sinks:
+class SinkSettings:
     """Where the text goes; several at once."""
 
-    journal: Journal = section(Journal)
-    keyboard: Keyboard = section(Keyboard)
-    stdout: Stdout = section(Stdout)
+    journal: JournalSettings = section(JournalSettings)
+    keyboard: KeyboardSettings = section(KeyboardSettings)
+    stdout: StdoutSettings = section(StdoutSettings)
 
 
 @dataclass(frozen=True, slots=True)
-class Power:
+class PowerSettings:
     """What the battery gives and what is left."""
 
     meter: str = setting("auto", help="auto, none, or the meter's folder in sysfs.")
@@ -164,7 +164,7 @@ class Power:
 
 
 @dataclass(frozen=True, slots=True)
-class Realtime:
+class RealtimeSettings:
     """Cores, priorities and clock."""
 
     enabled: bool = setting(True, help="false leaves scheduling alone.")
@@ -177,14 +177,14 @@ class Realtime:
 
 
 @dataclass(frozen=True, slots=True)
-class Vocabulary:
+class VocabularySettings:
     """The user's own words."""
 
     file: Path = setting(STATE / "words.tsv", help="Written by `dictate words add`.")
 
 
 @dataclass(frozen=True, slots=True)
-class System:
+class SystemSettings:
     """The machine itself; `dictate setup` reads it at boot from the image's card."""
 
     hostname: str = setting("dictate", form=validators.HOSTNAME, help="Its name in a network.")
@@ -202,13 +202,13 @@ class System:
 class Config:
     """Everything that can be set."""
 
-    bundle: Bundle = section(Bundle)
-    audio: Audio = section(Audio)
-    recognizer: Recognizer = section(Recognizer)
-    panel: Panel = section(Panel)
-    text: Text = section(Text)
-    sinks: Sinks = section(Sinks)
-    power: Power = section(Power)
-    realtime: Realtime = section(Realtime)
-    vocabulary: Vocabulary = section(Vocabulary)
-    system: System = section(System)
+    bundle: BundleSettings = section(BundleSettings)
+    audio: AudioSettings = section(AudioSettings)
+    recognizer: RecognizerSettings = section(RecognizerSettings)
+    panel: PanelSettings = section(PanelSettings)
+    text: TextSettings = section(TextSettings)
+    sinks: SinkSettings = section(SinkSettings)
+    power: PowerSettings = section(PowerSettings)
+    realtime: RealtimeSettings = section(RealtimeSettings)
+    vocabulary: VocabularySettings = section(VocabularySettings)
+    system: SystemSettings = section(SystemSettings)

@@ -8,48 +8,50 @@ from itertools import islice
 import numpy as np
 
 from device.config import schema
-from device.diagnostics.check import Check, Patient, State
+from device.diagnostics.check import Check, CheckState, Operator
 
 QUIET_DBFS, LOUD_DBFS = -60.0, -3.0
 """Speech at a usual distance lies well between (RMS of a block)."""
 
 
-def microphone_checks(settings: schema.Audio, patient: Patient | None, seconds: float = 3.0) -> Iterator[Check]:
+def microphone_checks(
+    settings: schema.AudioSettings, operator: Operator | None, seconds: float = 3.0
+) -> Iterator[Check]:
     """Whether it is there, captures at 16 kHz itself, loses nothing, and how loud it hears."""
     if settings.source == "file":
-        yield Check("microphone", State.NOTE, f"the recording {settings.file} stands in for it, as configured")
+        yield Check("microphone", CheckState.NOTE, f"the recording {settings.file} stands in for it, as configured")
         return
     try:
         from device.audio.microphone import Microphone, level
-        from device.audio.portaudio import Status
+        from device.audio.portaudio import StreamStatus
     except ImportError as error:
-        yield Check("microphone", State.BAD, f"PortAudio: {error}", "`pip install coral-dictation[device]`")
+        yield Check("microphone", CheckState.BAD, f"PortAudio: {error}", "`pip install coral-dictation[device]`")
         return
-    found: list[Status] = []
+    found: list[StreamStatus] = []
 
-    def notify(status: Status) -> None:
+    def notify(status: StreamStatus) -> None:
         found.append(status)
         if status.lost:
             microphone.stop()
 
     microphone = Microphone(settings, notify)
-    if patient:
-        patient.tell(f"speak for {seconds:.0f} seconds")
+    if operator:
+        operator.tell(f"speak for {seconds:.0f} seconds")
     wanted = max(1, round(seconds * 1_000 / settings.block_ms))
     levels, overruns = [], 0
     for chunk in islice(microphone, wanted):
         levels.append(level(chunk.samples))
         overruns = chunk.overruns
-        if patient:
-            patient.tell(meter(levels[-1]))
+        if operator:
+            operator.tell(meter(levels[-1]))
     if not found or found[-1].lost:
         cause, _, advice = (found[-1].lost if found else "microphone: nothing came").partition("; ")
-        yield Check("microphone", State.BAD, cause.removeprefix("microphone "), advice)
+        yield Check("microphone", CheckState.BAD, cause.removeprefix("microphone "), advice)
         return
-    yield Check("microphone", State.GOOD, found[0].name)
+    yield Check("microphone", CheckState.GOOD, found[0].name)
     yield _rate(found[0].rate)
     yield _loss(overruns)
-    yield _loudness(levels, spoken=patient is not None)
+    yield _loudness(levels, spoken=operator is not None)
 
 
 def meter(dbfs: float) -> str:
@@ -64,23 +66,25 @@ def meter(dbfs: float) -> str:
 
 def _rate(rate: int) -> Check:
     if rate == 16_000:
-        return Check("sample rate", State.GOOD, "16000 Hz by the device itself")
+        return Check("sample rate", CheckState.GOOD, "16000 Hz by the device itself")
     advice = "it works, at the cost of some processor time; a microphone with 16 kHz of its own avoids that"
-    return Check("sample rate", State.NOTE, f"{rate} Hz, resampled to 16000 Hz", advice)
+    return Check("sample rate", CheckState.NOTE, f"{rate} Hz, resampled to 16000 Hz", advice)
 
 
 def _loss(overruns: int) -> Check:
     if overruns == 0:
-        return Check("capture", State.GOOD, "no sound lost")
-    return Check("capture", State.BAD, f"sound was lost {overruns} times", "stop other programs; see realtime below")
+        return Check("capture", CheckState.GOOD, "no sound lost")
+    return Check(
+        "capture", CheckState.BAD, f"sound was lost {overruns} times", "stop other programs; see realtime below"
+    )
 
 
 def _loudness(levels: list[float], spoken: bool) -> Check:
     loudest = max(levels)
     if loudest <= -115:
-        return Check("level", State.BAD, "digital silence", "is it muted? try `alsamixer`, capture view")
+        return Check("level", CheckState.BAD, "digital silence", "is it muted? try `alsamixer`, capture view")
     if loudest > LOUD_DBFS:
-        return Check("level", State.BAD, f"{loudest:.0f} dBFS, clipping", "lower the capture level in `alsamixer`")
+        return Check("level", CheckState.BAD, f"{loudest:.0f} dBFS, clipping", "lower the capture level in `alsamixer`")
     if spoken and loudest < QUIET_DBFS:
-        return Check("level", State.BAD, f"{loudest:.0f} dBFS", "speak closer, or raise the level in `alsamixer`")
-    return Check("level", State.GOOD, f"loudest {loudest:.0f} dBFS, median {np.median(levels):.0f} dBFS")
+        return Check("level", CheckState.BAD, f"{loudest:.0f} dBFS", "speak closer, or raise the level in `alsamixer`")
+    return Check("level", CheckState.GOOD, f"loudest {loudest:.0f} dBFS, median {np.median(levels):.0f} dBFS")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class State(Enum):
+class CheckState(Enum):
     """How a check came out."""
 
     GOOD = "ok"
@@ -20,7 +20,7 @@ class Check:
     """One line of the doctor: what was looked at, how it is, what was found, what to do about it."""
 
     name: str
-    state: State
+    state: CheckState
     detail: str
     advice: str = ""
 
@@ -30,7 +30,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class Operator:
     """Who answers while the doctor looks: told what to do or to look at, asked whether it was so."""
 
     tell: Callable[[str], None]

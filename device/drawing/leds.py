@@ -1,4 +1,4 @@
-"""The table of lights as a picture: an SVG that blinks as the lamps do.
+"""The table of lights as a picture: an SVG that blinks as the LEDs do.
 
 >>> from device.panel.leds import PATTERNS
 >>> svg(PATTERNS).startswith("<svg")
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from xml.sax.saxutils import escape
 
-from device.panel.leds import Colour, Lamp, Pattern, State
+from device.panel.leds import Colour, Led, LedState, Pattern
 
 SECONDS = 4.0
 """How much time a row's strip shows."""
@@ -25,26 +25,26 @@ PAINT = {
     Colour.MAGENTA: "#c026d3",
     Colour.WHITE: "#ffffff",
 }
-LAMP_PAINT = {Lamp.READY: "#1f9d3a", Lamp.LISTENING: "#e0a800", Lamp.FAULT: "#d92626"}
+LED_PAINT = {Led.READY: "#1f9d3a", Led.LISTENING: "#e0a800", Led.FAULT: "#d92626"}
 OFF = "#d9dde3"
 
 
-def svg(patterns: Mapping[State, Pattern]) -> str:
-    """Draw `patterns`, a row each: three lamps, one RGB lamp, four seconds of rhythm, what it means."""
+def svg(patterns: Mapping[LedState, Pattern]) -> str:
+    """Draw `patterns`, a row each: three LEDs, one RGB LED, four seconds of rhythm, what it means."""
     height = TOP + ROW * len(patterns) + 12
     rows = [_row(state, pattern, TOP + ROW * i) for i, (state, pattern) in enumerate(patterns.items())]
-    heads = [(16, "State"), (292, "Three lamps"), (398, "RGB"), (446, "4 seconds"), (666, "Meaning")]
+    heads = [(16, "State"), (292, "Three LEDs"), (398, "RGB"), (446, "4 seconds"), (666, "Meaning")]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
             'font-family="sans-serif" font-size="13" fill="#1c2430">',
-            "<title>What the lights say</title>",
+            "<title>What the LEDs say</title>",
             f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
             '<g font-weight="bold">',
             *(f'<text x="{x}" y="32">{name}</text>' for x, name in heads),
             "</g>",
             '<g font-size="9" fill="#5b6675" text-anchor="middle">',
-            *(f'<text x="{300 + 34 * lamp.value}" y="48">{lamp.name.lower()}</text>' for lamp in Lamp),
+            *(f'<text x="{300 + 34 * led.value}" y="48">{led.name.lower()}</text>' for led in Led),
             "</g>",
             *rows,
             "</svg>",
@@ -53,26 +53,25 @@ def svg(patterns: Mapping[State, Pattern]) -> str:
     )
 
 
-def _row(state: State, pattern: Pattern, y: int) -> str:
+def _row(state: LedState, pattern: Pattern, y: int) -> str:
     middle = y + ROW // 2
     meaning = escape(pattern.meaning.replace("`", ""))
-    lamps = "".join(
-        _lamp(300 + 34 * lamp.value, middle, LAMP_PAINT[lamp], pattern if lamp is pattern.lamp else None)
-        for lamp in Lamp
+    leds = "".join(
+        _led(300 + 34 * led.value, middle, LED_PAINT[led], pattern if led is pattern.led else None) for led in Led
     )
     return "\n".join(
         [
             f'<line x1="12" x2="{WIDTH - 12}" y1="{y}" y2="{y}" stroke="#e6e9ee"/>',
             f'<text x="16" y="{middle + 4}">{escape(state.value)}</text>',
-            lamps,
-            _lamp(410, middle, PAINT[pattern.colour], pattern),
+            leds,
+            _led(410, middle, PAINT[pattern.colour], pattern),
             _strip(pattern, middle),
             f'<text x="666" y="{middle + 4}" font-size="12">{meaning}</text>',
         ]
     )
 
 
-def _lamp(x: int, y: int, paint: str, pattern: Pattern | None) -> str:
+def _led(x: int, y: int, paint: str, pattern: Pattern | None) -> str:
     fill = paint if pattern else OFF
     blink = _blink(pattern, paint) if pattern and len(pattern.rhythm) > 1 else ""
     return f'<circle cx="{x}" cy="{y}" r="9" fill="{fill}" stroke="#5b6675">{blink}</circle>'

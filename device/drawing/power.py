@@ -18,7 +18,7 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 16, 40, 40
 COLUMNS = 440
 """Bars at most: samples that share one are averaged."""
 
-PAINT = {"ready": "c2", "listening": "c0", "thinking": "c7", "fault": "c6"}
+PAINT = {"ready": "c2", "listening": "c0", "finalizing": "c7", "fault": "c6"}
 
 
 @dataclass(slots=True)

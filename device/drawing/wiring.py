@@ -1,7 +1,7 @@
 """The wiring as a picture: the 40-pin header, and what is joined to it, drawn from the same table.
 
->>> from device.config.schema import Panel
->>> svg(Panel()).startswith("<svg")
+>>> from device.config.schema import PanelSettings
+>>> svg(PanelSettings()).startswith("<svg")
 True
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 from xml.sax.saxutils import escape
 
-from device.config.schema import Panel
+from device.config.schema import PanelSettings
 from device.panel.header import RESISTOR_OHM, Wire, clashes, name_of, wires
 
 Side = Literal["left", "right"]
@@ -27,14 +27,14 @@ PAINT = {"black": "#1c2430", "crimson": "#c81e3a", "blue": "#2463eb", "green": "
          "red": "#d92626", "purple": "#8b3fd1", "teal": "#0d8f8f"}  # fmt: skip
 PIN_PAINT = {"GND": "#3a4452", "3.3 V": "#e88a97", "5 V": "#e0574f"}
 GREY, PALE, INK = "#5b6675", "#f3f5f8", "#1c2430"
-LAMP_X, RAIL_X, LAMP_PITCH = 770, 985, 74
+LED_X, RAIL_X, LED_PITCH = 770, 985, 74
 METER = (60, 210)
 BUTTON = (150, 92)
 """Left edge and width of the two boxes on the left."""
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class WireEnd:
     """Where a wire arrives."""
 
     wire: Wire
@@ -42,16 +42,16 @@ class End:
     y: float
 
 
-def svg(panel: Panel) -> str:
-    """Draw the wires of `panel`: button and meter on the left, lamps on the right."""
+def svg(panel: PanelSettings) -> str:
+    """Draw the wires of `panel`: button and meter on the left, LEDs on the right."""
     table = wires(panel)
-    button, lamps, meter = ([w for w in table if w.part == part] for part in ("button", "LED", "INA219"))
+    button, leds, meter = ([w for w in table if w.part == part] for part in ("button", "LED", "INA219"))
     used = {wire.pin: wire for wire in table}
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
             f'font-family="sans-serif" font-size="13" fill="{INK}">',
-            "<title>Wiring of button, lamps and power meter</title>",
+            "<title>Wiring of button, LEDs and power meter</title>",
             f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
             _text(CENTRE, 30, "Raspberry Pi, 40-pin header", "middle", 'font-weight="bold" font-size="16"'),
             _text(CENTRE, 50, "board flat before you, USB sockets towards you: the header is on the right", "middle",
@@ -59,7 +59,7 @@ def svg(panel: Panel) -> str:
             *_header(used),
             *_meter_box(meter),
             *_button_box(button),
-            *_lamp_circuit(panel, lamps),
+            *_led_circuit(panel, leds),
             *_notes(panel),
             "</svg>",
             "",
@@ -112,7 +112,7 @@ def _meter_box(meter: Sequence[Wire]) -> list[str]:
     left, width = METER
     top, bottom = _row_y(1) - 22, _row_y(7) + 22
     middle = (top + bottom) / 2
-    ends = [End(wire, left + width, _row_y(1) + PITCH * i) for i, wire in enumerate(meter)]
+    ends = [WireEnd(wire, left + width, _row_y(1) + PITCH * i) for i, wire in enumerate(meter)]
     return [
         f'<rect x="{left}" y="{top}" width="{width}" height="{bottom - top}" rx="10" fill="#eef4ff" stroke="{GREY}"/>',
         _text(left + 14, middle - 26, "INA219", "start", 'font-weight="bold"'),
@@ -127,7 +127,7 @@ def _button_box(button: Sequence[Wire]) -> list[str]:
     left, width = BUTTON
     order = sorted(button, key=lambda wire: _leaving_y(wire.pin, "left"))
     first = max(_leaving_y(order[0].pin, "left"), _row_y(13))
-    ends = [End(wire, left + width, first + 56 * i) for i, wire in enumerate(order)]
+    ends = [WireEnd(wire, left + width, first + 56 * i) for i, wire in enumerate(order)]
     top, middle, x = first - 26, first + 28, left + width - 30
     return [
         f'<rect x="{left - 90}" y="{top}" width="{width + 90}" height="108" rx="10" fill="#eef4ff" stroke="{GREY}"/>',
@@ -143,15 +143,15 @@ def _button_box(button: Sequence[Wire]) -> list[str]:
     ]  # fmt: skip
 
 
-def _lamp_circuit(panel: Panel, lamps: Sequence[Wire]) -> list[str]:
-    """Resistor and LED of each lamp, from the header to the wire that they share."""
-    if not lamps:
+def _led_circuit(panel: PanelSettings, leds: Sequence[Wire]) -> list[str]:
+    """Resistor and LED of each state, from the header to the wire that they share."""
+    if not leds:
         return []
-    *signals, shared = lamps
+    *signals, shared = leds
     order = sorted(signals, key=lambda wire: _leaving_y(wire.pin, "right"))
     highest = _leaving_y(shared.pin, "right") + 52
-    heights = _spread([_leaving_y(wire.pin, "right") for wire in order], LAMP_PITCH, highest)
-    ends = [End(wire, LAMP_X, y) for wire, y in zip(order, heights, strict=True)]
+    heights = _spread([_leaving_y(wire.pin, "right") for wire in order], LED_PITCH, highest)
+    ends = [WireEnd(wire, LED_X, y) for wire, y in zip(order, heights, strict=True)]
     rail = PAINT[shared.colour]
     if panel.leds.kind == "rgb":
         caption = f"one RGB LED, common {'cathode' if panel.leds.active_high else 'anode'}"
@@ -161,18 +161,18 @@ def _lamp_circuit(panel: Panel, lamps: Sequence[Wire]) -> list[str]:
         *([_rgb_body(heights)] if panel.leds.kind == "rgb" else []),
         _cable(f"{_start(shared.pin, 'right')}H{RAIL_X}V{heights[-1]}", rail),
         *_cables(ends, "right"),
-        *(shape for end in ends for shape in _lamp(end, panel.leds.active_high)),
-        _text(LAMP_X + 100, heights[-1] + 62, caption, "middle", f'font-size="12" fill="{GREY}"'),
+        *(shape for end in ends for shape in _led(end, panel.leds.active_high)),
+        _text(LED_X + 100, heights[-1] + 62, caption, "middle", f'font-size="12" fill="{GREY}"'),
     ]
 
 
 def _rgb_body(heights: Sequence[float]) -> str:
     top, height = heights[0] - 42, heights[-1] - heights[0] + 84
-    shape = f'<rect x="{LAMP_X + 72}" y="{top}" width="112" height="{height}" rx="40"'
+    shape = f'<rect x="{LED_X + 72}" y="{top}" width="112" height="{height}" rx="40"'
     return f'{shape} fill="#eef4ff" stroke="{GREY}"/>'
 
 
-def _lamp(end: End, lit_high: bool) -> list[str]:
+def _led(end: WireEnd, lit_high: bool) -> list[str]:
     x, y, paint = end.x, end.y, PAINT[end.wire.colour]
     led = x + 116
     arrow = f"M{led} {y - 13}V{y + 13}L{led + 24} {y}Z" if lit_high else f"M{led + 24} {y - 13}V{y + 13}L{led} {y}Z"
@@ -190,7 +190,7 @@ def _lamp(end: End, lit_high: bool) -> list[str]:
     ]
 
 
-def _cables(ends: Sequence[End], side: Side) -> list[str]:
+def _cables(ends: Sequence[WireEnd], side: Side) -> list[str]:
     """Wires from the header to `ends`, all on one side, in lanes in which they do not cross."""
     sign = -1 if side == "left" else 1
     order = sorted(ends, key=lambda end: _leaving_y(end.wire.pin, side))
@@ -229,7 +229,7 @@ def _spread(ideal: Sequence[float], pitch: float, first: float) -> list[float]:
     return [start + pitch * i for i in range(len(ideal))]
 
 
-def _notes(panel: Panel) -> list[str]:
+def _notes(panel: PanelSettings) -> list[str]:
     wrong = clashes(panel)
     lines = [f"Careful: {problem}" for problem in wrong] or ["Switch the Pi off and unplug it before wiring."]
     return [_text(24, HEIGHT - 22 - 18 * i, escape(line), "start", f'font-size="12" fill="{GREY}"')

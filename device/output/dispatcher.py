@@ -4,9 +4,9 @@
 >>> from device.text.edits import Delete, Insert
 >>> out = io.StringIO()
 >>> journal = Journal(None, clock=lambda: 0.0, boot="")
->>> fanout = Fanout(journal, [Stream(out)], print)
->>> entry = fanout.put((Insert("Hello wold"),))
->>> entry = fanout.put((Delete(2), Insert("rld")))
+>>> fanout = Fanout(journal, [StreamSink(out)], print)
+>>> entry = fanout.deliver((Insert("Hello wold"),))
+>>> entry = fanout.deliver((Delete(2), Insert("rld")))
 >>> out.getvalue().replace("\\b \\b", "<")
 'Hello wold<<rld'
 """
@@ -20,33 +20,33 @@ from typing import Protocol, TextIO
 
 from device.config import schema
 from device.output import layouts
-from device.output.hid_gadget import Port
-from device.output.journal import Entry, Journal
+from device.output.hid_gadget import HidGadget
+from device.output.journal import Journal, JournalEntry
 from device.output.keyboard import Keyboard
 from device.text.edits import Delete, Edit
 
 POLL_S = 0.01
 """How often a closing keyboard is looked at."""
 
-Trouble = Callable[[str, str | None], None]
+OnStatus = Callable[[str, str | None], None]
 """Told a sink's name and what is wrong with it, or None when it works again."""
 
 
 class Sink(Protocol):
-    """Takes edits that are in the journal already. `put` never waits; it may raise."""
+    """Takes edits that are in the journal already. `deliver` never waits; it may raise."""
 
     name: str
     marks: bool
     """Whether it marks in the journal what became of each edit, and so can go on after a restart."""
 
-    def put(self, entry: Entry) -> None:
+    def deliver(self, entry: JournalEntry) -> None:
         """Carry out an edit, or arrange for it."""
 
     def close(self) -> None:
         """Let go of what it holds."""
 
 
-class Stream:
+class StreamSink:
     """Text on a stream such as standard output; deletions are backspaces, as on a terminal."""
 
     name = "stdout"
@@ -55,7 +55,7 @@ class Stream:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def put(self, entry: Entry) -> None:
+    def deliver(self, entry: JournalEntry) -> None:
         """Write and flush."""
         self._stream.write("\b \b" * entry.delete + entry.text)
         self._stream.flush()
@@ -72,7 +72,7 @@ class Typing:
 
     def __init__(self, keyboard: Keyboard, drain_s: float = 5.0) -> None:
         self._keyboard, self._drain_s = keyboard, drain_s
-        self.put = keyboard.put
+        self.deliver = keyboard.deliver
         self._thread = threading.Thread(target=keyboard.run, name="keyboard", daemon=True)
         self._thread.start()
 
@@ -90,13 +90,13 @@ class Typing:
 class Fanout:
     """Keeps an edit in the journal, then gives it to each sink; a sink that raises costs only itself."""
 
-    def __init__(self, journal: Journal, sinks: Iterable[Sink], trouble: Trouble) -> None:
-        self._journal, self._sinks, self._trouble = journal, tuple(sinks), trouble
+    def __init__(self, journal: Journal, sinks: Iterable[Sink], on_status: OnStatus) -> None:
+        self._journal, self._sinks, self._on_status = journal, tuple(sinks), on_status
         self._wrong: dict[str, str] = {}
         self._marked = any(sink.marks for sink in self._sinks)
         self._tell("journal", journal.error)
 
-    def put(self, edits: Sequence[Edit]) -> Entry | None:
+    def deliver(self, edits: Sequence[Edit]) -> JournalEntry | None:
         """Carry out a segment's edits: at most one deletion, then one insertion. None if there are none."""
         if not edits:
             return None
@@ -111,9 +111,9 @@ class Fanout:
             self._journal.mark(entry.id, "typed" if all(taken) else "dropped")
         return entry
 
-    def resume(self, patience_s: float) -> int:
+    def resume(self, host_timeout_s: float) -> int:
         """After a restart, give the sinks that mark what :meth:`Journal.pending` has; returns how many edits."""
-        pending = self._journal.pending(patience_s)
+        pending = self._journal.pending(host_timeout_s)
         for entry in pending:
             for sink in self._sinks:
                 if sink.marks:
@@ -129,9 +129,9 @@ class Fanout:
                 self._tell(sink.name, str(error) or type(error).__name__)
         self._journal.close()
 
-    def _give(self, sink: Sink, entry: Entry) -> bool:
+    def _give(self, sink: Sink, entry: JournalEntry) -> bool:
         try:
-            sink.put(entry)
+            sink.deliver(entry)
         except Exception as error:
             self._tell(sink.name, str(error) or type(error).__name__)
             return False
@@ -144,7 +144,7 @@ class Fanout:
                 del self._wrong[name]
             else:
                 self._wrong[name] = message
-            self._trouble(name, message)
+            self._on_status(name, message)
 
 
 def is_system_log(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
@@ -157,25 +157,27 @@ def is_system_log(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bo
 
 
 def open_sinks(
-    settings: schema.Sinks, journal: Journal, stdout: TextIO, clock: Callable[[], float], trouble: Trouble
+    settings: schema.SinkSettings, journal: Journal, stdout: TextIO, clock: Callable[[], float], on_status: OnStatus
 ) -> Fanout:
     """The sinks that the configuration asks for, behind `journal`; `clock` is monotonic seconds."""
     sinks: list[Sink] = []
     if settings.keyboard.enabled:
         wanted = settings.keyboard
         keyboard = Keyboard(
-            Port(wanted.path),
+            HidGadget(wanted.path),
             layouts.strokes(layouts.LAYOUTS[wanted.layout]),
             rate=wanted.rate,
             queue=wanted.queue,
-            patience_s=wanted.patience_s,
+            host_timeout_s=wanted.host_timeout_s,
             clock=clock,
             mark=journal.mark,
-            trouble=lambda message: trouble(Keyboard.name, message),
+            on_status=lambda message: on_status(Keyboard.name, message),
         )
         sinks.append(Typing(keyboard))
     if settings.stdout.enabled and is_system_log(stdout):
-        trouble(Stream.name, "standard output is the system's log, where dictated text does not belong: not written")
+        on_status(
+            StreamSink.name, "standard output is the system's log, where dictated text does not belong: not written"
+        )
     elif settings.stdout.enabled:
-        sinks.append(Stream(stdout))
-    return Fanout(journal, sinks, trouble)
+        sinks.append(StreamSink(stdout))
+    return Fanout(journal, sinks, on_status)

@@ -1,6 +1,6 @@
 """The file to which key reports go: /dev/hidg0 (kernel: Documentation/usb/gadget_hid.rst), or a named pipe.
 
->>> Port(Path("/nonexistent/hidg0")).write(bytes(8))
+>>> HidGadget(Path("/nonexistent/hidg0")).write(bytes(8))
 Traceback (most recent call last):
 FileNotFoundError: [Errno 2] No such file or directory: '/nonexistent/hidg0'
 """
@@ -32,7 +32,7 @@ def is_keyboard(path: Path, sysfs: Path = Path("/sys")) -> bool:
     return (sysfs / "dev/char" / number / "subsystem").resolve().name == "hidg"
 
 
-class Port:
+class HidGadget:
     """Where reports go: /dev/hidg0, or a named pipe that stands in for it.
 
     It is opened when needed and never blocks.
@@ -63,7 +63,7 @@ class Port:
             raise
 
     def caps_lock(self) -> bool:
-        """Whether the computer has said since the last call that Caps Lock is on, by the keyboard's lamps.
+        """Whether the computer has said since the last call that Caps Lock is on, by the keyboard's LEDs.
 
         It is told only once, so that a computer that never says otherwise is not switched to and fro.
         """

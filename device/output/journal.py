@@ -29,16 +29,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from device.config import schema
-from device.output.jsonl import Line, LineFiles, encode, read
+from device.output.jsonl import JsonlLog, Line, encode, read
 
 MEMORY = 10_000
 """Edits kept in memory, where there is no disk or it is full; the oldest go first."""
 
-State = Literal["kept", "typing", "typed", "dropped"]
+DeliveryState = Literal["kept", "typing", "typed", "dropped"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One edit: delete `delete` characters before the cursor, then insert `text`."""
 
     id: int
@@ -47,7 +47,7 @@ class Entry:
     boot: str
     delete: int
     text: str
-    state: State = "kept"
+    state: DeliveryState = "kept"
 
 
 class Journal:
@@ -57,10 +57,10 @@ class Journal:
     cannot be written; nothing in memory is dropped for it until there are more than `memory`.
     """
 
-    def __init__(self, files: LineFiles | None, clock: Callable[[], float], boot: str, memory: int = MEMORY) -> None:
+    def __init__(self, files: JsonlLog | None, clock: Callable[[], float], boot: str, memory: int = MEMORY) -> None:
         self.error: str | None = None
         self._files, self._clock, self._boot = files, clock, boot
-        self._recent: deque[Entry] = deque(maxlen=memory)
+        self._recent: deque[JournalEntry] = deque(maxlen=memory)
         self._backlog: deque[bytes] = deque(maxlen=2 * memory + 2)
         self._next = 1
         self._lock = threading.Lock()
@@ -69,17 +69,17 @@ class Journal:
             self._next = max((line["id"] for line in lines), default=0) + 1
             self._recent.extend(entries_of(lines))
 
-    def append(self, delete: int, text: str) -> Entry:
+    def append(self, delete: int, text: str) -> JournalEntry:
         """Keep an edit. On return it is on disk, or `error` says why it is in memory only."""
         with self._lock:
-            entry = Entry(self._next, round(self._clock(), 3), self._boot, delete, text)
+            entry = JournalEntry(self._next, round(self._clock(), 3), self._boot, delete, text)
             self._next += 1
             self._recent.append(entry)
             line = {"id": entry.id, "time": entry.time, "boot": entry.boot, "delete": delete, "text": text}
             self._write(line, sync=True)
             return entry
 
-    def mark(self, id: int, state: State) -> None:
+    def mark(self, id: int, state: DeliveryState) -> None:
         """Say what became of an edit."""
         with self._lock:
             for index in range(len(self._recent) - 1, -1, -1):
@@ -88,17 +88,17 @@ class Journal:
                     break
             self._write({"mark": state, "id": id}, sync=False)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JournalEntry]:
         """The recent edits, oldest first; :func:`entries_in` reads all that a folder has."""
         with self._lock:
             return list(self._recent)
 
-    def pending(self, patience_s: float) -> list[Entry]:
+    def pending(self, host_timeout_s: float) -> list[JournalEntry]:
         """After a restart: the edits that may still be typed, oldest first; see rule 3."""
         now = self._clock()
-        found: list[Entry] = []
+        found: list[JournalEntry] = []
         for entry in reversed(self.entries()):
-            recent = entry.boot == self._boot and 0 <= now - entry.time <= patience_s
+            recent = entry.boot == self._boot and 0 <= now - entry.time <= host_timeout_s
             if entry.state != "kept" or entry.delete or not recent:
                 break
             found.append(entry)
@@ -130,7 +130,7 @@ class Journal:
         self.error = None
 
 
-def open_journal(settings: schema.Journal, clock: Callable[[], float], boot: str | None = None) -> Journal:
+def open_journal(settings: schema.JournalSettings, clock: Callable[[], float], boot: str | None = None) -> Journal:
     """The journal that the configuration asks for.
 
     Where the disk cannot be used, the journal is in memory and its `error` says why. Raises
@@ -139,7 +139,7 @@ def open_journal(settings: schema.Journal, clock: Callable[[], float], boot: str
     boot = boot_id() if boot is None else boot
     if settings.mode == "disk":
         try:
-            files = LineFiles(settings.dir, int(settings.max_mb * 1e6), settings.keep)
+            files = JsonlLog(settings.dir, int(settings.max_mb * 1e6), settings.keep)
         except OSError as error:
             journal = Journal(None, clock, boot)
             journal.error = f"journal: {settings.dir}: {error.strerror or error}; text is kept in memory only"
@@ -153,9 +153,9 @@ def boot_id(file: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
     return file.read_text().strip()[:8]
 
 
-def entries_of(lines: Iterable[Line]) -> Iterator[Entry]:
+def entries_of(lines: Iterable[Line]) -> Iterator[JournalEntry]:
     """Edits with their last marks, in order of id; marks of edits that are not there are passed over."""
-    found: dict[int, Entry] = {}
+    found: dict[int, JournalEntry] = {}
     for line in lines:
         if "mark" in line:
             if line["id"] in found:
@@ -165,15 +165,15 @@ def entries_of(lines: Iterable[Line]) -> Iterator[Entry]:
     yield from found.values()
 
 
-def entries_in(folder: Path) -> Iterator[Entry]:
+def entries_in(folder: Path) -> Iterator[JournalEntry]:
     """Every edit that a folder has, oldest first; for reading while the appliance writes."""
     return entries_of(read(folder))
 
 
-def text_of(entries: Iterable[Entry]) -> str:
+def text_of(entries: Iterable[JournalEntry]) -> str:
     """The text that edits make, as far as they are there: deletions reach no further back than the first.
 
-    >>> text_of([Entry(1, 0.0, "", 0, "Hello wold"), Entry(2, 0.0, "", 2, "rld")])
+    >>> text_of([JournalEntry(1, 0.0, "", 0, "Hello wold"), JournalEntry(2, 0.0, "", 2, "rld")])
     'Hello world'
     """
     text = ""
@@ -182,5 +182,5 @@ def text_of(entries: Iterable[Entry]) -> str:
     return text
 
 
-def _entry(line: dict[str, Any]) -> Entry:
-    return Entry(line["id"], line["time"], line["boot"], line["delete"], line["text"])
+def _entry(line: dict[str, Any]) -> JournalEntry:
+    return JournalEntry(line["id"], line["time"], line["boot"], line["delete"], line["text"])

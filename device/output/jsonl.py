@@ -65,7 +65,7 @@ def read(folder: Path) -> Iterator[Line]:
             continue
 
 
-class LineFiles:
+class JsonlLog:
     """Appends lines to the newest file of `folder`; made by one process at a time.
 
     Opening it moves the damaged end that a power cut left to a file ``.damaged`` beside it.

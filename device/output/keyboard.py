@@ -4,7 +4,7 @@ Rules:
 
 - Keys are sent at `rate` per second. Writes never block; a computer that is asleep, unplugged or slow to read
   makes the edit wait.
-- While the computer takes nothing, an edit waits `patience_s` from when it came, or from when the trouble
+- While the computer takes nothing, an edit waits `host_timeout_s` from when it came, or from when the problem
   began if that was later. Then it, or what is left of it, is not typed: it is marked ``dropped`` and stays
   in the journal. An edit that finds `queue` others waiting is not typed at all.
 - A deletion takes back only characters that this keyboard has put on the screen, however many key presses
@@ -26,8 +26,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from device.output import hid_report, layouts
-from device.output.hid_gadget import Port, cause
-from device.output.journal import Entry, State
+from device.output.hid_gadget import HidGadget, cause
+from device.output.journal import DeliveryState, JournalEntry
 
 RETRY_S = 0.05
 """Pause between tries while the computer takes nothing."""
@@ -57,7 +57,7 @@ class _Unit:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    entry: Entry
+    entry: JournalEntry
     since: float
     refused: bool
     """There was no room for it: it keeps its place only to be counted."""
@@ -66,7 +66,7 @@ class _Waiting:
 class Keyboard:
     """A sink that types; see the rules above.
 
-    `mark` tells the journal what became of an edit, `trouble` is given a message when the computer takes
+    `mark` tells the journal what became of an edit, `on_status` is given a message when the computer takes
     nothing and None when it does again; both are called from the thread that calls `step`.
     `clock` is monotonic seconds.
     """
@@ -75,20 +75,20 @@ class Keyboard:
 
     def __init__(
         self,
-        port: Port,
+        port: HidGadget,
         keys: hid_report.Keys,
         *,
         rate: float,
         queue: int,
-        patience_s: float,
+        host_timeout_s: float,
         clock: Callable[[], float],
-        mark: Callable[[int, State], None],
-        trouble: Callable[[str | None], None],
+        mark: Callable[[int, DeliveryState], None],
+        on_status: Callable[[str | None], None],
     ) -> None:
         self._port, self._keys, self._clock = port, keys, clock
-        self._mark, self._trouble = mark, trouble
+        self._mark, self._on_status = mark, on_status
         self._gap = 0.5 / rate
-        self._limit, self._patience = queue, patience_s
+        self._limit, self._host_timeout = queue, host_timeout_s
         self._waiting: deque[_Waiting] = deque()
         self._head: _Waiting | None = None
         self._units: deque[_Unit] = deque()
@@ -98,12 +98,12 @@ class Keyboard:
         self._screen: deque[int] = deque(maxlen=SCREEN)
         self._begun = 0
         self._blocked: float | None = None
-        self._told = False
+        self._warned = False
         self._due = float("-inf")
         self._wake = threading.Event()
         self._closing = False
 
-    def put(self, entry: Entry) -> None:
+    def deliver(self, entry: JournalEntry) -> None:
         """Type an edit in its turn. Returns at once."""
         full = len(self._waiting) >= self._limit
         self._waiting.append(_Waiting(entry, self._clock(), full))
@@ -187,7 +187,7 @@ class Keyboard:
             self._done("typed")
         return False
 
-    def _plan(self, entry: Entry) -> Iterator[_Unit]:
+    def _plan(self, entry: JournalEntry) -> Iterator[_Unit]:
         presses = sum(self._screen.pop() for _ in range(min(entry.delete, len(self._screen))))
         for _ in range(presses):
             yield _Unit(hid_report.reports(layouts.BACKSPACE), erases=True)
@@ -212,31 +212,31 @@ class Keyboard:
         while self._units and not self._units[0].reports:
             self._finish_unit()
 
-    def _done(self, state: State) -> None:
+    def _done(self, state: DeliveryState) -> None:
         assert self._head is not None
         self._mark(self._head.entry.id, state)
         self._head = None
 
     def _accepted(self) -> None:
         self._blocked = None
-        if self._told:
-            self._told = False
-            self._trouble(None)
+        if self._warned:
+            self._warned = False
+            self._on_status(None)
 
     def _refused(self, now: float, error: OSError) -> float:
         self._release_due = True  # sent until it is taken, it also shows when the computer is back
         self._step_back()
         if self._blocked is None:
             self._blocked = now
-        if now - self._blocked >= GRACE_S and not self._told:
-            self._told = True
-            self._trouble(f"{self._port.path}: {cause(error)}")
-        if self._head is not None and now - max(self._blocked, self._head.since) >= self._patience:
+        if now - self._blocked >= GRACE_S and not self._warned:
+            self._warned = True
+            self._on_status(f"{self._port.path}: {cause(error)}")
+        if self._head is not None and now - max(self._blocked, self._head.since) >= self._host_timeout:
             self._give_up()
-        while self._waiting and now - max(self._blocked, self._waiting[0].since) >= self._patience:
+        while self._waiting and now - max(self._blocked, self._waiting[0].since) >= self._host_timeout:
             self._drop(self._waiting.popleft().entry)
         retry = RETRY_S if self._head is not None else IDLE_RETRY_S
-        self._due = now + (retry if self._told else min(retry, self._gap))
+        self._due = now + (retry if self._warned else min(retry, self._gap))
         return self._due - now
 
     def _step_back(self) -> None:
@@ -255,7 +255,7 @@ class Keyboard:
         self._screen.extend([0] * (len(entry.text) - self._begun))
         self._done("dropped")
 
-    def _drop(self, entry: Entry) -> None:
+    def _drop(self, entry: JournalEntry) -> None:
         if entry.delete:
             self._screen.clear()
         self._screen.extend([0] * len(entry.text))

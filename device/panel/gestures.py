@@ -86,7 +86,7 @@ class Gestures:
             return self._since + self._shutdown_press
         return None
 
-    def heard(self) -> list[Gesture]:
+    def speech_detected(self) -> list[Gesture]:
         """Note that words were recognised: the press is a talk, however long it lasts."""
         was_armed, self._armed = self._armed, False
         self._heard = True

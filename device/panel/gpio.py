@@ -1,10 +1,10 @@
-"""The button and the lamps on GPIO pins, by gpiozero.
+"""The button and the LEDs on GPIO pins, by gpiozero.
 
 from queue import Queue
 from gpiozero.pins.lgpio import LGPIOFactory
 
 with Panel(config.panel, LGPIOFactory(chip=0), on_edge=lambda now, pressed: print(now, pressed)) as panel:
-    panel.show({State.READY})
+    panel.show({LedState.READY})
     input("press the button, then Enter")
 """
 
@@ -22,7 +22,7 @@ from gpiozero.pins.mock import MockFactory
 
 from device.config import schema
 from device.panel.gestures import Gestures
-from device.panel.leds import DARK, Frame, Kind, State, frame, next_change
+from device.panel.leds import DARK, Frame, Kind, LedState, frame, next_change
 from models.errors import UserError
 
 
@@ -30,7 +30,7 @@ class PanelError(UserError):
     """The pins cannot be used; the message names the cause and what to do."""
 
 
-def pin_factory(panel: schema.Panel) -> Factory:
+def pin_factory(panel: schema.PanelSettings) -> Factory:
     """The pins that `panel` names: lgpio on /dev/gpiochipN, or gpiozero's mock pins. Raises PanelError."""
     if panel.pins == "mock":
         return MockFactory()
@@ -45,13 +45,13 @@ def pin_factory(panel: schema.Panel) -> Factory:
         ) from error
 
 
-def gestures_from(panel: schema.Panel) -> Gestures:
+def gestures_from(panel: schema.PanelSettings) -> Gestures:
     """The gestures of the button that `panel` configures."""
     return Gestures(panel.mode, panel.debounce_ms / 1_000, panel.double_tap_ms / 1_000, panel.shutdown_press_s)
 
 
 class Panel:
-    """Reports every edge of the button, bounces included, and blinks the lamps from a thread of its own.
+    """Reports every edge of the button, bounces included, and blinks the LEDs from a thread of its own.
 
     `on_edge` is called with the time (`clock`) and whether the button is down, in a thread of the pin
     factory; `Gestures` makes sense of it. Raises PanelError if a pin cannot be used.
@@ -59,7 +59,7 @@ class Panel:
 
     def __init__(
         self,
-        settings: schema.Panel,
+        settings: schema.PanelSettings,
         factory: Factory,
         on_edge: Callable[[float, bool], None],
         clock: Callable[[], float] = time.monotonic,
@@ -70,7 +70,7 @@ class Panel:
             self._button = gpiozero.Button(
                 settings.button_pin, pull_up=settings.pull_up, bounce_time=None, pin_factory=factory
             )
-            self._lamps = (
+            self._leds = (
                 gpiozero.LEDBoard(*settings.leds.pins, active_high=settings.leds.active_high, pin_factory=factory)
                 if self._kind
                 else None
@@ -81,11 +81,11 @@ class Panel:
             ) from error
         self._button.when_pressed = lambda: on_edge(clock(), True)
         self._button.when_released = lambda: on_edge(clock(), False)
-        self._states: frozenset[State] = frozenset()
+        self._states: frozenset[LedState] = frozenset()
         self._since = clock()
         self._closed = False
         self._changed = Condition()
-        self._thread = Thread(target=self._blink, name="lamps", daemon=True)
+        self._thread = Thread(target=self._blink, name="leds", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -104,7 +104,7 @@ class Panel:
         """Whether the button is down now."""
         return bool(self._button.is_pressed)
 
-    def show(self, states: Collection[State]) -> None:
+    def set_leds(self, states: Collection[LedState]) -> None:
         """Show `states`, all that hold, from now on; never waits."""
         with self._changed:
             if frozenset(states) != self._states:
@@ -112,13 +112,13 @@ class Panel:
                 self._changed.notify()
 
     def close(self) -> None:
-        """Put the lamps out and let the pins go."""
+        """Put the LEDs out and let the pins go."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join()
-        if self._lamps is not None:
-            self._lamps.close()
+        if self._leds is not None:
+            self._leds.close()
         self._button.pin.when_changed = None  # gpiozero's lgpio pin would keep its callback
         self._button.close()
 
@@ -132,5 +132,5 @@ class Panel:
             self._light(DARK)
 
     def _light(self, lit: Frame) -> None:
-        if self._lamps is not None:
-            self._lamps.value = tuple(map(int, lit))
+        if self._leds is not None:
+            self._leds.value = tuple(map(int, lit))

@@ -1,7 +1,7 @@
 """Which pin of the 40-pin header goes where: a table made from the panel's settings.
 
->>> from device.config.schema import Panel
->>> for wire in wires(Panel())[:2]:
+>>> from device.config.schema import PanelSettings
+>>> for wire in wires(PanelSettings())[:2]:
 ...     print(wire)
 button signal    pin 11  GPIO 17
 button ground    pin  9  GND
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from device.config.schema import Panel
+from device.config.schema import PanelSettings
 
 HEADER = (
     "3.3 V", "5 V", "GPIO 2", "5 V", "GPIO 3", "GND", "GPIO 4", "GPIO 14", "GND", "GPIO 15",
@@ -72,24 +72,24 @@ def pin_of(bcm: int) -> int:
     return HEADER.index(f"GPIO {bcm}") + 1
 
 
-def wires(panel: Panel) -> tuple[Wire, ...]:
-    """Every wire of the button, the lamps that `panel` has, and a meter where its pins are free."""
-    return (*_button(panel), *_lamps(panel), *_meter(panel))
+def wires(panel: PanelSettings) -> tuple[Wire, ...]:
+    """Every wire of the button, the LEDs that `panel` has, and a meter where its pins are free."""
+    return (*_button(panel), *_led_wires(panel), *_meter(panel))
 
 
-def clashes(panel: Panel) -> list[str]:
+def clashes(panel: PanelSettings) -> list[str]:
     """What is wrong with the pins of `panel`, a line each: used twice, or used by the board for something else."""
     pins = [panel.button_pin, *(panel.leds.pins if panel.leds.kind != "none" else ())]
     twice = [f"GPIO {bcm} is used {count} times" for bcm, count in Counter(pins).items() if count > 1]
     return twice + [f"GPIO {bcm} {TAKEN[bcm]}" for bcm in dict.fromkeys(pins) if bcm in TAKEN]
 
 
-def lamps(panel: Panel) -> tuple[tuple[str, str], ...]:
+def leds(panel: PanelSettings) -> tuple[tuple[str, str], ...]:
     """Name and colour of each LED, in the order of `panel.leds.pins`."""
     return {"three": THREE, "rgb": RGB, "none": ()}[panel.leds.kind]
 
 
-def _button(panel: Panel) -> Iterator[Wire]:
+def _button(panel: PanelSettings) -> Iterator[Wire]:
     signal = pin_of(panel.button_pin)
     yield Wire("button", "signal", signal, "blue")
     if panel.pull_up:
@@ -98,8 +98,8 @@ def _button(panel: Panel) -> Iterator[Wire]:
         yield Wire("button", "3.3 V", _nearest(signal, "3.3 V", range(1, 40)), "crimson")
 
 
-def _lamps(panel: Panel) -> Iterator[Wire]:
-    named = lamps(panel)
+def _led_wires(panel: PanelSettings) -> Iterator[Wire]:
+    named = leds(panel)
     signals = [pin_of(bcm) for bcm in panel.leds.pins]
     for (name, colour), pin in zip(named, signals, strict=False):
         yield Wire("LED", name, pin, colour, f"{RESISTOR_OHM} Ω")
@@ -109,7 +109,7 @@ def _lamps(panel: Panel) -> Iterator[Wire]:
         yield Wire("LED", "anodes", 17, "crimson")
 
 
-def _meter(panel: Panel) -> Iterator[Wire]:
+def _meter(panel: PanelSettings) -> Iterator[Wire]:
     if {panel.button_pin, *panel.leds.pins} & {2, 3}:
         return
     yield Wire("INA219", "VCC", 1, "crimson")
@@ -123,7 +123,7 @@ def _nearest(pin: int, name: str, among: Iterable[int]) -> int:
 
 
 def _ground_for(signals: list[int]) -> int:
-    """A ground of the outer row above all of the lamps' pins if there is one, so that its wire crosses none."""
+    """A ground of the outer row above all of the LEDs' pins if there is one, so that its wire crosses none."""
     grounds = [pin for pin in (14, 20, 30, 34) if not min(signals) < pin < max(signals) + 1]
     above = [pin for pin in grounds if pin < min(signals)]
     return above[-1] if above else grounds[0] if grounds else 34

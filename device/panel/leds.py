@@ -1,11 +1,11 @@
-"""What the lights say: one table from the appliance's state to lamp, colour and rhythm.
+"""What the LEDs say: one table from the appliance's state to LED, colour and rhythm.
 
-Three lamps show what the appliance does (ready, listening) and, beside it, the worst thing wrong (fault). One
-RGB lamp shows both in turn. The picture in the README is drawn from the same table (`dictate lights --svg`).
+Three LEDs show what the appliance does (ready, listening) and, beside it, the worst thing wrong (fault). One
+RGB LED shows both in turn. The picture in the README is drawn from the same table (`dictate leds --svg`).
 
->>> frame({State.READY, State.ON_CPU}, 0.0, "three")
+>>> frame({LedState.READY, LedState.ON_CPU}, 0.0, "three")
 (True, False, True)
->>> frame({State.READY}, 0.0, "rgb")
+>>> frame({LedState.READY}, 0.0, "rgb")
 (False, True, False)
 """
 
@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Literal
 
 Kind = Literal["three", "rgb"]
-"""What is wired: lamps for ready, listening and fault, or the red, green and blue of one."""
+"""What is wired: LEDs for ready, listening and fault, or the red, green and blue of one."""
 
 Frame = tuple[bool, bool, bool]
 """Which of the three outputs are on."""
@@ -25,13 +25,13 @@ Frame = tuple[bool, bool, bool]
 DARK: Frame = (False, False, False)
 
 
-class State(Enum):
-    """What the lights can tell."""
+class LedState(Enum):
+    """What the LEDs can tell."""
 
     STARTING = "starting"
     READY = "ready"
     LISTENING = "listening"
-    THINKING = "thinking"
+    FINALIZING = "finalizing"
     RELEASE_TO_SWITCH_OFF = "let go to switch off"
     CANNOT_TYPE = "cannot type"
     ON_CPU = "running on CPU instead of Coral"
@@ -41,8 +41,8 @@ class State(Enum):
     FAULT = "fault"
 
 
-class Lamp(Enum):
-    """One of the three lamps; its value is the place in a `Frame`."""
+class Led(Enum):
+    """One of the three LEDs; its value is the place in a `Frame`."""
 
     READY = 0
     LISTENING = 1
@@ -50,7 +50,7 @@ class Lamp(Enum):
 
 
 class Colour(Enum):
-    """A colour of the RGB lamp; its value is the `Frame`."""
+    """A colour of the RGB LED; its value is the `Frame`."""
 
     RED = (True, False, False)
     GREEN = (False, True, False)
@@ -64,7 +64,7 @@ class Colour(Enum):
 class Pattern:
     """How a state is shown. `rhythm` is ms on, off, on, off …, repeated; one number is steady light."""
 
-    lamp: Lamp
+    led: Led
     colour: Colour
     rhythm: tuple[int, ...]
     wrong: bool
@@ -77,7 +77,7 @@ class Pattern:
         return sum(self.rhythm) / 1_000
 
     def lit(self, now: float) -> bool:
-        """Whether the lamp is on at `now`, in seconds, to the nearest millisecond."""
+        """Whether the LED is on at `now`, in seconds, to the nearest millisecond."""
         return self._place(now)[0] % 2 == 0
 
     def resting(self, now: float) -> bool:
@@ -111,52 +111,52 @@ def flashes(count: int) -> tuple[int, ...]:
     return (150, 200) * (count - 1) + (150, 1_500)
 
 
-PATTERNS: dict[State, Pattern] = {
-    State.STARTING: Pattern(Lamp.READY, Colour.GREEN, SLOW, False, "Loading the model; wait."),
-    State.READY: Pattern(Lamp.READY, Colour.GREEN, STEADY, False, "Press and speak."),
-    State.LISTENING: Pattern(Lamp.LISTENING, Colour.BLUE, STEADY, False, "It hears you."),
-    State.THINKING: Pattern(Lamp.LISTENING, Colour.BLUE, FAST, False, "Finding the last words."),
-    State.RELEASE_TO_SWITCH_OFF: Pattern(
-        Lamp.READY, Colour.WHITE, FAST, False, "Let go now and it switches off; speak and it stays on."
+PATTERNS: dict[LedState, Pattern] = {
+    LedState.STARTING: Pattern(Led.READY, Colour.GREEN, SLOW, False, "Loading the model; wait."),
+    LedState.READY: Pattern(Led.READY, Colour.GREEN, STEADY, False, "Press and speak."),
+    LedState.LISTENING: Pattern(Led.LISTENING, Colour.BLUE, STEADY, False, "It hears you."),
+    LedState.FINALIZING: Pattern(Led.LISTENING, Colour.BLUE, FAST, False, "Finding the last words."),
+    LedState.RELEASE_TO_SWITCH_OFF: Pattern(
+        Led.READY, Colour.WHITE, FAST, False, "Let go now and it switches off; speak and it stays on."
     ),
-    State.ON_CPU: Pattern(Lamp.FAULT, Colour.MAGENTA, flashes(1), True, "The Coral does not work; slower without."),
-    State.CONFIGURATION: Pattern(
-        Lamp.FAULT,
+    LedState.ON_CPU: Pattern(Led.FAULT, Colour.MAGENTA, flashes(1), True, "The Coral does not work; slower without."),
+    LedState.CONFIGURATION: Pattern(
+        Led.FAULT,
         Colour.YELLOW,
         flashes(5),
         True,
         "Part of dictation.toml, or an update, was not taken.",
     ),
-    State.CANNOT_TYPE: Pattern(
-        Lamp.FAULT,
+    LedState.CANNOT_TYPE: Pattern(
+        Led.FAULT,
         Colour.YELLOW,
         flashes(2),
         True,
         "The computer takes no keys; the journal has the text.",
     ),
-    State.BATTERY_LOW: Pattern(Lamp.FAULT, Colour.YELLOW, flashes(3), True, "Charge it soon."),
-    State.MICROPHONE_MISSING: Pattern(Lamp.FAULT, Colour.RED, flashes(4), True, "Plug the microphone in."),
-    State.FAULT: Pattern(Lamp.FAULT, Colour.RED, STEADY, True, "It cannot work; `dictate doctor` says why."),
+    LedState.BATTERY_LOW: Pattern(Led.FAULT, Colour.YELLOW, flashes(3), True, "Charge it soon."),
+    LedState.MICROPHONE_MISSING: Pattern(Led.FAULT, Colour.RED, flashes(4), True, "Plug the microphone in."),
+    LedState.FAULT: Pattern(Led.FAULT, Colour.RED, STEADY, True, "It cannot work; `dictate doctor` says why."),
 }
 """The table. The last activity in it, and the last thing wrong in it, are the ones shown."""
 
 
-def shown(states: Collection[State]) -> list[Pattern]:
+def shown(states: Collection[LedState]) -> list[Pattern]:
     """The activity and the worst thing wrong of `states`: at most one of each, the activity first."""
     activity = [p for state, p in PATTERNS.items() if state in states and not p.wrong]
     wrong = [p for state, p in PATTERNS.items() if state in states and p.wrong]
     return activity[-1:] + wrong[-1:]
 
 
-def frame(states: Collection[State], now: float, kind: Kind) -> Frame:
+def frame(states: Collection[LedState], now: float, kind: Kind) -> Frame:
     """Which outputs are on at `now` seconds.
 
-    The RGB lamp flashes what is wrong and shows the activity in the pause between.
+    The RGB LED flashes what is wrong and shows the activity in the pause between.
     """
     patterns = shown(states)
     if kind == "three":
-        on = {pattern.lamp for pattern in patterns if pattern.lit(now)}
-        return (Lamp.READY in on, Lamp.LISTENING in on, Lamp.FAULT in on)
+        on = {pattern.led for pattern in patterns if pattern.lit(now)}
+        return (Led.READY in on, Led.LISTENING in on, Led.FAULT in on)
     for pattern in reversed(patterns):
         if pattern.lit(now):
             return pattern.colour.value
@@ -165,7 +165,7 @@ def frame(states: Collection[State], now: float, kind: Kind) -> Frame:
     return DARK
 
 
-def next_change(states: Collection[State], now: float) -> float | None:
+def next_change(states: Collection[LedState], now: float) -> float | None:
     """When the frame may next change; None if it stays."""
     changes = [change for pattern in shown(states) if (change := pattern.change(now)) is not None]
     return min(changes, default=None)

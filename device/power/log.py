@@ -31,7 +31,7 @@ class Sample:
     seconds: float
     """Its length, by a clock that is never set."""
     state: str
-    """What the appliance did: starting, ready, listening, thinking, fault."""
+    """What the appliance did: starting, ready, listening, finalizing, fault."""
     watts: float | None = None
     volts: float | None = None
     amps: float | None = None

@@ -69,13 +69,14 @@ class BatteryGuard:
         return self._candidate is not self._state
 
 
-def judge(reading: Reading, settings: schema.Power) -> Battery:
+def judge(reading: Reading, settings: schema.PowerSettings) -> Battery:
     """What one reading says by itself.
 
     EMPTY, which switches the machine off, needs a battery of its own that is being emptied, at a voltage that
     a battery can have. Where the direction of the current or the voltage is not known, LOW is the worst.
 
-    >>> judge(Reading(volts=3.31, flow=Flow.OUT), schema.Power()), judge(Reading(volts=3.31), schema.Power())
+    >>> settings = schema.PowerSettings()
+    >>> judge(Reading(volts=3.31, flow=Flow.OUT), settings), judge(Reading(volts=3.31), settings)
     (<Battery.EMPTY: 'empty'>, <Battery.LOW: 'low'>)
     """
     percent = charge(reading, settings)
@@ -103,7 +104,7 @@ class Monitor:
 
     def __init__(
         self,
-        settings: schema.Power,
+        settings: schema.PowerSettings,
         meter: Meter | None,
         on_battery: Callable[[Battery], None],
         gauges: Callable[[], Gauges] = read_gauges,
@@ -116,7 +117,7 @@ class Monitor:
         self._log = PowerLog(settings.dir, int(settings.max_mb * 1e6), settings.keep, settings.flush_s)
         self._guard = BatteryGuard()
         self._battery = Battery.FINE
-        self._complaints: dict[str, str] = {}
+        self._warned: dict[str, str] = {}
         self._usage = Usage("starting")
         self._sampled = Usage("starting")
         self._last = monotonic()
@@ -127,7 +128,7 @@ class Monitor:
         """Begin to measure."""
         self._thread.start()
 
-    def note(self, usage: Usage) -> None:
+    def record_usage(self, usage: Usage) -> None:
         """Tell what the appliance does from now on; never waits."""
         self._news.put(usage)
 
@@ -169,13 +170,13 @@ class Monitor:
                 usage = self._news.get(timeout=self._pause())
             except Empty:
                 usage = self._usage
-            self._keep(self.sample(usage or self._usage))
-        self._keep(None)
+            self._log_sample(self.sample(usage or self._usage))
+        self._log_sample(None)
 
     def _pause(self) -> float:
         return min(self._settings.interval_s, CONFIRM_S) if self._guard.undecided else self._settings.interval_s
 
-    def _keep(self, sample: Sample | None) -> None:
+    def _log_sample(self, sample: Sample | None) -> None:
         """Log a sample, or write what waits."""
         try:
             if sample is None:
@@ -183,9 +184,9 @@ class Monitor:
             else:
                 self._log.add(sample)
         except OSError as error:
-            self._complain("log", f"{self._settings.dir}: cannot be written ({error.strerror}); free some space")
+            self._warn_once("log", f"{self._settings.dir}: cannot be written ({error.strerror}); free some space")
         else:
-            self._complaints.pop("log", None)
+            self._warned.pop("log", None)
 
     def _read(self) -> Reading:
         if self._meter is None:
@@ -193,9 +194,9 @@ class Monitor:
         try:
             reading = self._meter.read()
         except PowerError as error:
-            self._complain("meter", str(error))
+            self._warn_once("meter", str(error))
             return Reading()
-        if self._complaints.pop("meter", None):
+        if self._warned.pop("meter", None):
             log.info("%s is read again", self._meter.name)
         return reading
 
@@ -205,20 +206,20 @@ class Monitor:
             self._battery = battery
             self._on_battery(battery)
 
-    def _complain(self, about: str, text: str) -> None:
-        if self._complaints.get(about) != text:
-            self._complaints[about] = text
+    def _warn_once(self, about: str, text: str) -> None:
+        if self._warned.get(about) != text:
+            self._warned[about] = text
             log.warning("%s", text)
 
 
-def charge(reading: Reading, settings: schema.Power) -> float | None:
+def charge(reading: Reading, settings: schema.PowerSettings) -> float | None:
     """Charge of the battery in percent; from the voltage, on a straight line, where the meter knows no better.
 
     The straight line from `empty_v` to `full_v` is coarse in the middle of a lithium cell's range; it is there
     to tell the end from the rest. None where the reading is of no battery of this machine, or cannot be:
     a gauge that has not begun says 0 %, a chip whose wire is off 0 V, a supply rail 5 V.
 
-    >>> charge(Reading(volts=3.725), schema.Power()), charge(Reading(volts=5.1), schema.Power())
+    >>> charge(Reading(volts=3.725), schema.PowerSettings()), charge(Reading(volts=5.1), schema.PowerSettings())
     (50.0, None)
     """
     if not reading.own:
@@ -232,7 +233,7 @@ def charge(reading: Reading, settings: schema.Power) -> float | None:
     return None if contradicted else reading.percent
 
 
-def _by_volts(volts: float | None, settings: schema.Power) -> float | None:
+def _by_volts(volts: float | None, settings: schema.PowerSettings) -> float | None:
     if volts is None or not settings.empty_v * LOWEST <= volts <= settings.full_v * HIGHEST:
         return None
     share = (volts - settings.empty_v) / (settings.full_v - settings.empty_v)

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from device.power.log import Sample
 from models.errors import UserError
 
-ORDER = ("starting", "ready", "listening", "thinking", "fault")
+ORDER = ("starting", "ready", "listening", "finalizing", "fault")
 """States in the order in which they are reported; others follow."""
 
-DICTATING = ("listening", "thinking")
+DICTATING = ("listening", "finalizing")
 """The states that dictation costs."""
 
 
@@ -36,7 +36,7 @@ class StateRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class PowerReport:
     """A summary of samples; None is what they do not tell."""
 
     states: Sequence[StateRow]
@@ -45,7 +45,7 @@ class Report:
     joules: float
     """Measured in all states."""
     dictation_joules: float
-    """Measured while listening and thinking."""
+    """Measured while listening and finalizing."""
     percent: float | None
     """The last charge seen."""
     throttled: int
@@ -66,12 +66,12 @@ class Report:
 
     @property
     def joules_per_minute(self) -> float | None:
-        """Energy of listening and thinking for each minute dictated."""
+        """Energy of listening and finalizing for each minute dictated."""
         return 60 * self.dictation_joules / self.speech_s if self.speech_s and self.dictation_joules else None
 
     @property
     def joules_per_word(self) -> float | None:
-        """Energy of listening and thinking for each word."""
+        """Energy of listening and finalizing for each word."""
         return self.dictation_joules / self.words if self.words and self.dictation_joules else None
 
     def hours_left(self, battery_wh: float) -> float | None:
@@ -81,7 +81,7 @@ class Report:
         return battery_wh * self.percent / 100 / self.watts
 
 
-def summarise(samples: Iterable[Sample]) -> Report:
+def summarise(samples: Iterable[Sample]) -> PowerReport:
     """Add up `samples`: each was drawn at its own watts for its own seconds."""
     seconds: dict[str, float] = {}
     measured: dict[str, float] = {}
@@ -111,10 +111,10 @@ def summarise(samples: Iterable[Sample]) -> Report:
         for state in sorted(seconds, key=lambda s: (ORDER.index(s) if s in ORDER else len(ORDER), s))
     ]
     dictation = sum(joules.get(state, 0.0) for state in DICTATING)
-    return Report(rows, speech_s, words, sum(joules.values()), dictation, percent, throttled, hottest)
+    return PowerReport(rows, speech_s, words, sum(joules.values()), dictation, percent, throttled, hottest)
 
 
-def table(report: Report, today: Report, battery_wh: float) -> str:
+def table(report: PowerReport, today: PowerReport, battery_wh: float) -> str:
     """`report` as text, with the hours left at the use of `today`."""
     lines = [f"{'state':<10} {'time':>9} {'watts':>7} {'energy':>10}"]
     for row in report.states:
@@ -128,7 +128,7 @@ def table(report: Report, today: Report, battery_wh: float) -> str:
     lines += [
         "",
         f"dictated             {_duration(report.speech_s)}, {report.words} words",
-        f"per dictated minute  {_number(report.joules_per_minute, '.1f').strip()} J (listening and thinking)",
+        f"per dictated minute  {_number(report.joules_per_minute, '.1f').strip()} J (listening and finalizing)",
         f"per word             {_number(report.joules_per_word, '.2f').strip()} J",
         f"battery              {_number(report.percent, '.0f').strip()} % of {battery_wh:g} Wh",
         f"left                 {_number(left, '.1f').strip()} h at today's use "
@@ -192,7 +192,7 @@ class Life:
         )
 
 
-def hours(report: Report, battery_wh: float, duty: float) -> Life:
+def hours(report: PowerReport, battery_wh: float, duty: float) -> Life:
     """The battery's energy over the mean power: that of dictating for `duty` of the time, of waiting for the rest.
 
     Takes the whole capacity as usable and the voltage converter's loss as measured or left out, as the meter is wired.
@@ -208,7 +208,7 @@ def hours(report: Report, battery_wh: float, duty: float) -> Life:
     return Life(battery_wh / watts, battery_wh, duty, idle, dictating, while_dictating + while_idle)
 
 
-def _mean(report: Report, states: Iterable[str]) -> tuple[float, float]:
+def _mean(report: PowerReport, states: Iterable[str]) -> tuple[float, float]:
     """Mean watts in `states` and the measured time in them."""
     rows = [row for row in report.states if row.state in states and row.watts]
     seconds = sum(row.joules / row.watts for row in rows if row.watts)

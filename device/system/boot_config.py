@@ -3,7 +3,7 @@
 Everything is written below /run, in memory: the root is read-only, and a card from which something was removed
 leaves nothing of it behind.
 
->>> plan(schema.System(hostname="desk")).units
+>>> plan(schema.SystemSettings(hostname="desk")).units
 ()
 """
 
@@ -56,7 +56,7 @@ OWNED = (CONFIGURATION, ERROR, KEYS, WIFI, WIRED, WIRELESS)
 """Every file that a plan may have, so that those that it has not can be removed."""
 
 
-def plan(system: schema.System) -> Plan:
+def plan(system: schema.SystemSettings) -> Plan:
     """The machine that a configuration asks for: as it stands it has no network and nobody can log in."""
     files: dict[Path, tuple[str, int]] = {}
     units: list[str] = []
@@ -71,7 +71,7 @@ def plan(system: schema.System) -> Plan:
     return Plan(system.hostname, files, tuple(dict.fromkeys(units)))
 
 
-def supplicant(system: schema.System) -> str:
+def supplicant(system: schema.SystemSettings) -> str:
     """The wpa_supplicant.conf(5) for a network: its name in hexadecimal, its key derived, so nothing needs quoting.
 
     The key is PBKDF2-HMAC-SHA1 of the password with the name as salt, 4096 times, 256 bits (IEEE 802.11, J.4.1).
@@ -86,7 +86,7 @@ def supplicant(system: schema.System) -> str:
     return f"country={system.wifi_country}\nnetwork={{\n\tssid={name.hex()}\n\tscan_ssid=1\n\t{access}\n}}\n"
 
 
-def complaints(root: Path = Path("/")) -> tuple[str, ...]:
+def warnings(root: Path = Path("/")) -> tuple[str, ...]:
     """What was not taken of the card, a line each."""
     lines: list[str] = []
     for file in (ERROR, UPDATE_ERROR):

@@ -147,7 +147,7 @@ class Governor:
             ) from None
 
 
-def governor_from(settings: schema.Realtime) -> Governor:
+def governor_from(settings: schema.RealtimeSettings) -> Governor:
     """The governor that `settings` names; one that changes nothing where real time is not enabled."""
     wanted = settings.governor if settings.enabled else ""
     return Governor(wanted, settings.cpufreq, settings.governor_state)
@@ -173,7 +173,7 @@ def _write(file: Path, governor: str) -> None:
         ) from None
 
 
-def problems(settings: schema.Realtime) -> list[str]:
+def problems(settings: schema.RealtimeSettings) -> list[str]:
     """What of `settings` this machine does not permit, a line each; tried out in a thread of its own."""
     if not settings.enabled:
         return []

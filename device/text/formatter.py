@@ -1,7 +1,7 @@
 """Recognised words to written text: capitals, punctuation, numbers, editing; the result is a stream of edits.
 
 >>> from device.text.edits import apply
->>> writer = Writer()
+>>> writer = TextFormatter()
 >>> edits = writer.segment("hello comma i'm at home full stop")
 >>> edits += writer.segment("it is five thirty p m")
 >>> edits += writer.segment(*pauses("scratch that | see you"))
@@ -42,13 +42,13 @@ class Rules:
     punctuation: bool = True
     style: itn.Style | None = field(default_factory=itn.Style)
     spellings: Mapping[tuple[str, ...], str] = field(default_factory=dict)
-    forget_s: float = 120.0
+    context_timeout_s: float = 120.0
     enter_key: bool = True
     """False where others are heard too: what they say must not press Enter, which sends or runs what was typed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class CursorContext:
     """The place where writing goes on: whether a space and a capital are due, and a stop already there."""
 
     glue: bool = True
@@ -57,40 +57,40 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One stretch of speech as written, and the spot before it."""
+class UndoEntry:
+    """One stretch of speech as written, and the context before it."""
 
     text: str
-    before: Spot
+    before: CursorContext
     dictation: int
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class FormatterState:
     """Everything that a segment's writing depends on."""
 
-    spot: Spot = Spot()
-    entries: tuple[Entry, ...] = ()
+    context: CursorContext = CursorContext()
+    entries: tuple[UndoEntry, ...] = ()
     dictation: int = 0
 
 
-def rules_from(text: schema.Text, spellings: Mapping[str, str]) -> Rules:
+def rules_from(text: schema.TextSettings, spellings: Mapping[str, str]) -> Rules:
     """The rules that the configuration asks for; `spellings` as :func:`device.vocabulary.user_words.spellings`
     gives.
     """
     style = itn.Style(text.digits_from, text.english) if text.numbers else None
     phrases = {tuple(said.split()): written for said, written in spellings.items()}
-    return Rules(text.spoken_punctuation, style, phrases, text.forget_s, text.enter_key)
+    return Rules(text.spoken_punctuation, style, phrases, text.context_timeout_s, text.enter_key)
 
 
-def begin(state: State, idle_s: float, rules: Rules) -> State:
+def begin(state: FormatterState, idle_s: float, rules: Rules) -> FormatterState:
     """A dictation begins, `idle_s` seconds after the last one ended (infinite for the first).
 
-    After `rules.forget_s` the cursor may be anywhere: no space is put before the first word, and what was
+    After `rules.context_timeout_s` the cursor may be anywhere: no space is put before the first word, and what was
     typed before can no longer be deleted.
     """
-    if idle_s >= rules.forget_s:
-        state = State(dictation=state.dictation)
+    if idle_s >= rules.context_timeout_s:
+        state = FormatterState(dictation=state.dictation)
     return replace(state, dictation=state.dictation + 1)
 
 
@@ -105,48 +105,50 @@ def pauses(said: str, mark: str = "|") -> tuple[str, tuple[int, ...]]:
     return " ".join(word for part in stretches for word in part), tuple(end for end in ends if 0 < end < ends[-1])
 
 
-def write(state: State, text: str, rules: Rules, pauses: Collection[int] = ()) -> tuple[State, tuple[Edit, ...]]:
+def write(
+    state: FormatterState, text: str, rules: Rules, pauses: Collection[int] = ()
+) -> tuple[FormatterState, tuple[Edit, ...]]:
     """Write one finished stretch of speech: at most one deletion, then one insertion.
 
     `pauses` are the indices of the words before which the speaker paused.
     """
-    entries, spot = state.entries, state.spot
-    said, before, gone = "", spot, 0
+    entries, context = state.entries, state.context
+    said, before, gone = "", context, 0
     words = unicodedata.normalize("NFC", text).split()
     for item in _numbered(commands.parse(words, rules.spellings, rules.punctuation, pauses), rules.style):
         if isinstance(item, Mark) and "\n" in item.text and not rules.enter_key:
-            spot = replace(spot, capital=True, stopped=False)
+            context = replace(context, capital=True, stopped=False)
         elif not isinstance(item, Scratch):
-            piece, spot = _place(item, spot)
+            piece, context = _place(item, context)
             said += piece
         elif said:
-            said, spot = "", before
+            said, context = "", before
         elif entries:
-            spot = before = entries[-1].before
+            context = before = entries[-1].before
             gone += len(entries[-1].text)
             entries = entries[:-1]
     if said:
-        entries = (*entries, Entry(said, before, state.dictation))[-HISTORY:]
-    return replace(state, entries=entries, spot=spot), _edits(gone, said)
+        entries = (*entries, UndoEntry(said, before, state.dictation))[-HISTORY:]
+    return replace(state, entries=entries, context=context), _edits(gone, said)
 
 
-def take_back(state: State) -> tuple[State, tuple[Edit, ...]]:
+def undo_last(state: FormatterState) -> tuple[FormatterState, tuple[Edit, ...]]:
     """Delete the last dictation, all of it: the panel's double tap."""
     if not state.entries:
         return state, ()
     last = state.entries[-1].dictation
     kept = tuple(entry for entry in state.entries if entry.dictation != last)
     gone = state.entries[len(kept) :]
-    state = replace(state, entries=kept, spot=gone[0].before)
+    state = replace(state, entries=kept, context=gone[0].before)
     return state, _edits(sum(len(entry.text) for entry in gone), "")
 
 
-class Writer:
-    """Writes segments one after another; all it holds is a :class:`State`."""
+class TextFormatter:
+    """Writes segments one after another; all it holds is a :class:`FormatterState`."""
 
     def __init__(self, rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
-        self.state = State()
+        self.state = FormatterState()
 
     def begin(self, idle_s: float = float("inf")) -> None:
         """A dictation begins; see :func:`begin`."""
@@ -157,9 +159,9 @@ class Writer:
         self.state, edits = write(self.state, text, self.rules, pauses)
         return edits
 
-    def take_back(self) -> tuple[Edit, ...]:
-        """The edits that delete the last dictation; see :func:`take_back`."""
-        self.state, edits = take_back(self.state)
+    def undo_last(self) -> tuple[Edit, ...]:
+        """The edits that delete the last dictation; see :func:`undo_last`."""
+        self.state, edits = undo_last(self.state)
         return edits
 
 
@@ -194,18 +196,18 @@ def _written(run: Sequence[str], style: itn.Style, before: Item | None, after: I
     return itn.write(run, style)
 
 
-def _place(item: Word | Mark | Join, spot: Spot) -> tuple[str, Spot]:
+def _place(item: Word | Mark | Join, context: CursorContext) -> tuple[str, CursorContext]:
     if isinstance(item, Join):
-        return "", replace(spot, glue=True)
+        return "", replace(context, glue=True)
     if isinstance(item, Mark):
-        if spot.stopped and item.text == ".":
-            return "", replace(spot, capital=True, stopped=False)
-        space = "" if spot.glue or item.left else " "
-        return space + item.text, Spot(item.right, item.ends or spot.capital)
+        if context.stopped and item.text == ".":
+            return "", replace(context, capital=True, stopped=False)
+        space = "" if context.glue or item.left else " "
+        return space + item.text, CursorContext(item.right, item.ends or context.capital)
     word = item.text if item.fixed else _cased(item.text)
-    if spot.capital and (word.islower() or not item.fixed):
+    if context.capital and (word.islower() or not item.fixed):
         word = word[:1].upper() + word[1:]
-    return ("" if spot.glue else " ") + word, Spot(False, False, word.endswith(".m."))
+    return ("" if context.glue else " ") + word, CursorContext(False, False, word.endswith(".m."))
 
 
 def _cased(word: str) -> str:

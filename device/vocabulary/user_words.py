@@ -4,7 +4,7 @@ A line that is wrong is named and left out; the others count.
 
 >>> words = parse("# mine\\nXiaoming\\tshao ming\\nNew York\\n").words
 >>> words[0]
-Word(written='Xiaoming', sounds_like='shao ming')
+UserWord(written='Xiaoming', sounds_like='shao ming')
 >>> spellings(words)["xiaoming"], spellings(words)["new york"], spellings(words)["new_york"]
 ('Xiaoming', 'New York', 'New York')
 >>> lexicon(words, lambda word: list(word))[0]
@@ -38,16 +38,16 @@ Pronounce = Callable[[str], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class UserWord:
     """How something is written, and words that sound like it (empty: like its own letters)."""
 
     written: str
     sounds_like: str = ""
 
     @property
-    def heard(self) -> str:
+    def spoken_form(self) -> str:
         """What the recogniser calls it: lower case, without spaces."""
-        return heard(self.written)
+        return spoken_form(self.written)
 
     @property
     def line(self) -> str:
@@ -59,7 +59,7 @@ class Word:
 class Parsed:
     """The words of a file, and a line of text for each of its lines that is no word."""
 
-    words: tuple[Word, ...] = ()
+    words: tuple[UserWord, ...] = ()
     faults: tuple[str, ...] = ()
 
 
@@ -67,16 +67,16 @@ class VocabularyError(UserError):
     """A word or a line of the file cannot be used; the message says which and why."""
 
 
-def heard(written: str) -> str:
+def spoken_form(written: str) -> str:
     """What the recogniser calls a word: lower case, composed (NFC), without spaces.
 
-    >>> heard("New  York") == heard("new york"), heard("Cafe\u0301") == heard("café")
+    >>> spoken_form("New  York") == spoken_form("new york"), spoken_form("Cafe\u0301") == spoken_form("café")
     (True, True)
     """
     return "_".join(unicodedata.normalize("NFC", written).lower().split())
 
 
-def word(written: str, sounds_like: str = "") -> Word:
+def word(written: str, sounds_like: str = "") -> UserWord:
     """A checked word. Raises :class:`VocabularyError`."""
     written, sounds_like = unicodedata.normalize("NFC", written), unicodedata.normalize("NFC", sounds_like)
     written, sounds_like = " ".join(written.split()), " ".join(sounds_like.lower().split())
@@ -89,12 +89,12 @@ def word(written: str, sounds_like: str = "") -> Word:
     wrong = [char for char in sounds_like if not (char.isalpha() or char in "' ")]
     if wrong:
         raise VocabularyError(f"{sounds_like!r}: sounds-like has {wrong[0]!r}; spell it in letters, as words")
-    return Word(written, sounds_like)
+    return UserWord(written, sounds_like)
 
 
 def parse(text: str, name: str = "words") -> Parsed:
     """The words of a file's text: written form, then perhaps a tab and what it sounds like; # is a comment."""
-    words: list[Word] = []
+    words: list[UserWord] = []
     faults: list[str] = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
@@ -112,7 +112,7 @@ def load(file: Path) -> Parsed:
     return parse(_text(file), str(file))
 
 
-def add(file: Path, new: Word) -> tuple[Word, ...] | None:
+def add(file: Path, new: UserWord) -> tuple[UserWord, ...] | None:
     """Put a word into the file; return the words of the same name that it takes the place of.
 
     None: it is there already. A word that is added without `sounds_like` keeps the one that it had. Lines that are
@@ -120,12 +120,12 @@ def add(file: Path, new: Word) -> tuple[Word, ...] | None:
     """
     with _alone(file) as folder:
         text = _text(file, folder)
-        known = tuple(each for each in parse(text).words if each.heard == new.heard)
+        known = tuple(each for each in parse(text).words if each.spoken_form == new.spoken_form)
         if new in known or (not new.sounds_like and new.written in {each.written for each in known}):
             return None
         if not new.sounds_like and len(known) == 1:
-            new = Word(new.written, known[0].sounds_like)
-        kept = [line for line in text.split("\n") if not _is_for(line, new.heard)]
+            new = UserWord(new.written, known[0].sounds_like)
+        kept = [line for line in text.split("\n") if not _is_for(line, new.spoken_form)]
         text = "\n".join(kept) if known else text
         _replace(folder, file.name, text + ("\n" if text and not text.endswith("\n") else "") + new.line)
         return known
@@ -135,7 +135,7 @@ def remove(file: Path, written: str) -> int:
     """Remove every line for `written`, in capitals or not; return how many there were. The others stay as they are."""
     with _alone(file) as folder:
         lines = _text(file, folder).split("\n")
-        kept = [line for line in lines if not _is_for(line, heard(written))]
+        kept = [line for line in lines if not _is_for(line, spoken_form(written))]
         if len(kept) < len(lines):
             _replace(folder, file.name, "\n".join(kept))
         return len(lines) - len(kept)
@@ -166,18 +166,18 @@ class Watched:
         return self._parsed
 
 
-def spellings(words: Iterable[Word]) -> dict[str, str]:
+def spellings(words: Iterable[UserWord]) -> dict[str, str]:
     """What is recognised, as one word or several, to how it is written; for
     :func:`device.text.formatter.rules_from`.
     """
     found: dict[str, str] = {}
     for each in words:
-        found[each.heard] = each.written
+        found[each.spoken_form] = each.written
         found[each.written.lower()] = each.written
     return found
 
 
-def lexicon(words: Iterable[Word], pronounce: Pronounce) -> list[tuple[str, tuple[str, ...]]]:
+def lexicon(words: Iterable[UserWord], pronounce: Pronounce) -> list[tuple[str, tuple[str, ...]]]:
     """What the recogniser calls each word, and its tokens. Raises :class:`VocabularyError` naming the word."""
     found: list[tuple[str, tuple[str, ...]]] = []
     for each in words:
@@ -187,7 +187,7 @@ def lexicon(words: Iterable[Word], pronounce: Pronounce) -> list[tuple[str, tupl
         except (ValueError, UserError) as error:
             hint = "" if each.sounds_like else "; say how with --sounds-like"
             raise VocabularyError(f"{each.written}: {error}{hint}") from None
-        found.append((each.heard, tokens))
+        found.append((each.spoken_form, tokens))
     return found
 
 
@@ -205,7 +205,7 @@ def spelled_out(word: str) -> Sequence[str]:
 
 def _is_for(line: str, name: str) -> bool:
     """Whether a line of the file is for the word that the recogniser calls `name`."""
-    return not line.startswith("#") and bool(line.strip()) and heard(line.partition("\t")[0]) == name
+    return not line.startswith("#") and bool(line.strip()) and spoken_form(line.partition("\t")[0]) == name
 
 
 def _shown(text: str) -> str:
@@ -293,7 +293,7 @@ Spelled = tuple[tuple[str, tuple[int, ...]], ...]
 """Words as the recogniser calls them, each with its sounds as indices of the bundle's tokens."""
 
 
-def own_words(words: Iterable[Word], bundle: Bundle) -> Spelled:
+def own_words(words: Iterable[UserWord], bundle: Bundle) -> Spelled:
     """`words` for the recogniser of `bundle`; none, and a line in the log, where it knows no pronunciations."""
     wanted = tuple(words)
     if not wanted:
@@ -315,7 +315,7 @@ def pronouncer(bundle: Bundle) -> Pronounce:
     return Pronouncer(*(bundle.path(role) for role in roles))
 
 
-def spelled(words: Iterable[Word], pronounce: Pronounce, tokens: Sequence[str]) -> Spelled:
+def spelled(words: Iterable[UserWord], pronounce: Pronounce, tokens: Sequence[str]) -> Spelled:
     """Each word as the recogniser calls it, and its sounds as indices of `tokens`.
 
     A word that cannot be pronounced is left out and named in the log: it must not keep the others from being heard.
@@ -324,8 +324,8 @@ def spelled(words: Iterable[Word], pronounce: Pronounce, tokens: Sequence[str]) 
     found = []
     for each in words:
         try:
-            ((heard, sounds),) = lexicon([each], pronounce)
-            found.append((heard, tuple(index[sound] for sound in sounds)))
+            ((spoken_form, sounds),) = lexicon([each], pronounce)
+            found.append((spoken_form, tuple(index[sound] for sound in sounds)))
         except VocabularyError as error:
             log.warning("%s", error)
         except KeyError as error:

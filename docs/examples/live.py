@@ -15,7 +15,7 @@ from device.asr import factory
 from device.asr.results import Event, Partial, Segment
 from device.audio.microphone import Microphone
 from device.config.bundle_folder import default_bundle
-from device.config.schema import Audio
+from device.config.schema import AudioSettings
 from models.bundle import Bundle
 
 CLEAR_LINE = "\r\033[K"
@@ -32,10 +32,10 @@ def show(events: Iterable[Event]) -> None:
 def main(device: str) -> None:
     bundle = Bundle.open(default_bundle())
     recognizer = factory.recognizer(bundle, backend="auto", live=True).recognizer  # the Coral if there is one
-    microphone = Microphone(Audio(device=device), notify=lambda status: print(status, file=sys.stderr))
+    microphone = Microphone(AudioSettings(device=device), notify=lambda status: print(status, file=sys.stderr))
     try:
         for chunk in microphone:  # 100 ms of 16 kHz mono, int16
-            show(recognizer.accept(chunk.samples))
+            show(recognizer.accept_waveform(chunk.samples))
     except KeyboardInterrupt:
         show(recognizer.finish())
 

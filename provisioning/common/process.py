@@ -36,7 +36,7 @@ def run(*command: str | Path, environment: Mapping[str, str] | None = None, inpu
     except FileNotFoundError:
         raise UserError(f"{words[0]} is missing; install the package {PACKAGES.get(words[0], words[0])}") from None
     if done.returncode:
-        raise UserError(f"{words[0]} failed: {gist(done.stderr or done.stdout)}")
+        raise UserError(f"{words[0]} failed: {error_summary(done.stderr or done.stdout)}")
     return done.stdout
 
 
@@ -57,7 +57,7 @@ def _there(name: str) -> bool:
     return find_spec("pip") is not None if name == "pip" else shutil.which(name, path=PATH) is not None
 
 
-def gist(text: str) -> str:
+def error_summary(text: str) -> str:
     """What a program's words come down to: the first line marked as an error, else the last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("E: ", "error:", "ERROR", "fatal:", "dpkg: error"))]

@@ -43,20 +43,20 @@ class Progress:
             if self._name:
                 self._line(now - self._since, self._name)
             self._name, self._since, self._detail = name, now, ""
-            self._show()
+            self._draw()
 
     def say(self, detail: str) -> None:
         """What is being done within the step, until the next word."""
         with self._lock:
             self._detail = detail
-            self._show()
+            self._draw()
             if detail and not self._out.isatty():
                 self._line(self._clock() - self._since, self._doing())
 
     def beat(self) -> None:
         """Show that the step goes on."""
         with self._lock:
-            self._show()
+            self._draw()
             if self._name and not self._out.isatty():
                 self._line(self._clock() - self._since, f"{self._doing()} …")
 
@@ -86,7 +86,7 @@ class Progress:
     def _doing(self) -> str:
         return f"{self._name}{' · ' * bool(self._detail)}{self._detail}"
 
-    def _show(self) -> None:
+    def _draw(self) -> None:
         if self._out.isatty():
             self._out.write(f"{CLEAR}{self._clock() - self._since:6.1f} s  {self._doing()}")
             self._out.flush()

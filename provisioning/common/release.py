@@ -47,7 +47,7 @@ PRUNED = ("bin", "**/tests", "**/test", "**/*.pyi", "**/*.h", "**/__pycache__", 
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class BuiltRelease:
     """What release.json says. `id` is the same for the same content."""
 
     id: str
@@ -66,7 +66,7 @@ def build_release(
     *,
     without_coral: bool = False,
     say: Callable[[str], None] = lambda _: None,
-) -> Release:
+) -> BuiltRelease:
     """Build the release `destination` (a folder that must not exist yet) from this repository and a model bundle.
 
     Wheels come by their locked hashes through pip. Nothing is left behind unless it succeeds; UserError says why not.
@@ -160,7 +160,7 @@ def compile_search(target: Target, site: Path) -> None:
         package = "gcc libc6-dev" if native else f"gcc-{target.machine}-linux-gnu"
         raise UserError(f"{compiler} is missing; install the package {package}") from None
     if done.returncode:
-        raise UserError(f"the search does not compile: {process.gist(done.stderr)}")
+        raise UserError(f"the search does not compile: {process.error_summary(done.stderr)}")
 
 
 def compile_python(target: Target, site: Path) -> None:
@@ -175,12 +175,12 @@ def compile_python(target: Target, site: Path) -> None:
     subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONHASHSEED": "0"})
 
 
-def describe(root: Path, target: Target, without_coral: bool) -> Release:
+def describe(root: Path, target: Target, without_coral: bool) -> BuiltRelease:
     """Hash what is in the folder `root` and write its release.json."""
     files = tree.file_hashes(root)
     files.pop(FILE, None)
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    release = Release(identity(files), project["version"], target.python, target.machine, without_coral, files)
+    release = BuiltRelease(identity(files), project["version"], target.python, target.machine, without_coral, files)
     (root / FILE).write_text(json.dumps(asdict(release), indent=1) + "\n")
     return release
 

@@ -28,7 +28,7 @@ class CardError(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
+class CardPartition:
     """A partition's place, in bytes."""
 
     start: int
@@ -45,7 +45,7 @@ class Card:
     """An image file and its partitions, in the order of the table."""
 
     image: Path
-    partitions: tuple[Partition, ...]
+    partitions: tuple[CardPartition, ...]
 
     @classmethod
     def of(cls, image: Path) -> Self:
@@ -54,22 +54,22 @@ class Card:
             return cls(image, table(stream.read(SECTOR), image.name))
 
     @property
-    def boot(self) -> Partition:
+    def boot(self) -> CardPartition:
         """The FAT partition."""
         return self.partitions[0]
 
     @property
-    def data(self) -> Partition:
+    def data(self) -> CardPartition:
         """The one that is written to: the last."""
         return self.partitions[-1]
 
 
-def table(sector: bytes, name: str = "image") -> tuple[Partition, ...]:
+def table(sector: bytes, name: str = "image") -> tuple[CardPartition, ...]:
     """The primary partitions of a master boot record of 512 bytes. Raises CardError if it is none."""
     if len(sector) != SECTOR or sector[510:] != b"\x55\xaa":
         raise CardError(f"{name}: no partition table; build one with provisioning/build-image")
     entries = (ENTRY.unpack_from(sector, 446 + 16 * place) for place in range(4))
-    found = tuple(Partition(first * SECTOR, count * SECTOR) for _, _, kind, _, first, count in entries if kind)
+    found = tuple(CardPartition(first * SECTOR, count * SECTOR) for _, _, kind, _, first, count in entries if kind)
     if not found:
         raise CardError(f"{name}: the partition table is empty; build one with provisioning/build-image")
     return found
@@ -85,13 +85,13 @@ def boot_files(card: Card) -> list[str]:
     return [line.removeprefix("::/") for line in listing.splitlines() if line]
 
 
-def take(card: Card, name: str, destination: Path) -> Path:
+def read_file(card: Card, name: str, destination: Path) -> Path:
     """Copy a file out of the FAT partition."""
     subprocess.run(["mcopy", *_fat(card), "-n", "-o", f"::/{name}", str(destination)], check=True, capture_output=True)
     return destination
 
 
-def put(card: Card, name: str, data: bytes) -> None:
+def write_file(card: Card, name: str, data: bytes) -> None:
     """Write a file into the FAT partition, as any computer with a card reader would."""
     subprocess.run(["mcopy", *_fat(card), "-o", "-", f"::/{name}"], input=data, check=True, capture_output=True)
 
@@ -104,11 +104,11 @@ def kernel_and_initrd(card: Card, folder: Path) -> tuple[Path, Path]:
         name = next((name for prefix in prefixes for name in names if name.startswith(prefix)), None)
         if name is None:
             raise CardError(f"{card.image.name}: no {prefixes[0]} on its FAT partition, only {', '.join(names)}")
-        found.append(take(card, name, folder / name))
+        found.append(read_file(card, name, folder / name))
     return found[0], found[1]
 
 
-def copy_partition(card: Card, partition: Partition, destination: Path, size: int | None = None) -> None:
+def copy_partition(card: Card, partition: CardPartition, destination: Path, size: int | None = None) -> None:
     """Copy a partition to a file of its own, `size` bytes long if that is more; empty blocks stay holes."""
     with card.image.open("rb") as source, destination.open("wb") as target:
         copy_range(source.fileno(), partition.start, target.fileno(), partition.size)
@@ -142,5 +142,5 @@ def with_boot_files(image: Path, destination: Path, files: Mapping[str, bytes]) 
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(image), str(destination)], check=True)
     card = Card.of(destination)
     for name, data in files.items():
-        put(card, name, data)
+        write_file(card, name, data)
     return destination

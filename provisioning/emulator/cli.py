@@ -13,10 +13,10 @@ from pathlib import Path
 
 from models import terminal
 from models.errors import UserError
-from provisioning.emulator import card, needs, sound
+from provisioning.emulator import card, preflight, sound
 from provisioning.emulator.card import Card
 from provisioning.emulator.links import LinkError
-from provisioning.emulator.machine import Board, Disk
+from provisioning.emulator.machine import Board, Drive
 from provisioning.emulator.pi import VirtualPi, Wiring
 from provisioning.emulator.report import Steps
 
@@ -28,7 +28,7 @@ GROWTH = 512 << 20
 HELP = """press, release     the button
 say [FILE.wav]     play a recording (16 kHz, mono) into the microphone; without FILE the one of --speech
 dictate [FILE.wav] press, say, release, and show what is typed
-lamps              watch the lamps for eight seconds and say what they tell
+leds               watch the LEDs for eight seconds and say what they tell
 screen             what was typed so far
 run COMMAND        run a command as root in the board
 cut                end the emulator at once
@@ -80,15 +80,15 @@ def _parser(description: str) -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, logs: Path) -> None:
-    if lacking := needs.install():
+    if lacking := preflight.install():
         raise UserError(lacking)
     steps = Steps(lambda line: print(line, flush=True))
     with steps.step("card put in"):
         image = Card.of(_raw(options.image, logs))
         file = card.overlay(image.image, logs / "card.qcow2", image.image.stat().st_size + GROWTH)
     files = {"speech.wav": sound.padded(options.speech)} if options.speech.exists() else {}
-    with VirtualPi.boot(image, Disk(file), logs, Board(cpu=options.cpu), files=files) as pi:
-        with steps.step("power to ready lamp"):
+    with VirtualPi.boot(image, Drive(file), logs, Board(cpu=options.cpu), files=files) as pi:
+        with steps.step("power to ready LED"):
             pi.until_ready()
         with steps.step("root shell"):
             pi.open_shell()
@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace, logs: Path) -> None:
         if not files:
             raise UserError(f"{options.speech} is missing; install pocketsphinx-testdata or name a recording: --speech")
         with steps.step("press, speak, release"):
-            steps.note(f"typed {pi.dictate('speech.wav').strip()!r}")
+            steps.remark(f"typed {pi.dictate('speech.wav').strip()!r}")
 
 
 def _raw(image: Path, folder: Path) -> Path:
@@ -134,7 +134,7 @@ def _obey(pi: VirtualPi, name: str, argument: str) -> None:
     def recording() -> str:
         if not argument:
             return "speech.wav"
-        pi.shell.put(sound.padded(Path(argument)), "/run/virtual-pi/said.wav")
+        pi.shell.upload(sound.padded(Path(argument)), "/run/virtual-pi/said.wav")
         return "said.wav"
 
     deeds: dict[str, Callable[[], object]] = {
@@ -142,7 +142,7 @@ def _obey(pi: VirtualPi, name: str, argument: str) -> None:
         "release": lambda: f"ready again after {pi.release():.1f} s",
         "say": lambda: pi.play(recording()),
         "dictate": lambda: pi.dictate(recording()),
-        "lamps": lambda: "ready {}, listening {}, fault {}".format(*pi.lamps_say()),
+        "leds": lambda: "ready {}, listening {}, fault {}".format(*pi.leds_say()),
         "screen": pi.screen_text,
         "run": lambda: pi.shell.run(argument, 120, check=False),
     }

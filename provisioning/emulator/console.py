@@ -144,7 +144,7 @@ class Shell:
         """Start a command that goes on by itself; return its process id."""
         return int(self.run(f"(exec setsid sh -c {shlex.quote(command)} </dev/null >{log} 2>&1 & echo $!)"))
 
-    def put(self, data: bytes, path: str) -> None:
+    def upload(self, data: bytes, path: str) -> None:
         """Write a small file."""
         text = base64.b64encode(data).decode()
         self.run(f": > {path}.b64")

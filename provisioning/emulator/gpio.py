@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from provisioning.emulator.lamps import Sample
+from provisioning.emulator.leds import Sample
 from provisioning.emulator.links import QMP, LinkError, QTest
 
 PL061 = 0x0903_0000
@@ -20,7 +20,7 @@ LINES = 8
 
 
 class Pins:
-    """The pins: `drive` is what a wire does, `driven` is what lights a lamp."""
+    """The pins: `drive` is what a wire does, `driven` is what lights an LED."""
 
     def __init__(self, qmp: QMP, qtest: QTest) -> None:
         self._qtest = qtest
@@ -64,8 +64,8 @@ class Button:
             self.release()
 
 
-class Lamps:
-    """The three lamps: ready, listening, fault."""
+class Leds:
+    """The three LEDs: ready, listening, fault."""
 
     def __init__(self, pins: Pins, lines: tuple[int, int, int]) -> None:
         self._pins, self._lines = pins, lines

@@ -22,9 +22,9 @@ class LinkError(UserError):
     """QEMU refused a command, or its socket did not come or went away."""
 
 
-def connect(path: Path, alive: Callable[[], bool] = lambda: True, patience_s: float = 30.0) -> socket.socket:
+def connect(path: Path, alive: Callable[[], bool] = lambda: True, timeout_s: float = 30.0) -> socket.socket:
     """Connect to a socket that QEMU is about to make; LinkError if QEMU ends first."""
-    end = time.monotonic() + patience_s
+    end = time.monotonic() + timeout_s
     while True:
         link = socket.socket(socket.AF_UNIX)
         try:

@@ -1,6 +1,6 @@
 """The board: one QEMU process, its command line and its sockets.
 
-with Machine.start(Board(), Boot(kernel, initrd, tree), Disk(overlay), Path("run")) as machine:
+with Qemu.start(Board(), Boot(kernel, initrd, tree), Drive(overlay), Path("run")) as machine:
     machine.serial.wait("login:", 120)
 """
 
@@ -73,7 +73,7 @@ class Boot:
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
+class Drive:
     """The card: a raw or qcow2 file, and where its block writes are recorded, if they are."""
 
     file: Path
@@ -100,8 +100,8 @@ class Disk:
         return [*options, "-device", f"virtio-blk-pci,drive={drive},discard=off,write-zeroes=off,request-merging=off"]
 
 
-class Machine:
-    """A running board. Leaving the block kills it, which is no power cut: see `provisioning.emulator.cuts`."""
+class Qemu:
+    """A running board. Leaving the block kills it, which is no power cut: see `provisioning.emulator.power_loss`."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], sockets: Path, logs: Path, told: Callable[[str], None]
@@ -138,7 +138,7 @@ class Machine:
         cls,
         board: Board,
         boot: Boot,
-        disk: Disk,
+        disk: Drive,
         folder: Path,
         told: Callable[[str], None] = lambda line: None,
         tools: Path | None = None,
@@ -198,7 +198,7 @@ class Machine:
         self.process.wait()
 
 
-def command(board: Board, boot: Boot, disk: Disk, sockets: Path) -> list[str]:
+def command(board: Board, boot: Boot, disk: Drive, sockets: Path) -> list[str]:
     """The QEMU command line, with its sockets in a folder."""
 
     def chardev(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The virtual Pi as its user has it: a button to press, lamps to look at, a microphone to speak into, a screen.
+"""The virtual Pi as its user has it: a button to press, LEDs to look at, a microphone to speak into, a screen.
 
 with VirtualPi.boot(Card.of(image), disk, Path("run")) as pi:
     pi.until_ready()
@@ -19,11 +19,11 @@ from typing import Self
 
 from provisioning.emulator import blocklog, card, devicetree
 from provisioning.emulator.card import Card
-from provisioning.emulator.gpio import Button, Lamps
+from provisioning.emulator.gpio import Button, Leds
 from provisioning.emulator.keys import Screen
-from provisioning.emulator.lamps import reading
+from provisioning.emulator.leds import reading
 from provisioning.emulator.links import LinkError
-from provisioning.emulator.machine import PORTS, Board, Boot, Disk, Machine
+from provisioning.emulator.machine import PORTS, Board, Boot, Drive, Qemu
 
 GUEST = Path(__file__).with_name("guest")
 TOOLS = "/run/virtual-pi"
@@ -31,22 +31,22 @@ TOOLS = "/run/virtual-pi"
 
 READY, LISTENING, FAULT = 0, 1, 2
 STEADY_S = 6.0
-"""A lamp that has been on for so long is steady, however much a busy emulator stretches a rhythm."""
+"""An LED that has been on for so long is steady, however much a busy emulator stretches a rhythm."""
 MICROPHONE = "plughw:Loopback,0,0"  # the appliance opens two channels, and both ends of the loopback must agree
 """The side of snd-aloop that is played into; the appliance records from the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """Which PL061 lines the button and the lamps are on: what `config` tells the image."""
+    """Which PL061 lines the button and the LEDs are on: what `config` tells the image."""
 
     button: int = 5
-    lamps: tuple[int, int, int] = (6, 7, 4)
+    leds: tuple[int, int, int] = (6, 7, 4)
 
     def config(self) -> str:
         """The lines of dictation.toml that fit this board."""
         return (
-            f'[audio]\ndevice = "hw:0,1"\n\n[panel]\nbutton_pin = {self.button}\nleds.pins = {list(self.lamps)}\n'
+            f'[audio]\ndevice = "hw:0,1"\n\n[panel]\nbutton_pin = {self.button}\nleds.pins = {list(self.leds)}\n'
             "shutdown_press_s = 30.0  # words are heard so late here that talking is taken for a long press\n\n"
             "[recognizer]\nthreads = 1  # the other core is capture's\n\n"
             "[realtime]\nencoder_cpus = [0, 1]\ndecoder_cpus = [0, 1]\n"
@@ -66,18 +66,18 @@ class Received:
 class VirtualPi:
     """A booted card. `boot` makes one; leaving the block ends it."""
 
-    def __init__(self, machine: Machine, wiring: Wiring, witness: Witness) -> None:
+    def __init__(self, machine: Qemu, wiring: Wiring, witness: Witness) -> None:
         self.machine = machine
         self.shell = machine.shell
         self.button = Button(machine.pins, wiring.button)
-        self.lamps = Lamps(machine.pins, wiring.lamps)
+        self.leds = Leds(machine.pins, wiring.leds)
         self.witness = witness
 
     @classmethod
     def boot(
         cls,
         image: Card,
-        disk: Disk,
+        disk: Drive,
         folder: Path,
         board: Board | None = None,
         wiring: Wiring | None = None,
@@ -98,7 +98,7 @@ class VirtualPi:
         tools.write_bytes(_tar({path.name: path.read_bytes() for path in GUEST.glob("*.py")} | dict(files or {})))
         witness = Witness(disk.log)
         boot = Boot(kernel, initrd, tree, more=more)
-        machine = Machine.start(board, boot, disk, folder, witness.line, tools)
+        machine = Qemu.start(board, boot, disk, folder, witness.line, tools)
         return cls(machine, wiring or Wiring(), witness)
 
     def open_shell(self, seconds: float = 600.0) -> None:
@@ -116,33 +116,33 @@ class VirtualPi:
             if self.machine.process.poll() is not None:
                 raise LinkError(f"waited for {what}: the machine ended")
             if time.monotonic() - begun > seconds:
-                raise LinkError(f"waited for {what}: not within {seconds:.0f} s; lamps: {self.lamps_say(4.0)}")
+                raise LinkError(f"waited for {what}: not within {seconds:.0f} s; LEDs: {self.leds_say(4.0)}")
             time.sleep(every_s)
         return time.monotonic() - begun
 
     def until_ready(self, seconds: float = 900.0) -> float:
-        """Wait for the ready lamp; return the seconds. *Starting* blinks it, slowly where the machine is busy."""
+        """Wait for the ready LED; return the seconds. *Starting* blinks it, slowly where the machine is busy."""
         since: float | None = None
 
         def steady() -> bool:
             nonlocal since
-            if not self.lamps.lit()[READY]:
+            if not self.leds.lit()[READY]:
                 since = None
             elif since is None:
                 since = time.monotonic()
             return since is not None and time.monotonic() - since >= STEADY_S
 
-        return self.until("the ready lamp", steady, seconds) - STEADY_S
+        return self.until("the ready LED", steady, seconds) - STEADY_S
 
-    def lamps_say(self, seconds: float = 8.0) -> tuple[str, str, str]:
-        """What the three lamps tell, seen for a while; see `provisioning.emulator.lamps`."""
-        seen = self.lamps.watch(seconds)
+    def leds_say(self, seconds: float = 8.0) -> tuple[str, str, str]:
+        """What the three LEDs tell, seen for a while; see `provisioning.emulator.leds`."""
+        seen = self.leds.watch(seconds)
         return reading(seen, READY), reading(seen, LISTENING), reading(seen, FAULT)
 
     def press(self, seconds: float = 60.0) -> float:
-        """Press the button; return the seconds until the listening lamp is on."""
+        """Press the button; return the seconds until the listening LED is on."""
         self.button.press()
-        return self.until("the listening lamp", lambda: self.lamps.lit()[LISTENING], seconds, 0.002)
+        return self.until("the listening LED", lambda: self.leds.lit()[LISTENING], seconds, 0.002)
 
     def play(self, name: str, seconds: float = 60.0) -> None:
         """Play a recording that was handed over into the microphone."""
@@ -153,12 +153,12 @@ class VirtualPi:
         self.button.release()
         return self.until_ready(seconds)
 
-    def dictate(self, name: str, patience_s: float = 600.0) -> str:
+    def dictate(self, name: str, timeout_s: float = 600.0) -> str:
         """Press, play a recording, release; return what was typed in the meantime and after."""
         before = len(self.witness.screen.text)
         self.press()
         self.play(name)
-        self.release(patience_s)
+        self.release(timeout_s)
         self.quiet()
         return self.witness.screen.text[before:]
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from provisioning.emulator import card, cuts, needs
+from provisioning.emulator import card, power_loss, preflight
 from provisioning.emulator.blocklog import Entry
-from provisioning.emulator.card import Card, Partition
-from provisioning.emulator.cuts import SECTOR, Cut, Medium, Survivor, changes
+from provisioning.emulator.card import Card, CardPartition
+from provisioning.emulator.power_loss import SECTOR, Cut, Medium, Survivor, changes
 
 HARMLESS = re.compile(
     r"recovering journal|^Pass \d|^Setting free (inodes|blocks) count|Free (inodes|blocks) count wrong"
@@ -65,7 +65,7 @@ def read_folder(partition: Path, folder: str, destination: Path) -> Path:
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": needs.SEARCH}
+    environment = {**os.environ, "PATH": preflight.SEARCH}
     return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, env=environment)
 
 
@@ -89,14 +89,14 @@ class Replay:
     def outcomes(self, first: int, last: int, folder: Path, seed: int) -> list[Cut]:
         """All that cuts between the requests `first` and `last` can leave of the data partition, in order.
 
-        See `cuts.outcomes`; those that differ in other partitions alone are one.
+        See `power_loss.outcomes`; those that differ in other partitions alone are one.
         """
         found: dict[tuple[int | Survivor, ...], Cut] = {}
         with _Advancing(self._partition(folder), self._log, self._entries, self._image.data.start) as disk:
-            for at in cuts.moments(self._entries, first, last):
-                disk.advance(cuts.flushed_before(self._entries, at))
-                changed = disk.changed(cuts.volatile(self._entries, at))
-                for cut in cuts.outcomes(self._entries, at, changed, seed):
+            for at in power_loss.moments(self._entries, first, last):
+                disk.advance(power_loss.flushed_before(self._entries, at))
+                changed = disk.changed(power_loss.volatile(self._entries, at))
+                for cut in power_loss.outcomes(self._entries, at, changed, seed):
                     left = (kept for kept in cut.survivors if changed[kept.entry] or self._is_table(kept.entry))
                     found.setdefault((at, *left), cut)
         return list(found.values())
@@ -123,7 +123,7 @@ class Replay:
     def _is_table(self, place: int) -> bool:
         return self._entries[place].offset < card.SECTOR
 
-    def _table_at(self, cut: Cut) -> Partition:
+    def _table_at(self, cut: Cut) -> CardPartition:
         """The data partition as the table of that moment has it: the first boot lets it grow."""
         table = self._log.with_suffix(".mbr")
         with self._image.image.open("rb") as image, table.open("w+b") as disk, self._log.open("rb") as log:

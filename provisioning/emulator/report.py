@@ -1,9 +1,9 @@
 """How long each step took, printed as it ends and as a table at the end.
 
 >>> steps = Steps(print, clock=iter([0.0, 2.5]).__next__)
->>> with steps.step("ready lamp"):
+>>> with steps.step("ready LED"):
 ...     pass
-   2.5 s  ready lamp
+   2.5 s  ready LED
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Steps:
             self.done.append(step)
             self._say(_line(step) + ("  FAILED" if failed else ""))
 
-    def note(self, seen: str) -> None:
+    def remark(self, seen: str) -> None:
         """Say what was seen in the present step."""
         self._seen.append(" ".join(seen.split()))
 

@@ -1,6 +1,6 @@
 """Which block devices are there, and whether one may be overwritten: pure functions over what lsblk reports.
 
->>> card = Disk("sdb", "/dev/sdb", "disk", size=31_914_983_424, hotplug=True)
+>>> card = BlockDevice("sdb", "/dev/sdb", "disk", size=31_914_983_424, hotplug=True)
 >>> refusals(card, need=2_000_000_000, largest=GIGABYTE * 256)
 []
 >>> refusals(replace(card, mountpoints=("/media/me/DICTATE",)), need=0, largest=GIGABYTE * 256)
@@ -18,7 +18,7 @@ from typing import Any
 
 from models.errors import UserError
 
-__all__ = ["GIGABYTE", "Disk", "describe", "find", "list_disks", "parse", "refusals", "replace", "size_refusal"]
+__all__ = ["GIGABYTE", "BlockDevice", "describe", "find", "list_disks", "parse", "refusals", "replace", "size_refusal"]
 
 GIGABYTE = 10**9
 COLUMNS = "NAME,PATH,TYPE,SIZE,RO,RM,HOTPLUG,TRAN,VENDOR,MODEL,SERIAL,FSTYPE,LABEL,MOUNTPOINTS"
@@ -26,7 +26,7 @@ SYSTEM_MOUNTS = ("/", "/boot", "/usr", "/var", "/home", "/etc", "/opt", "/srv", 
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
+class BlockDevice:
     """One block device as lsblk sees it, with what is made of it (partitions, volumes, arrays) as `children`."""
 
     name: str
@@ -42,16 +42,16 @@ class Disk:
     filesystem: str = ""
     label: str = ""
     mountpoints: tuple[str, ...] = ()
-    children: tuple[Disk, ...] = ()
+    children: tuple[BlockDevice, ...] = ()
 
-    def walk(self) -> Iterator[Disk]:
+    def walk(self) -> Iterator[BlockDevice]:
         """This device and all that is made of it, at any depth."""
         yield self
         for child in self.children:
             yield from child.walk()
 
 
-def parse(report: str) -> list[Disk]:
+def parse(report: str) -> list[BlockDevice]:
     """The trees in the output of ``lsblk --json --bytes`` with COLUMNS. Raises UserError if it is something else."""
     try:
         return [_disk(entry) for entry in json.loads(report)["blockdevices"]]
@@ -59,7 +59,7 @@ def parse(report: str) -> list[Disk]:
         raise UserError(f"lsblk: its report cannot be read ({error}); util-linux 2.37 or newer is needed") from error
 
 
-def list_disks() -> list[Disk]:
+def list_disks() -> list[BlockDevice]:
     """Every block device of this machine. Raises UserError."""
     command = ["lsblk", "--all", "--json", "--bytes", "--tree", "--output", COLUMNS]
     try:
@@ -71,7 +71,7 @@ def list_disks() -> list[Disk]:
     return parse(done.stdout)
 
 
-def find(disks: Sequence[Disk], device: Path) -> Disk:
+def find(disks: Sequence[BlockDevice], device: Path) -> BlockDevice:
     """The whole disk that `device`, a path without symbolic links, names.
 
     Raises UserError for anything else: a partition, a volume, a name that nothing has.
@@ -87,7 +87,7 @@ def find(disks: Sequence[Disk], device: Path) -> Disk:
     raise UserError(f"{device} is no disk that lsblk knows; run provisioning/flash --list for those that are there")
 
 
-def refusals(disk: Disk, need: int, largest: int) -> list[str]:
+def refusals(disk: BlockDevice, need: int, largest: int) -> list[str]:
     """Why `disk` may not be overwritten with `need` bytes; empty if nothing speaks against it."""
     system = [point for part in disk.walk() for point in part.mountpoints if _of_the_system(point)]
     if system:
@@ -102,7 +102,7 @@ def refusals(disk: Disk, need: int, largest: int) -> list[str]:
     return reasons + ([size] if size else [])
 
 
-def size_refusal(disk: Disk, need: int, largest: int) -> str | None:
+def size_refusal(disk: BlockDevice, need: int, largest: int) -> str | None:
     """Why the size of `disk` does not do, if so: below `need` bytes, or above `largest` bytes."""
     if disk.size == 0:
         return f"{disk.path} holds no medium; put the card in"
@@ -116,7 +116,7 @@ def size_refusal(disk: Disk, need: int, largest: int) -> str | None:
     return None
 
 
-def describe(disk: Disk) -> list[str]:
+def describe(disk: BlockDevice) -> list[str]:
     """What will be erased: a line for the device, one for each thing on it."""
     about = ", ".join(filter(None, [disk.model, f"serial {disk.serial}" if disk.serial else "", _bytes(disk.size)]))
     lines = [f"{disk.path}: {about}"]
@@ -127,7 +127,7 @@ def describe(disk: Disk) -> list[str]:
     return lines if len(lines) > 1 else [*lines, "  no partitions and no file system"]
 
 
-def _in_use(disk: Disk) -> Iterator[str]:
+def _in_use(disk: BlockDevice) -> Iterator[str]:
     for part in disk.walk():
         for point in part.mountpoints:
             yield f"{part.path} is mounted at {point}; unmount it: umount {part.path}"
@@ -139,11 +139,11 @@ def _of_the_system(point: str) -> bool:
     return point == "[SWAP]" or any(point == known or point.startswith(f"{known}/") for known in SYSTEM_MOUNTS)
 
 
-def _disk(entry: Mapping[str, Any]) -> Disk:
+def _disk(entry: Mapping[str, Any]) -> BlockDevice:
     points = entry.get("mountpoints") or []
     if not isinstance(points, list):
         raise TypeError("mountpoints is no list")
-    return Disk(
+    return BlockDevice(
         name=str(entry["name"]),
         path=str(entry["path"]),
         type=str(entry["type"]),

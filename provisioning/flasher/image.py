@@ -42,7 +42,7 @@ Map = tuple[int, tuple[Extent, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class CardImage:
     """An image that was read through: its size in bytes, uncompressed; extents in order; its block map, if any."""
 
     path: Path
@@ -90,7 +90,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         raise UserError(f"{path}: damaged ({cause[0].removeprefix('zstd: ')}); copy or download it again")
 
 
-def inspect(path: Path, progress: Progress = lambda _: None) -> Image:
+def inspect(path: Path, progress: Progress = lambda _: None) -> CardImage:
     """Read an image through and check it against its block map. Raises UserError."""
     if not path.is_file():
         raise UserError(f"{path}: no such image")
@@ -162,7 +162,7 @@ def _extent(text: str, digest: str, block: int, size: int) -> Extent:
     return Extent(start, end - start, digest.lower())
 
 
-def _read(path: Path, stream: IO[bytes], told: Map | None, block_map: Path | None, progress: Progress) -> Image:
+def _read(path: Path, stream: IO[bytes], told: Map | None, block_map: Path | None, progress: Progress) -> CardImage:
     """Digest the extents that `told` names, or all there is, and count the bytes."""
     wanted = list(told[1]) if told else [Extent(0, 1 << 62)]
     digests = [hashlib.sha256() for _ in wanted]
@@ -184,4 +184,4 @@ def _read(path: Path, stream: IO[bytes], told: Map | None, block_map: Path | Non
         Extent(extent.start, length, digest.hexdigest())
         for extent, length, digest in zip(wanted, lengths, digests, strict=True)
     )
-    return Image(path, place, tuple(extents), block_map)
+    return CardImage(path, place, tuple(extents), block_map)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.flasher.image import CHUNK, SECTOR, Image, Progress, opened
+from provisioning.flasher.image import CHUNK, SECTOR, CardImage, Progress, opened
 
 BLKRRPART, BLKFLSBUF = 0x125F, 0x1261
 """Read the partition table again; drop what is cached of a device (linux/fs.h)."""
@@ -33,7 +33,7 @@ def check_unused(device: Path) -> None:
         raise UserError(explain(device, error)) from error
 
 
-def write(image: Image, device: Path, progress: Progress = lambda _: None) -> None:
+def write(image: CardImage, device: Path, progress: Progress = lambda _: None) -> None:
     """Write an image: what its block map names by bmaptool where there is one, else every byte. Raises UserError."""
     if image.block_map and shutil.which("bmaptool"):
         _write_mapped(image, device, progress)
@@ -41,7 +41,7 @@ def write(image: Image, device: Path, progress: Progress = lambda _: None) -> No
         _write_whole(image, device, progress)
 
 
-def verify(image: Image, device: Path, progress: Progress = lambda _: None) -> None:
+def verify(image: CardImage, device: Path, progress: Progress = lambda _: None) -> None:
     """Read back what was written, past the kernel's cache. Raises UserError at the first difference."""
     try:
         _drop_cache(device)
@@ -100,7 +100,7 @@ def explain(device: Path, error: OSError) -> str:
     return f"{device}: {error.strerror or error}"
 
 
-def _write_whole(image: Image, device: Path, progress: Progress) -> None:
+def _write_whole(image: CardImage, device: Path, progress: Progress) -> None:
     unsynced = 0
     with opened(image.path) as stream:
         try:
@@ -122,7 +122,7 @@ def _write_whole(image: Image, device: Path, progress: Progress) -> None:
             raise UserError(explain(device, error)) from error
 
 
-def _write_mapped(image: Image, device: Path, progress: Progress) -> None:
+def _write_mapped(image: CardImage, device: Path, progress: Progress) -> None:
     command = ["bmaptool", "--quiet", "copy", "--bmap", str(image.block_map), str(image.path), str(device)]
     done, before = 0, _written(device)
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as writing:

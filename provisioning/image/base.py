@@ -23,7 +23,7 @@ TOOLS = ("sfdisk", "e2fsck", "resize2fs", "losetup", "mcopy", "mmd", "zstd", "bm
 UNPACKERS = {".zst": "zstd", ".xz": "xz", ".gz": "gzip"}
 MACHINES = {3: "a PC (32 bits)", 40: "32-bit ARM", 62: "a PC (64 bits)", 183: "arm64"}
 ARM64 = 183
-ROOM = 768 * MIB
+EXTRA_BYTES = 768 * MIB
 """By how much a root partition at the image's end grows: the release, and what the packages need."""
 NEEDED = ("python3", "python3-pyaudio", "alsa-utils", "libusb-1.0-0", "openssh-client")
 MARKER = "# Added by coral-dictation (provisioning/image/base.py)"
@@ -46,7 +46,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class BaseImage:
     """The two partitions of the base image that matter, and whether the root's is its last."""
 
     firmware: Found | None
@@ -121,7 +121,7 @@ def inspect_name(base: Path) -> None:
 
 def copy(base: Path, image: Path) -> Path:
     """Copy, or unpack, the base image."""
-    disk.check_space(image.parent, base.stat().st_size + ROOM)
+    disk.check_space(image.parent, base.stat().st_size + EXTRA_BYTES)
     unpacker = UNPACKERS.get(base.suffix)
     if unpacker is None:
         process.run("cp", "--sparse=always", "--", base, image)
@@ -135,7 +135,7 @@ def copy(base: Path, image: Path) -> Path:
     return image
 
 
-def inspect(image: Path, name: Path) -> Image:
+def inspect(image: Path, name: Path) -> BaseImage:
     """Find the root and the firmware's partition of an image file. Raises UserError that calls it `name`."""
     try:
         table = json.loads(process.run("sfdisk", "--json", image))["partitiontable"]
@@ -155,10 +155,10 @@ def inspect(image: Path, name: Path) -> Image:
         raise UserError(f"{name} has no ext4 partition, so no Raspberry Pi OS or Debian is in it")
     root = roots[0]
     firmware = next((partition for partition in partitions if _is_fat(image, partition)), None)
-    return Image(firmware, root, root == max(partitions, key=lambda partition: partition.start))
+    return BaseImage(firmware, root, root == max(partitions, key=lambda partition: partition.start))
 
 
-def check_file_system(image: Path, found: Image, name: Path) -> None:
+def check_file_system(image: Path, found: BaseImage, name: Path) -> None:
     """Have e2fsck look at the root file system. Raises UserError where it is damaged."""
     with _part(image, found.root) as device:
         try:
@@ -167,9 +167,9 @@ def check_file_system(image: Path, found: Image, name: Path) -> None:
             raise UserError(f"{name}: its root file system is damaged (e2fsck -fn); download it again") from None
 
 
-def enlarge(image: Path, found: Image) -> Image:
-    """Let the last partition, the root's, grow by `ROOM`."""
-    size = found.root.size + ROOM
+def enlarge(image: Path, found: BaseImage) -> BaseImage:
+    """Let the last partition, the root's, grow by `EXTRA_BYTES`."""
+    size = found.root.size + EXTRA_BYTES
     with image.open("r+b") as file:
         file.truncate(found.root.start + size)
     process.run("sfdisk", "--quiet", "-N", str(found.root.number), image, input=f", {size // SECTOR}\n")
@@ -177,7 +177,7 @@ def enlarge(image: Path, found: Image) -> Image:
     with _part(image, root) as device:
         process.run("e2fsck", "-f", "-p", device)
         process.run("resize2fs", device)
-    return Image(found.firmware, root, True)
+    return BaseImage(found.firmware, root, True)
 
 
 def examine(root: Path, name: Path) -> Target:

@@ -53,7 +53,7 @@ class Built:
 
     image: Path
     digest: str
-    release: release.Release
+    release: release.BuiltRelease
     root_bytes: int
 
 

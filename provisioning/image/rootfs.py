@@ -115,4 +115,4 @@ def _mmdebstrap(words: list[str], epoch: int, scratch: Path, say: Callable[[str]
             raise UserError(f"no space left below {scratch.parent}; free 2 GB, or set DICTATE_CACHE")
         log = scratch.parent / "rootfs.log"
         log.write_text(text + "\n")
-        raise UserError(f"mmdebstrap failed: {process.gist(text)}; all that it said is in {log}")
+        raise UserError(f"mmdebstrap failed: {process.error_summary(text)}; all that it said is in {log}")

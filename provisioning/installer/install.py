@@ -23,7 +23,7 @@ from provisioning.common import drivers, layer
 from provisioning.common.release import build_release
 from provisioning.common.target import REPOSITORY
 from provisioning.image.rootfs import cache_directory
-from provisioning.installer import boot, manifest, packages, put, system
+from provisioning.installer import boot, changes, manifest, packages, system
 from provisioning.installer.manifest import Manifest
 from provisioning.installer.system import System
 
@@ -84,7 +84,7 @@ def _install(given: argparse.Namespace, ask: Callable[[str], str]) -> None:
     _need_space(ROOT, before)
     driver = None if given.without_coral else _driver(here, given.coral)
     missing = [name for name in system.PACKAGES if name not in packages.installed(ROOT)]
-    planned = put.plan(ROOT, before)
+    planned = changes.plan(ROOT, before)
     lines = (*boot.KEYBOARD, *(boot.METER if given.meter else ()))
     print(summary(here, planned, missing, lines))
     _confirm(given.yes, ask, "Install?")
@@ -101,7 +101,7 @@ def _install(given: argparse.Namespace, ask: Callable[[str], str]) -> None:
     with scratch(ROOT / manifest.SCRATCH) as folder:
         build_release(folder / "release", here.target, given.bundle, without_coral=given.without_coral, say=_say)
         _say("files")
-        put.put(ROOT, folder / "release", planned, lines, _say)
+        changes.apply(ROOT, folder / "release", planned, lines, _say)
     _start(planned)
     print("installed; `dictate doctor` says what is still missing" + _restart(planned))
 
@@ -124,7 +124,7 @@ def _uninstall(given: argparse.Namespace, ask: Callable[[str], str]) -> None:
     if _running():
         subprocess.run(["systemctl", "stop", *there.units], capture_output=True)
     left = packages.remove(ROOT, there.packages)
-    put.take_away(ROOT, there, purge=given.purge, say=_say)
+    changes.remove(ROOT, there, purge=given.purge, say=_say)
     _reload()
     if left:
         _say(f"packages that something else may need stay; see: apt-get remove {' '.join(sorted(left))}")

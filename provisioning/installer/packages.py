@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.common.process import gist
+from provisioning.common.process import error_summary
 
 HERE = Path("/")
 INSTALL = ("apt-get", "install", "-q", "-y", "--no-install-recommends", "--fix-broken")
@@ -64,5 +64,5 @@ def _run(root: Path, *command: str) -> str:
     except FileNotFoundError:
         raise UserError(f"{words[0]} is missing; is this Debian?") from None
     if done.returncode:
-        raise UserError(f"{' '.join(command[:2])} failed: {gist(done.stderr or done.stdout)}")
+        raise UserError(f"{' '.join(command[:2])} failed: {error_summary(done.stderr or done.stdout)}")
     return done.stdout

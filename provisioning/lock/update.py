@@ -36,7 +36,7 @@ EVERYWHERE = (
 
 
 @dataclass(frozen=True)
-class Room:
+class LockedEnvironment:
     """One lock file: the extras that it installs, and the one Python that it is for, if any."""
 
     name: str
@@ -57,33 +57,33 @@ class Room:
         return (ARM, X86) if self.python else (None,)
 
 
-ROOMS = (
-    Room("dev", ("device", "eval", "convert", "dev"), builds=True, follow=False),
-    Room("run", ("device", "eval"), builds=True),
-    Room("convert", ("device", "eval", "convert"), builds=True),
-    Room("train", ("convert", "train")),
-    Room("device-py311", ("device", "eval"), python="3.11"),
-    Room("device-py313", ("device", "eval"), python="3.13"),
+ENVIRONMENTS = (
+    LockedEnvironment("dev", ("device", "eval", "convert", "dev"), builds=True, follow=False),
+    LockedEnvironment("run", ("device", "eval"), builds=True),
+    LockedEnvironment("convert", ("device", "eval", "convert"), builds=True),
+    LockedEnvironment("train", ("convert", "train")),
+    LockedEnvironment("device-py311", ("device", "eval"), python="3.11"),
+    LockedEnvironment("device-py313", ("device", "eval"), python="3.13"),
 )
 
 
-def resolve(room: Room, platform: str | None, upgrade: bool) -> str:
+def resolve(environment: LockedEnvironment, platform: str | None, upgrade: bool) -> str:
     """The lock file's text, of one platform if it is for one. uv keeps the versions that the present file names."""
     command = python.module("uv", "pip", "compile", "--quiet", "pyproject.toml")
-    command += ["--output-file", str(room.path)]
-    command += [argument for extra in room.extras for argument in ("--extra", extra)]
-    command += ["--group", "build"] if room.builds else []
-    if room.python and platform:
-        command += ["--python-version", room.python, "--python-platform", platform]
+    command += ["--output-file", str(environment.path)]
+    command += [argument for extra in environment.extras for argument in ("--extra", extra)]
+    command += ["--group", "build"] if environment.builds else []
+    if environment.python and platform:
+        command += ["--python-version", environment.python, "--python-platform", platform]
     else:
         command += ["--universal", "--python-version", "3.11"]
     command += ["--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--no-annotate"]
-    if room.follow:
+    if environment.follow:
         command += ["--constraint", str(LOCK / "dev.txt")]
     if upgrade:
         command += ["--upgrade"]
     subprocess.run(command, cwd=ROOT, check=True)
-    return room.path.read_text()
+    return environment.path.read_text()
 
 
 def plain(text: str) -> str:
@@ -104,11 +104,11 @@ def without(text: str, names: tuple[str, ...]) -> str:
     return "".join(block for block in blocks if block.partition("==")[0] not in names)
 
 
-def header(room: Room) -> str:
-    python = f"Python {room.python}" if room.python else "Python 3.11 to 3.13"
+def header(environment: LockedEnvironment) -> str:
+    python = f"Python {environment.python}" if environment.python else "Python 3.11 to 3.13"
     return (
-        f"# {python} on x86-64 and aarch64; extras {', '.join(room.extras)}. Made by `make lock`; do not edit.\n"
-        f"# pip install --no-deps --require-hashes -r provisioning/lock/{room.name}.txt\n"
+        f"# {python} on x86-64 and aarch64; extras {', '.join(environment.extras)}. Made by `make lock`; do not edit.\n"
+        f"# pip install --no-deps --require-hashes -r provisioning/lock/{environment.name}.txt\n"
     )
 
 
@@ -116,15 +116,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions that pyproject.toml allows")
     upgrade = parser.parse_args().upgrade
-    for room in ROOMS:
-        texts = {platform: resolve(room, platform, upgrade) for platform in room.platforms}
+    for environment in ENVIRONMENTS:
+        texts = {platform: resolve(environment, platform, upgrade) for platform in environment.platforms}
         if len({without(text, BOARDS_ONLY) for text in texts.values()}) != 1:
-            print(f"lock: {room.name} resolves differently on {' and '.join(map(str, texts))}", file=sys.stderr)
+            print(f"lock: {environment.name} resolves differently on {' and '.join(map(str, texts))}", file=sys.stderr)
             return 1
         text = next(iter(texts.values()))
-        room.path.write_text(header(room) + (text if room.python else plain(text)))
-        packages = sum("==" in line for line in room.path.read_text().splitlines())
-        print(f"{room.path.relative_to(ROOT)}: {packages} packages")
+        environment.path.write_text(header(environment) + (text if environment.python else plain(text)))
+        packages = sum("==" in line for line in environment.path.read_text().splitlines())
+        print(f"{environment.path.relative_to(ROOT)}: {packages} packages")
     return 0
 
 

@@ -53,11 +53,11 @@ def spoken(bundle: Bundle, encoder: Encoder, decoder: Decoder, samples: NDArray[
     """The words of a recording in one segment, and when each was first found, in seconds."""
     d = bundle.description
     features, windows = LogMel.of(bundle), Windows(d.window, d.front_end.mels, d.front_end.feature_floor)
-    calls = windows.accept(features.accept(samples)) + windows.accept(features.finish()) + windows.finish()
-    frames = np.concatenate([encoder.head(encoder.hidden(call.mel))[call.keep] for call in calls])
+    calls = windows.push(features.extract(samples)) + windows.push(features.finish()) + windows.finish()
+    frames = np.concatenate([encoder.head(encoder.hidden(call.mel))[call.committed] for call in calls])
     seen = []
     for frame in frames:
-        decoder.accept(frame[None])
+        decoder.advance(frame[None])
         seen.append(decoder.fork().finish())
     final, second = decoder.finish(), d.front_end.hop * d.window.stride / SAMPLE_RATE
     first = [next((i for i, words in enumerate(seen) if word in words[max(0, k - 1) : k + 2]), len(seen))
@@ -74,7 +74,7 @@ def listen(
     done = 0.0
     for first in range(0, len(samples), BLOCK):
         piece, begun = samples[first : first + BLOCK], time.process_time()
-        events = recognizer.accept(piece)
+        events = recognizer.accept_waveform(piece)
         found.blocks.append(time.process_time() - begun)
         done = max(done, (first + len(piece)) / SAMPLE_RATE) + found.blocks[-1]
         for event in events:

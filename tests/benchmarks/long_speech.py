@@ -40,7 +40,7 @@ def measure(folder: Path, minutes: int, bundle: Path, live: bool) -> list[tuple[
         now, pending = pending[: 60 * RATE], pending[60 * RATE :]
         began, longest = time.process_time(), 0.0
         for chunk in np.split(now, range(1_600, len(now), 1_600)):
-            for event in recognizer.accept(chunk):
+            for event in recognizer.accept_waveform(chunk):
                 if isinstance(event, Segment):
                     longest = max(longest, event.end - event.start)
         rows.append(((time.process_time() - began) / 60, resident_mb(), longest))

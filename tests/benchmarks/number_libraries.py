@@ -44,7 +44,7 @@ def sentences(file: Path) -> list[tuple[str, list[str]]]:
 
 def typed(said: str, write: Write) -> str:
     """What would be typed if `write` wrote the numbers."""
-    writer = formatter.Writer(formatter.Rules(style=None))
+    writer = formatter.TextFormatter(formatter.Rules(style=None))
     writer.begin()
     return apply("", writer.segment(write(said)))
 

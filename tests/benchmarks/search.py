@@ -51,7 +51,7 @@ def main() -> None:
         decoder = Decoder.of(bundle, search=dataclasses.replace(d.search, beam=beam))
 
         def search(log_probs: NDArray[np.float32]) -> tuple[tuple[str, ...], float]:
-            decoder.accept(log_probs)
+            decoder.advance(log_probs)
             return decoder.close()
 
         return search
@@ -63,9 +63,9 @@ def main() -> None:
     frames, references = 0, []
     for file, text in read_transcripts(arguments.folder):
         features, windows = LogMel.of(bundle), Windows(d.window, d.front_end.mels, d.front_end.feature_floor)
-        calls = [call for chunk in WaveFile(file) for call in windows.accept(features.accept(chunk.samples))]
-        calls += windows.accept(features.finish()) + windows.finish()
-        log_probs = np.concatenate([encoder.head(encoder.hidden(call.mel))[call.keep] for call in calls])
+        calls = [call for chunk in WaveFile(file) for call in windows.push(features.extract(chunk.samples))]
+        calls += windows.push(features.finish()) + windows.finish()
+        log_probs = np.concatenate([encoder.head(encoder.hidden(call.mel))[call.committed] for call in calls])
         frames += len(log_probs)
         references.append(text)
         for name, (search, _) in searches.items():

@@ -109,14 +109,14 @@ def main() -> None:
     bundle = Bundle.open(arguments.bundle)
     recognizer = factory.recognizer(bundle, "cpu", live=True, stage=stage).recognizer
     sounds = [np.concatenate([c.samples for c in WaveFile(file)]) for file in sorted(arguments.folder.glob("*.flac"))]
-    recognizer.accept(sounds[0])
+    recognizer.accept_waveform(sounds[0])
     recognizer.finish()
     spent.clear(), called.clear()
     blocks, ends = [], []
     for samples in sounds:
         for piece in np.split(samples, range(BLOCK, len(samples), BLOCK)):
             begun = time.process_time()
-            recognizer.accept(piece)
+            recognizer.accept_waveform(piece)
             blocks.append(time.process_time() - begun)
         begun = time.process_time()
         recognizer.finish()

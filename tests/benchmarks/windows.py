@@ -41,7 +41,9 @@ def main() -> None:
         recognizer = factory.recognizer(bundle, "cpu").recognizer
         texts, seconds, began = [], 0.0, time.process_time()
         for chunks in sounds:
-            events = [event for chunk in chunks for event in recognizer.accept(chunk.samples)] + recognizer.finish()
+            events = [
+                event for chunk in chunks for event in recognizer.accept_waveform(chunk.samples)
+            ] + recognizer.finish()
             texts.append(joined(events))
             seconds += events[-1].end
         cost = (time.process_time() - began) / seconds

@@ -64,7 +64,7 @@ def test_parts_of_another_shape_or_type_are_refused(
     assert "\n" not in str(caught.value)
     language = object.__new__(beam_search.Language)  # is not looked at: what is refused never reaches C
     with pytest.raises(beam_search.SearchError, match="build the bundle again"):
-        beam_search.Words(language, lexicon.text, lexicon.ends, lexicon.tokens, lexicon.scores, 3, 6)
+        beam_search.WordGraph(language, lexicon.text, lexicon.ends, lexicon.tokens, lexicon.scores, 3, 6)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -92,8 +92,8 @@ class TestLocks:
     @pytest.fixture
     def made(self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
         (tmp_path / "lock").mkdir()
-        for room in environment.ROOMS:
-            (tmp_path / "lock" / f"{room}.txt").write_text(f"# {room}, {tmp_path}\n")
+        for lock_name in environment.ENVIRONMENTS:
+            (tmp_path / "lock" / f"{lock_name}.txt").write_text(f"# {lock_name}, {tmp_path}\n")
         monkeypatch.setattr(environment, "LOCKS", tmp_path / "lock")
         monkeypatch.setattr(environment, "ROOT", tmp_path)
         monkeypatch.setattr(environment.shutil, "which", lambda name: None)
@@ -103,8 +103,8 @@ class TestLocks:
     def test_a_lock_is_installed_once(self, made: Environment, capsys: pytest.CaptureFixture[str]) -> None:
         made.install_locked("convert")
         assert "convert.txt" in capsys.readouterr().out
-        for room in ("convert", "run"):  # the smaller one is part of it
-            Environment(made.folder).install_locked(room)
+        for lock_name in ("convert", "run"):  # the smaller one is part of it
+            Environment(made.folder).install_locked(lock_name)
         assert capsys.readouterr().out == ""
 
     def test_a_larger_or_changed_lock_is_installed(self, made: Environment, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from provisioning.common import process
-from provisioning.emulator import needs
+from provisioning.emulator import preflight
 
 PROVISIONING = Path(__file__).resolve().parents[2] / "provisioning"
 SCRIPT = PROVISIONING / "system-packages.sh"
@@ -107,7 +107,7 @@ def test_the_list_has_each_package_once_by_its_purpose() -> None:
 
 ON_DEMAND = {
     name: {package for packages in programs.values() for package in packages.split()}
-    for name, programs in (("virtual Pi", needs.PACKAGES), ("image", process.PACKAGES))
+    for name, programs in (("virtual Pi", preflight.PACKAGES), ("image", process.PACKAGES))
 }
 ESSENTIAL = {"dpkg", "gzip"}
 """Of every Debian; removed by none."""

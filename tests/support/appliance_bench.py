@@ -14,7 +14,7 @@ from threading import Event, Thread
 
 from usb_host import Host, Table
 
-from device.output.journal import Entry, entries_in
+from device.output.journal import JournalEntry, entries_in
 
 CHILD = Path(__file__).with_name("appliance_child.py")
 
@@ -131,7 +131,7 @@ pins = "mock"
 [sinks.keyboard]
 path = "{self.folder}/hidg0"
 rate = 500
-patience_s = 1
+host_timeout_s = 1
 [sinks.journal]
 dir = "{self.journal}"
 [power]
@@ -201,7 +201,7 @@ file = "{self.folder}/words.tsv"
         file = self.folder / "acknowledged"
         return file.read_text().split() if file.exists() else []
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JournalEntry]:
         return list(entries_in(self.journal))
 
     def told(self) -> str:

@@ -22,13 +22,13 @@ from threading import Thread
 import numpy as np
 from gpiozero.pins.mock import MockFactory
 
-from device.app.ports import Ears
+from device.app.ports import LoadedRecognizer
 from device.app.service import serve
-from device.app.session import Machine
+from device.app.session import Environment
 from device.asr.results import Event, Final, Segment
 from device.config.loader import load
 from device.config.schema import Config
-from device.vocabulary.user_words import Word
+from device.vocabulary.user_words import UserWord
 
 LETTERS = "bdfgklmnprstvz"
 """No word of these letters is a number or a command."""
@@ -50,7 +50,7 @@ class Scripted:
         self._folder = folder
         self._blocks = 0
 
-    def accept(self, samples: np.ndarray) -> Iterator[Event]:
+    def accept_waveform(self, samples: np.ndarray) -> Iterator[Event]:
         while (self._folder / "hang").exists():
             time.sleep(0.1)
         if (self._folder / "broken").exists():
@@ -87,13 +87,13 @@ def main(file: Path, folder: Path, real: bool) -> int:
     factory = MockFactory()
     pin = factory.pin(load(file).config.panel.button_pin)  # here: two threads asking at once would get two pins
 
-    def scripted(settings: Config, words: tuple[Word, ...]) -> Ears:
-        return Ears(Scripted(folder), lambda: "no Coral" if (folder / "coral-lost").exists() else "")
+    def scripted(settings: Config, words: tuple[UserWord, ...]) -> LoadedRecognizer:
+        return LoadedRecognizer(Scripted(folder), lambda: "no Coral" if (folder / "coral-lost").exists() else "")
 
     if real:
-        from device.app.recognizer import open_ears
+        from device.app.recognizer import load_recognizer
     else:
-        open_ears = scripted
+        load_recognizer = scripted
 
     def hands() -> None:
         for line in sys.stdin:
@@ -102,7 +102,7 @@ def main(file: Path, folder: Path, real: bool) -> int:
         os._exit(3)  # the test is gone
 
     Thread(target=hands, daemon=True).start()
-    return serve(load(file), lambda: load(file), Machine(open_ears, lambda settings: Kept(factory)))
+    return serve(load(file), lambda: load(file), Environment(load_recognizer, lambda settings: Kept(factory)))
 
 
 class Kept:

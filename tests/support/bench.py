@@ -14,7 +14,7 @@ from device.bench.wer import score
 from models.errors import UserError
 from provisioning.emulator import card, sound
 from provisioning.emulator.card import Card
-from provisioning.emulator.machine import Disk
+from provisioning.emulator.machine import Drive
 from provisioning.emulator.pi import VirtualPi, Witness
 from provisioning.emulator.report import Steps
 
@@ -66,7 +66,7 @@ class Bench:
         self._folder = self.work / name
         files = {path.name: data for path, data in self.recordings.items()}
         files |= {WRITER.name: WRITER.read_bytes(), **(extra or {})}
-        self._pi = VirtualPi.boot(self.image, Disk(file, log), self._folder, files=files)
+        self._pi = VirtualPi.boot(self.image, Drive(file, log), self._folder, files=files)
         return self._pi
 
     def power_off(self) -> None:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from device.bench.record import BatteryLife, Listening, Machine, Measurement, Report, Row, Spoken, Utterance, Words
+from device.bench.record import (
+    BatteryLife,
+    BenchReport,
+    CaseRow,
+    Host,
+    Listening,
+    Measurement,
+    Spoken,
+    Utterance,
+    WordErrors,
+)
 
-MACHINE = Machine(
+MACHINE = Host(
     "Test <board> & co",
     "aarch64",
     4,
@@ -37,10 +47,12 @@ def measurement(
 
 def report(
     costs: dict[str, float], drift: tuple[float, ...] = (1.0, 1.5, 0.8), joules: float | None = None, **changes: object
-) -> Report:
+) -> BenchReport:
     """Configurations by name with the seconds that a chunk takes; `drift` slows each repetition down."""
-    rows = [Row(name, "configurations", f"Engine <{name}>", name, "", Words(0.1, 100, 10, 0, 0)) for name in costs]
-    rows.append(Row("coral", "configurations", "the Edge TPU", "coral", "no Edge TPU: none found"))
+    rows = [
+        CaseRow(name, "configurations", f"Engine <{name}>", name, "", WordErrors(0.1, 100, 10, 0, 0)) for name in costs
+    ]
+    rows.append(CaseRow("coral", "configurations", "the Edge TPU", "coral", "no Edge TPU: none found"))
     measured = [
         measurement(name, number, cost * factor, not name.startswith("whole"), joules)
         for number, factor in enumerate(drift, 1)
@@ -57,7 +69,7 @@ def report(
         "measurements": tuple(measured),
         "unmeasured": {"battery": "no watts were measured"},
     }
-    return Report(**{**known, **changes})  # type: ignore[arg-type]
+    return BenchReport(**{**known, **changes})  # type: ignore[arg-type]
 
 
 LIFE = BatteryLife(20.0, 0.25, 2.0, 4.0, 8.0, 600.0, "a log")

@@ -14,7 +14,7 @@ from pathlib import Path
 from provisioning.emulator import blocklog, card
 from provisioning.emulator.blocklog import Entry, Kind
 from provisioning.emulator.card import Card
-from provisioning.emulator.cuts import Medium
+from provisioning.emulator.power_loss import Medium
 from provisioning.emulator.recovery import Replay
 
 RECORDS = Path(__file__).parents[1] / "provisioning" / "emulator" / "records"

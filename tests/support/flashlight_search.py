@@ -14,7 +14,7 @@ from flashlight.lib.text.decoder.kenlm import KenLM
 from flashlight.lib.text.dictionary import Dictionary
 from numpy.typing import NDArray
 
-from device.asr.decoder import HOMOPHONES, IMPOSSIBLE
+from device.asr.decoder import HOMOPHONES, LOG_PROB_FLOOR
 from models.bundle import Bundle
 from models.lexicon import Lexicon
 
@@ -47,8 +47,8 @@ class Flashlight:
         """Words and score of frames [n, tokens] of log posteriors."""
         sure = log_probs[:, self._blank] > np.log(self._skip)
         kept = log_probs[~(sure & np.concatenate([[False], sure[:-1]]))]
-        tail = np.full((2, log_probs.shape[1]), IMPOSSIBLE, np.float32)
+        tail = np.full((2, log_probs.shape[1]), LOG_PROB_FLOOR, np.float32)
         tail[0, self._boundary] = tail[1, self._blank] = 0
-        frames = np.ascontiguousarray(np.maximum(np.concatenate([kept, tail]), IMPOSSIBLE), np.float32)
+        frames = np.ascontiguousarray(np.maximum(np.concatenate([kept, tail]), LOG_PROB_FLOOR), np.float32)
         best = self._search.decode(frames.ctypes.data, *frames.shape)[0]
         return tuple(self._words.get_entry(word) for word in best.words if word >= 0), best.score

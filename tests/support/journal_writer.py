@@ -21,9 +21,9 @@ def main() -> None:
     site, folder, port = sys.argv[1:]
     sys.path.insert(0, site)
     from device.output.journal import Journal  # the release's
-    from device.output.jsonl import LineFiles
+    from device.output.jsonl import JsonlLog
 
-    journal = Journal(LineFiles(Path(folder), FILE_BYTES, 1_000_000), time.time, "writer")
+    journal = Journal(JsonlLog(Path(folder), FILE_BYTES, 1_000_000), time.time, "writer")
     with Path(port).open("w", buffering=1) as told:
         for number in itertools.count(1):
             journal.append(0, text(number))

@@ -95,11 +95,11 @@ def searched(rng: np.random.Generator, language: beam_search.Language, scratch: 
     lexicon.save(scratch)
     read = told(Lexicon.load, scratch)
     arrays = (lexicon.text, lexicon.ends, lexicon.tokens, lexicon.scores)
-    words = told(beam_search.Words, language, *arrays, tokens, int(rng.integers(1, 7)))
+    words = told(beam_search.WordGraph, language, *arrays, tokens, int(rng.integers(1, 7)))
     assert words is None or read is not None, "what is refused in a file is refused by the search"
     counts["lexicons refused" if words is None else "lexicons searched"] += 1
     if words is None:
-        words = beam_search.Words(language, whole.text, whole.ends, whole.tokens, whole.scores, tokens, 6)
+        words = beam_search.WordGraph(language, whole.text, whole.ends, whole.tokens, whole.scores, tokens, 6)
     boundary = int(rng.integers(0, tokens)) if rng.random() < 0.5 else beam_search.NONE
     options = beam_search.Options(
         int(rng.integers(1, 60)),
@@ -120,7 +120,7 @@ def searched(rng: np.random.Generator, language: beam_search.Language, scratch: 
         counts["options refused"] += 1
         return
     for _ in range(6):
-        told(search.accept, senseless(rng, int(rng.integers(0, 40)), tokens))
+        told(search.advance, senseless(rng, int(rng.integers(0, 40)), tokens))
         best = told(search.best, False)
         assert best is None or (best[1] <= len(best[0]) and all(row < len(rows) for row in best[0]))
         copy = search.fork()

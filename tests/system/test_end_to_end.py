@@ -29,8 +29,8 @@ def test_speech_is_typed_and_journalled(bundle: Path, tmp_path: Path, sound_card
     samples = np.concatenate([chunk.samples for chunk in WaveFile(SPEECH)])
     sound_card(np.concatenate([samples, np.zeros(16_000 * 30, np.int16)]))
 
-    ears = factory.recognizer(Bundle.open(bundle), "cpu", live=True)
-    events = [*ears.recognizer.accept(samples), *ears.recognizer.finish()]
+    pipeline = factory.recognizer(Bundle.open(bundle), "cpu", live=True)
+    events = [*pipeline.recognizer.accept_waveform(samples), *pipeline.recognizer.finish()]
     said = " ".join(event.text for event in events if isinstance(event, Segment)).split()
 
     bench = Bench(tmp_path)

@@ -275,19 +275,19 @@ from pathlib import Path
 import numpy as np
 from device.app.controller import Appliance
 from device.audio.chunk import Chunk, PreRoll
-from device.config.schema import Power, Sinks, Journal, Keyboard
+from device.config.schema import PowerSettings, SinkSettings, JournalSettings, KeyboardSettings
 from device.asr.results import Final, Partial, Segment
 from device.panel.gestures import Gestures
 from device.output.journal import open_journal
-from device.app.ports import Ears, Edge, Parts
+from device.app.ports import LoadedRecognizer, Edge, Dependencies
 from device.power.sensors import Gauges, Reading
 from device.power.monitor import Monitor
 from device.output.dispatcher import open_sinks
-from device.text.formatter import Writer
+from device.text.formatter import TextFormatter
 
 class Scripted:  # stands in for the recogniser
     blocks = 0
-    def accept(self, samples):
+    def accept_waveform(self, samples):
         self.blocks += 1
         return [Partial("so much", "text", self.blocks / 10)] if self.blocks % 5 else [Segment("and so on", 0.0, 0.5)]
     def finish(self):
@@ -310,11 +310,12 @@ def resident():
 
 folder, now, first = Path(sys.argv[1]), 0.0, 0
 clock = lambda: now
-journal = open_journal(Journal(dir=folder / "journal", max_mb=0.5, keep=3), clock)
-sinks = open_sinks(Sinks(keyboard=Keyboard(enabled=False)), journal, sys.stdout, clock, print)
-power = Power(dir=folder / "power", max_mb=0.5, keep=3)
+journal = open_journal(JournalSettings(dir=folder / "journal", max_mb=0.5, keep=3), clock)
+sinks = open_sinks(SinkSettings(keyboard=KeyboardSettings(enabled=False)), journal, sys.stdout, clock, print)
+power = PowerSettings(dir=folder / "power", max_mb=0.5, keep=3)
 monitor = Monitor(power, Meter(), print, lambda: Gauges(50.0, 1500.0, 0.5, 0), clock, clock)
-appliance = Appliance(Parts(lambda: Ears(Scripted()), Writer(), sinks.put, Gestures("hold", 0.02, 0.4, 5.0),
+appliance = Appliance(Dependencies(lambda: LoadedRecognizer(Scripted()), TextFormatter(),
+    sinks.deliver, Gestures("hold", 0.02, 0.4, 5.0),
                             PreRoll(300), Nothing(), lambda states: None, lambda usage: None), clock)
 appliance.start()
 sizes = []

@@ -125,7 +125,7 @@ class Compiler:
                 for model, path, source, prediction in zip(models, made, sources, predictions, strict=True)
             ]
             _require_one_token(results)
-            return tuple(_keep(result, out_dir) for result in results)
+            return tuple(_write_outputs(result, out_dir) for result in results)
 
     def _run(self, arguments: list[str], timeout_s: float) -> str:
         try:
@@ -213,7 +213,7 @@ def _require_one_token(results: Sequence[Compilation]) -> None:
         )
 
 
-def _keep(result: Compilation, out_dir: Path) -> Compilation:
+def _write_outputs(result: Compilation, out_dir: Path) -> Compilation:
     log, compiled = out_dir / result.log.name, out_dir / result.model.name
     result.log.replace(log)
     result.model.replace(compiled)

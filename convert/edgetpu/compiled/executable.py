@@ -41,7 +41,7 @@ class NotCompiled(ValueError):
 
 
 @dataclass(frozen=True)
-class Layer:
+class ExecutableLayer:
     """An input or output: `shape` is (y, x, z), `size_bytes` includes padding.
 
     A real value is (stored - zero_point) * scale. Signed tensors are stored with the sign bit flipped, so
@@ -74,8 +74,8 @@ class Executable:
     narrow_bytes_per_tile: int
     estimated_cycles: int
     caching_token: int
-    inputs: tuple[Layer, ...]
-    outputs: tuple[Layer, ...]
+    inputs: tuple[ExecutableLayer, ...]
+    outputs: tuple[ExecutableLayer, ...]
     transfers: int
     deterministic: bool
 
@@ -246,7 +246,7 @@ def _transfers(hints: Table, chunks: int, parameters: int) -> int:
     return count
 
 
-def _layer(table: Table) -> Layer:
+def _layer(table: Table) -> ExecutableLayer:
     name = table.text(0)
     code = table.integer(6, "h")
     if code not in DATA_TYPES:
@@ -262,7 +262,7 @@ def _layer(table: Table) -> Layer:
     scale = 0.0 if numerics is None else numerics.number(1, "f")
     if not math.isfinite(scale) or scale < 0 or not -(1 << 16) <= zero_point <= 1 << 16:
         raise MalformedFile(f"layer '{name}' has the impossible scale {scale} or zero point {zero_point}")
-    return Layer(
+    return ExecutableLayer(
         name=name,
         shape=(y, x, z),
         dtype=dtype,

@@ -60,7 +60,7 @@ FORMS = (
 )
 
 
-def note(op: Op) -> str:
+def remark(op: Op) -> str:
     """What about a supported op no compiled file shows; empty if its like was seen mapped."""
     if op.name not in SEEN:
         return f"{op.name} itself"

@@ -109,7 +109,7 @@ def predict_graph(graph: Graph) -> Prediction:
         head, region = head_and_region(graph.ops, frozenset(findings))
         causes = frozenset(findings) - head
         stranded = [op for op in graph.ops if op.index not in region and op.index not in findings]
-        findings |= {op.index: _stranded(op, graph.ops, causes) for op in stranded}
+        findings |= {op.index: _cpu_fallback(op, graph.ops, causes) for op in stranded}
     verdicts = tuple(_verdict(op, findings.get(op.index)) for op in graph.ops)
     return Prediction(verdicts, refusals, estimate(graph, region))
 
@@ -210,7 +210,7 @@ def _refused_with(refusal: str) -> _Finding:
     return _Finding("refused-file", reason, "Remove the cause.", "", rules.VERSIONS)
 
 
-def _stranded(op: Op, ops: Sequence[Op], causes: frozenset[int]) -> _Finding:
+def _cpu_fallback(op: Op, ops: Sequence[Op], causes: frozenset[int]) -> _Finding:
     """Names the nearest op among `causes` that `op` depends on."""
     producers = {tensor.index: producer for producer in ops for tensor in producer.outputs}
     seen, queue, cause = {op.index}, deque([op]), op
@@ -237,6 +237,6 @@ def _verdict(op: Op, finding: _Finding | None) -> OpVerdict:
     outputs = tuple(tensor.name for tensor in op.outputs)
     if finding is None:
         mapped = OpVerdict(op.index, op.name, op.version, True, rules.MAPPED, inputs=inputs, outputs=outputs)
-        return replace(mapped, unseen=coverage.note(op))
+        return replace(mapped, unseen=coverage.remark(op))
     said = (finding.status, finding.rule, finding.reason, finding.advice, finding.source)
     return OpVerdict(op.index, op.name, op.version, False, *said, inputs, outputs)

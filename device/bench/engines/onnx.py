@@ -26,6 +26,6 @@ def load(job: Job) -> Engine:
     bundle = stream.opened(job.comparison, job)
     role = "onnx_encoder_int8" if job.configuration == "onnx-int8" else "onnx_encoder"
     encoder = Encoder(bundle, FloatEncoder(bundle.path(role), job.threads), job.threads)
-    return stream.Stream(
+    return stream.StreamingEngine(
         Recognizer(bundle, encoder, Decoder.of(bundle), live=job.live), stream.files(bundle, role, "head")
     )

@@ -30,7 +30,7 @@ class Sphinx:
         self._decoder, self.model = decoder, [folder]
         self._heard, self._shown = 0, ""
 
-    def accept(self, samples: NDArray[np.int16]) -> float | None:
+    def accept_waveform(self, samples: NDArray[np.int16]) -> float | None:
         if not self._heard:
             self._decoder.start_utt()
         self._heard += len(samples)

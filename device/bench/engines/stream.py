@@ -18,15 +18,15 @@ from models.bundle import Bundle, BundleError
 SHARED = ("front_end", "tokens", "lexicon", "language")
 
 
-class Stream:
+class StreamingEngine:
     """Wraps a `Recognizer`, or two of them."""
 
     def __init__(self, recognizer: Recognizer | TwoPass, model: Sequence[Path]) -> None:
         self._recognizer, self.model = recognizer, model
         self._said: list[str] = []
 
-    def accept(self, samples: NDArray[np.int16]) -> float | None:
-        events = self._recognizer.accept(samples)
+    def accept_waveform(self, samples: NDArray[np.int16]) -> float | None:
+        events = self._recognizer.accept_waveform(samples)
         self._said += [event.text for event in events if isinstance(event, Segment)]
         shown = any(isinstance(event, Partial) for event in events)
         return self._recognizer.searched if shown else None
@@ -50,8 +50,8 @@ def opened(folder: str, job: Job) -> Bundle:
     """The bundle in `folder`, listening in the windows that `job` asks for."""
     bundle = Bundle.open(folder)
     window = bundle.window
-    if job.look:
-        window = replace(window, live_hop=job.look)
+    if job.live_hop:
+        window = replace(window, live_hop=job.live_hop)
     if job.hop:
         window = replace(window, hop=job.hop, right=job.right, live_hop=0)
     return replace(bundle, description=replace(bundle.description, window=window))

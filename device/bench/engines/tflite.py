@@ -16,5 +16,5 @@ def load(job: Job) -> Engine:
     from device.asr import factory
 
     bundle = stream.opened(job.bundle, job)
-    ears = factory.recognizer(bundle, "cpu", job.threads, live=job.live)
-    return stream.Stream(ears.recognizer, stream.files(bundle, "encoder", "head"))
+    pipeline = factory.recognizer(bundle, "cpu", job.threads, live=job.live)
+    return stream.StreamingEngine(pipeline.recognizer, stream.files(bundle, "encoder", "head"))

@@ -13,15 +13,17 @@ class Whole:
     """`transcribe` turns a whole utterance, float32 samples [n] of 16 kHz in [-1, 1), into text.
 
     >>> engine = Whole(lambda samples: f"{len(samples)} samples", [])
-    >>> engine.accept(np.zeros(1_600, np.int16)), engine.accept(np.zeros(800, np.int16)), engine.finish()
-    (None, None, '2400 samples')
+    >>> engine.accept_waveform(np.zeros(1_600, np.int16)), engine.accept_waveform(np.zeros(800, np.int16))
+    (None, None)
+    >>> engine.finish()
+    '2400 samples'
     """
 
     def __init__(self, transcribe: Callable[[NDArray[np.float32]], str], model: Sequence[Path]) -> None:
         self._transcribe, self.model = transcribe, model
         self._heard: list[NDArray[np.int16]] = []
 
-    def accept(self, samples: NDArray[np.int16]) -> None:
+    def accept_waveform(self, samples: NDArray[np.int16]) -> None:
         self._heard.append(samples)
 
     def finish(self) -> str:

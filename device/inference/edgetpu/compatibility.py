@@ -99,7 +99,7 @@ def judge(library: Library | None, package: str, version: str) -> Pairing:
         return Pairing.UNKNOWN
     if any((k.tensorflow, k.package, k.version) == (library.tensorflow, package, version) for k in KNOWN_GOOD):
         return Pairing.GOOD
-    if library.tensorflow < (2, 12) and _numbers(version) >= (2, 12):
+    if library.tensorflow < (2, 12) and _version_numbers(version) >= (2, 12):
         return Pairing.BAD
     if library.tensorflow < (2, 12) and package == "ai_edge_litert":
         return Pairing.BAD
@@ -130,9 +130,9 @@ _RANK = {Pairing.GOOD: 0, Pairing.UNKNOWN: 1, Pairing.BAD: 2}
 def _tensorflow(version: str) -> tuple[int, ...] | None:
     built = re.search(r"tf(\d+(?:\.\d+)*)", version)
     if built:
-        return _numbers(built[1])
+        return _version_numbers(built[1])
     return GOOGLE_TENSORFLOW if re.match(r"1[0-6]\.\d+(-\d+)?$", version) else None
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _version_numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])

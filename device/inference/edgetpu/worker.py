@@ -33,7 +33,7 @@ OUT_OF_ORDER = 3
 
 
 @dataclass(frozen=True)
-class Engine:
+class LoadedModel:
     """Loaded models on the Coral: an interpreter each, and how they were loaded, for the record."""
 
     interpreters: list[Any]
@@ -66,7 +66,7 @@ def main() -> int:
     return 0
 
 
-def load(models: Sequence[str], library: str, package: str) -> Engine:
+def load(models: Sequence[str], library: str, package: str) -> LoadedModel:
     """Load `models` with Coral's pycoral if that and tflite_runtime, which it runs on, are installed.
 
     Otherwise with load_delegate of `package`: there is no tflite_runtime for Python 3.12 and later. All models are
@@ -76,13 +76,13 @@ def load(models: Sequence[str], library: str, package: str) -> Engine:
         pycoral = importlib.import_module("pycoral.utils.edgetpu")
         version = importlib.metadata.version("tflite-runtime")
         made = [pycoral.make_interpreter(model, device="usb") for model in models]
-        engine = Engine(made, f"pycoral on tflite_runtime {version}")
+        engine = LoadedModel(made, f"pycoral on tflite_runtime {version}")
     else:
         module = importlib.import_module(f"{package}.interpreter")
         version = importlib.metadata.version(package.replace("_", "-"))
         delegate = module.load_delegate(library, {"device": "usb"})
         made = [module.Interpreter(model_path=model, experimental_delegates=[delegate]) for model in models]
-        engine = Engine(made, f"load_delegate on {package} {version}")
+        engine = LoadedModel(made, f"load_delegate on {package} {version}")
     for interpreter in engine.interpreters:
         interpreter.allocate_tensors()
     return engine

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from convert.errors import GraphError
 from convert.onnx import graph
-from convert.onnx.conv2d import lift, require_int8, straighten
+from convert.onnx.conv2d import conv1d_to_conv2d, fuse_transposes, require_int8
 
 QUARTZNET = Path(__file__).parents[2] / "data" / "quartznet" / "quartznet.onnx"
 HIDDEN = "/encoder/encoder.5/Relu_output_0"
@@ -45,7 +45,7 @@ def model(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], channel
 
 def test_lifted_encoder_computes_the_same_without_detours() -> None:
     float_encoder = encoder()
-    lifted = lift(float_encoder)
+    lifted = conv1d_to_conv2d(float_encoder)
     require_int8(lifted)
     assert not {"Transpose", "MatMul", "BatchNormalization"} & {n.op_type for n in lifted.graph.node}
     x = np.random.default_rng(0).standard_normal((1, 80, 64)).astype(np.float32)
@@ -88,7 +88,7 @@ def test_any_conv1d_lifts(kernel: int, stride: int, dilation: int, groups: int, 
     )
     flat = model([conv], {"w": weight, "b": bias})
     x = random.standard_normal((1, 4, 8)).astype(np.float32)
-    np.testing.assert_allclose(run(lift(flat), x[:, :, None])[:, :, 0], run(flat, x), atol=1e-5)
+    np.testing.assert_allclose(run(conv1d_to_conv2d(flat), x[:, :, None])[:, :, 0], run(flat, x), atol=1e-5)
 
 
 def test_mean_concat_and_constants_lift() -> None:
@@ -101,7 +101,7 @@ def test_mean_concat_and_constants_lift() -> None:
     ]
     flat = model(nodes, {"s": scale})
     x = np.random.default_rng(2).standard_normal((1, 4, 8)).astype(np.float32)
-    np.testing.assert_allclose(run(lift(flat), x[:, :, None])[:, :, 0], run(flat, x), atol=1e-6)
+    np.testing.assert_allclose(run(conv1d_to_conv2d(flat), x[:, :, None])[:, :, 0], run(flat, x), atol=1e-6)
 
 
 def test_straighten_keeps_what_leads_elsewhere() -> None:
@@ -118,7 +118,7 @@ def test_straighten_keeps_what_leads_elsewhere() -> None:
         "b": random.standard_normal(5).astype(np.float32),
     }
     crooked = model(nodes, constants)
-    straight = straighten(crooked)
+    straight = fuse_transposes(crooked)
     assert [n.op_type for n in straight.graph.node] == ["Conv", "Add", "Relu", "Transpose", "Softmax"]
     x = random.standard_normal((1, 4, 8)).astype(np.float32)
     np.testing.assert_allclose(run(straight, x), run(crooked, x), atol=1e-5)
@@ -181,4 +181,4 @@ def test_shapes_that_depend_on_the_data_are_refused() -> None:
 def test_unsupported_operators_are_named(op: str, said: str) -> None:
     flat = model([helper.make_node(op, ["x"], ["y"], name="culprit")], {})
     with pytest.raises(GraphError, match=rf"{op} 'culprit'.*{said}"):
-        require_int8(lift(flat))
+        require_int8(conv1d_to_conv2d(flat))

@@ -13,14 +13,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from device.app.controller import RETRY_S, TAIL_S, Appliance
-from device.app.ports import Ears, Edge, End, Lost, Outcome, Parts, Phase, Trouble
+from device.app.ports import (
+    Dependencies,
+    Edge,
+    LoadedRecognizer,
+    MicrophoneStatus,
+    Outcome,
+    OutputStatus,
+    Phase,
+    StopRequested,
+)
 from device.asr.results import Event, Final, Partial, Segment
 from device.audio.chunk import Chunk, PreRoll
 from device.panel.gestures import Gestures
-from device.panel.leds import State
+from device.panel.leds import LedState
 from device.power.monitor import Battery, Usage
 from device.text.edits import Edit, apply
-from device.text.formatter import Writer
+from device.text.formatter import TextFormatter
 
 
 @dataclass
@@ -31,7 +40,7 @@ class Scripted:
     fails: bool = False
     resets: int = 0
 
-    def accept(self, samples: np.ndarray) -> Sequence[Event]:
+    def accept_waveform(self, samples: np.ndarray) -> Sequence[Event]:
         if self.fails:
             raise RuntimeError("the encoder is gone")
         self.heard += samples.tolist()
@@ -80,29 +89,29 @@ class Bench:
         self.on_cpu = ""
         self.boost = Boost()
         self.screen = ""
-        self.shown: list[frozenset[State]] = []
+        self.shown: list[frozenset[LedState]] = []
         self.usage: list[Usage] = []
         self.microphone: list[bool] = []
-        parts = Parts(
-            open_ears=self.open_ears,
-            writer=Writer(),
-            put=self.put,
+        parts = Dependencies(
+            load_recognizer=self.load_recognizer,
+            formatter=TextFormatter(),
+            deliver=self.deliver,
             gestures=Gestures(mode, 0.02, 0.4, 5.0),
             preroll=PreRoll(preroll_ms),
-            boost=self.boost,
-            show=self.shown.append,
-            note=self.usage.append,
+            governor=self.boost,
+            set_leds=self.shown.append,
+            record_usage=self.usage.append,
             microphone=self.microphone.append,
         )
         self.appliance = Appliance(parts, lambda: self.now)
 
-    def open_ears(self) -> Ears:
+    def load_recognizer(self) -> LoadedRecognizer:
         problem = self.loads.pop(0) if self.loads else None
         if problem is not None:
             raise problem
-        return Ears(self.script, lambda: self.on_cpu)
+        return LoadedRecognizer(self.script, lambda: self.on_cpu)
 
-    def put(self, edits: Sequence[Edit]) -> None:
+    def deliver(self, edits: Sequence[Edit]) -> None:
         self.screen = apply(self.screen, edits)
 
     def edge(self, pressed: bool) -> None:
@@ -144,7 +153,7 @@ class Bench:
         self.sound(0.1, loud=False)
 
     @property
-    def states(self) -> frozenset[State]:
+    def states(self) -> frozenset[LedState]:
         return self.shown[-1]
 
 
@@ -157,19 +166,19 @@ def bench() -> Bench:
 
 def test_the_way_of_a_dictation() -> None:
     bench = Bench()
-    assert bench.states == {State.STARTING}
+    assert bench.states == {LedState.STARTING}
     bench.appliance.start()
-    assert bench.states == {State.READY}
+    assert bench.states == {LedState.READY}
     bench.edge(True)
-    assert bench.states == {State.LISTENING} and bench.boost.raised == 1
+    assert bench.states == {LedState.LISTENING} and bench.boost.raised == 1
     bench.sound(3.0)
     bench.edge(False)
-    assert bench.states == {State.LISTENING}, "the sound up to the release is still under way"
+    assert bench.states == {LedState.LISTENING}, "the sound up to the release is still under way"
     bench.sound(0.1, loud=False)
-    assert bench.states == {State.READY} and bench.boost.raised == 0
-    assert frozenset({State.THINKING}) in bench.shown
+    assert bench.states == {LedState.READY} and bench.boost.raised == 0
+    assert frozenset({LedState.FINALIZING}) in bench.shown
     assert bench.screen == "Word word word"
-    assert [usage.state for usage in bench.usage] == ["ready", "listening", "thinking", "ready"]
+    assert [usage.state for usage in bench.usage] == ["ready", "listening", "finalizing", "ready"]
     assert bench.usage[-1] == Usage("ready", pytest.approx(3.1), 3)
 
 
@@ -194,7 +203,7 @@ def test_the_microphone_falls_silent_at_the_release(bench: Bench) -> None:
     bench.sound(2.0)
     bench.edge(False)
     bench.wait(TAIL_S + 0.1)
-    assert bench.screen == "Word word" and bench.states == {State.READY}
+    assert bench.screen == "Word word" and bench.states == {LedState.READY}
 
 
 def test_a_tap_says_nothing_and_a_double_tap_deletes(bench: Bench) -> None:
@@ -204,7 +213,7 @@ def test_a_tap_says_nothing_and_a_double_tap_deletes(bench: Bench) -> None:
     bench.wait(1)
     bench.edge(True)
     bench.edge(False)
-    assert bench.screen == "Word word word" and bench.states == {State.READY}
+    assert bench.screen == "Word word word" and bench.states == {LedState.READY}
     bench.edge(True)
     bench.edge(False)
     assert bench.screen == "Word word"
@@ -220,13 +229,13 @@ def test_toggle_mode() -> None:
     bench.edge(True)
     bench.edge(False)
     bench.sound(0.1, loud=False)
-    assert bench.screen == "Word word" and bench.states == {State.READY}
+    assert bench.screen == "Word word" and bench.states == {LedState.READY}
 
 
 def test_holding_in_silence_switches_off(bench: Bench) -> None:
     bench.edge(True)
     bench.sound(5.2, loud=False)
-    assert State.RELEASE_TO_SWITCH_OFF in bench.states
+    assert LedState.RELEASE_TO_SWITCH_OFF in bench.states
     assert bench.appliance.outcome is None
     bench.edge(False)
     assert bench.appliance.outcome is Outcome.SWITCH_OFF
@@ -236,7 +245,7 @@ def test_speaking_while_holding_does_not_switch_off(bench: Bench) -> None:
     bench.edge(True)
     bench.sound(5.2, loud=False)
     bench.sound(1.0)
-    assert State.RELEASE_TO_SWITCH_OFF not in bench.states
+    assert LedState.RELEASE_TO_SWITCH_OFF not in bench.states
     bench.edge(False)
     bench.sound(0.1, loud=False)
     assert bench.appliance.outcome is None and bench.screen == "Word"
@@ -245,15 +254,15 @@ def test_speaking_while_holding_does_not_switch_off(bench: Bench) -> None:
 def test_a_lost_microphone_ends_the_dictation_with_what_was_said(bench: Bench) -> None:
     bench.edge(True)
     bench.sound(2.0)
-    bench.appliance.handle(Lost("no sound; plug it in again"))
+    bench.appliance.handle(MicrophoneStatus("no sound; plug it in again"))
     assert bench.screen == "Word word"
-    assert bench.states == {State.READY, State.MICROPHONE_MISSING}
+    assert bench.states == {LedState.READY, LedState.MICROPHONE_MISSING}
     bench.edge(False)
     bench.dictate()
     assert bench.screen == "Word word", "nothing is heard without a microphone"
-    bench.appliance.handle(Lost(""))
+    bench.appliance.handle(MicrophoneStatus(""))
     bench.dictate(1.0)
-    assert bench.screen == "Word word word" and bench.states == {State.READY}
+    assert bench.screen == "Word word word" and bench.states == {LedState.READY}
 
 
 def test_a_recogniser_that_fails_is_loaded_again(bench: Bench) -> None:
@@ -261,12 +270,12 @@ def test_a_recogniser_that_fails_is_loaded_again(bench: Bench) -> None:
     bench.sound(1.0)
     bench.script.fails = True
     bench.sound(1.0)
-    assert bench.states == {State.FAULT} and bench.boost.raised == 0
+    assert bench.states == {LedState.FAULT} and bench.boost.raised == 0
     assert "the encoder is gone" in bench.appliance.status()
     bench.edge(False)
     bench.script = Scripted()
     bench.wait(RETRY_S + 1)
-    assert bench.states == {State.READY}
+    assert bench.states == {LedState.READY}
     bench.dictate(1.0)
     assert bench.screen == "Word"
 
@@ -295,7 +304,7 @@ def test_a_press_while_the_last_words_fail_begins_a_dictation_that_ends(mode: st
         bench.edge(False)
     bench.end()
     bench.sound(0.1, loud=False)
-    assert bench.screen == "Word" and bench.states == {State.READY}
+    assert bench.screen == "Word" and bench.states == {LedState.READY}
     bench.wait(1)
     bench.dictate(1.0)
     assert bench.screen == "Word word"
@@ -305,7 +314,7 @@ def test_a_press_after_the_end_was_asked_for_begins_nothing(bench: Bench) -> Non
     bench.edge(True)
     bench.sound(2.0)
     bench.edge(False)
-    bench.appliance.handle(End(Outcome.STOP))
+    bench.appliance.handle(StopRequested(Outcome.STOP))
     bench.edge(True)
     assert bench.screen == "Word word" and bench.appliance.outcome is Outcome.STOP
     assert bench.appliance.phase is Phase.READY and bench.boost.raised == 0
@@ -315,23 +324,23 @@ def test_a_bundle_that_is_missing_is_a_fault_until_it_is_there() -> None:
     bench = Bench()
     bench.loads = [FileNotFoundError("no bundle"), FileNotFoundError("no bundle"), None]
     bench.appliance.start()
-    assert bench.states == {State.FAULT} and "no bundle" in bench.appliance.status()
+    assert bench.states == {LedState.FAULT} and "no bundle" in bench.appliance.status()
     bench.wait(2 * RETRY_S + 1)
-    assert bench.states == {State.READY}
+    assert bench.states == {LedState.READY}
 
 
 def test_conditions_are_shown_beside_the_activity(bench: Bench) -> None:
     bench.on_cpu = "no Coral"
-    bench.appliance.handle(Trouble("keyboard", "the computer takes no keys"))
+    bench.appliance.handle(OutputStatus("keyboard", "the computer takes no keys"))
     bench.appliance.handle(Battery.LOW)
-    assert bench.states == {State.READY, State.ON_CPU, State.CANNOT_TYPE, State.BATTERY_LOW}
+    assert bench.states == {LedState.READY, LedState.ON_CPU, LedState.CANNOT_TYPE, LedState.BATTERY_LOW}
     assert "takes no keys" in bench.appliance.status() and "no Coral" in bench.appliance.status()
     bench.on_cpu = ""
-    bench.appliance.handle(Trouble("keyboard", None))
+    bench.appliance.handle(OutputStatus("keyboard", None))
     bench.appliance.handle(Battery.FINE)
-    assert bench.states == {State.READY}
-    bench.appliance.handle(Trouble("journal", "no space"))
-    assert bench.states == {State.READY, State.FAULT}
+    assert bench.states == {LedState.READY}
+    bench.appliance.handle(OutputStatus("journal", "no space"))
+    assert bench.states == {LedState.READY, LedState.FAULT}
 
 
 def test_an_empty_battery_ends_after_the_last_words(bench: Bench) -> None:
@@ -347,14 +356,14 @@ def test_an_empty_battery_ends_after_the_last_words(bench: Bench) -> None:
 def test_told_to_end_while_listening_it_writes_what_was_said(bench: Bench, outcome: Outcome) -> None:
     bench.edge(True)
     bench.sound(2.0)
-    bench.appliance.handle(End(outcome))
+    bench.appliance.handle(StopRequested(outcome))
     assert bench.appliance.outcome is None
     bench.wait(TAIL_S + 0.1)
     assert bench.screen == "Word word" and bench.appliance.outcome is outcome
 
 
 def test_told_to_end_when_ready_it_ends(bench: Bench) -> None:
-    bench.appliance.handle(End(Outcome.STOP))
+    bench.appliance.handle(StopRequested(Outcome.STOP))
     assert bench.appliance.outcome is Outcome.STOP
 
 
@@ -383,7 +392,7 @@ def test_the_microphone_is_open_only_while_listening(bench: Bench) -> None:
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Whatever happens in whatever order: no exception, no stuck state, no lamp without a reason."""
+    """Whatever happens in whatever order: no exception, no stuck state, no LED without a reason."""
 
     @initialize(mode=st.sampled_from(["hold", "toggle"]))
     def start(self, mode: str) -> None:
@@ -400,7 +409,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(why=st.sampled_from(["", "unplugged"]))
     def microphone(self, why: str) -> None:
-        self.bench.appliance.handle(Lost(why))
+        self.bench.appliance.handle(MicrophoneStatus(why))
 
     @rule(fails=st.booleans())
     def recogniser(self, fails: bool) -> None:
@@ -408,7 +417,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(message=st.sampled_from([None, "asleep"]))
     def keyboard(self, message: str | None) -> None:
-        self.bench.appliance.handle(Trouble("keyboard", message))
+        self.bench.appliance.handle(OutputStatus("keyboard", message))
 
     @rule(battery=st.sampled_from([Battery.FINE, Battery.LOW]))
     def battery(self, battery: Battery) -> None:
@@ -428,14 +437,14 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def exactly_one_activity_is_shown(self) -> None:
-        activities = {State.STARTING, State.READY, State.LISTENING, State.THINKING}
+        activities = {LedState.STARTING, LedState.READY, LedState.LISTENING, LedState.FINALIZING}
         shown = self.bench.states & activities
         assert len(shown) == (0 if self.bench.appliance.phase is Phase.FAULT else 1)
 
     def teardown(self) -> None:
         bench = self.bench
         bench.script.fails = False
-        bench.appliance.handle(Lost(""))
+        bench.appliance.handle(MicrophoneStatus(""))
         bench.edge(False)
         bench.wait(RETRY_S + TAIL_S + 1)
         if bench.mode == "toggle" and bench.appliance.phase is Phase.LISTENING:
@@ -446,7 +455,7 @@ class AnyOrder(RuleBasedStateMachine):
             before = bench.screen
             bench.dictate(1.0)
             assert len(bench.screen) > len(before), "it dictates again once everything is well"
-        bench.appliance.handle(End(Outcome.STOP))
+        bench.appliance.handle(StopRequested(Outcome.STOP))
         bench.wait(1)
         assert bench.appliance.outcome is not None
 

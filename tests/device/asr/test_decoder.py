@@ -45,7 +45,7 @@ def said(text: str, sure: float = 0.95) -> np.ndarray:
 
 
 def words(decoder: Decoder, log_probs: np.ndarray) -> tuple[str, ...]:
-    decoder.accept(log_probs)
+    decoder.advance(log_probs)
     return decoder.finish()
 
 
@@ -95,7 +95,7 @@ def test_what_is_stable_never_changes(language: str, spoken: list[str], sizes: l
     sound = said(" ".join(spoken), sure=0.6)
     stable: tuple[str, ...] = ()
     for part in np.split(sound, np.cumsum(sizes)):
-        search.accept(part)
+        search.advance(part)
         best = search.best()
         assert best.words[: len(stable)] == stable and best.stable >= len(stable)
         stable = best.words[: best.stable]
@@ -107,13 +107,13 @@ def test_piecewise_equals_at_once(language: str) -> None:
     search = decoder(language)
     whole = words(search, sound)
     for frame in sound:
-        search.accept(frame[None])
+        search.advance(frame[None])
     assert search.finish() == whole
 
 
 def test_what_a_fork_hears_is_forgotten(language: str) -> None:
     search = decoder(language)
-    search.accept(said("f o |"))
+    search.advance(said("f o |"))
     fork = search.fork()
     assert words(fork, said("f o t |")) == ("four", "foot")
     assert words(fork, said("t u |")) == ("two",)

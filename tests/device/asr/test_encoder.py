@@ -25,7 +25,7 @@ def windows(bundle: Path) -> list[np.ndarray]:
     """int8 windows of real speech."""
     opened = Bundle.open(bundle)
     d = opened.description
-    frames = np.maximum(LogMel.of(opened).accept(np.tile(SAMPLES, 3)), d.front_end.feature_floor)
+    frames = np.maximum(LogMel.of(opened).extract(np.tile(SAMPLES, 3)), d.front_end.feature_floor)
     count = d.window.frames
     return [quantize(frames[i : i + count], d.encoder_input).reshape(d.encoder_input.shape) for i in (0, 20, 50)]
 

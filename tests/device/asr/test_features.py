@@ -25,15 +25,15 @@ def stream() -> LogMel:
 def frames(sizes: list[int], samples: np.ndarray) -> np.ndarray:
     log_mel, parts, begin = stream(), [], 0
     for size in sizes:
-        parts.append(log_mel.accept(samples[begin : begin + size]))
+        parts.append(log_mel.extract(samples[begin : begin + size]))
         begin += size
-    parts += [log_mel.accept(samples[begin:]), log_mel.finish()]
+    parts += [log_mel.extract(samples[begin:]), log_mel.finish()]
     return np.concatenate(parts)
 
 
 def test_equals_the_models_own_front_end_on_real_speech(bundle: Path) -> None:
     log_mel = LogMel.of(Bundle.open(bundle))
-    heard = np.concatenate([log_mel.accept(GOLDEN["samples"]), log_mel.finish()])
+    heard = np.concatenate([log_mel.extract(GOLDEN["samples"]), log_mel.finish()])
     assert heard.shape == GOLDEN["log_mel"].shape
     assert np.abs(heard - GOLDEN["log_mel"]).max() < 1e-3
 
@@ -55,22 +55,22 @@ def test_short_sounds_give_a_frame_for_every_hop(length: int) -> None:
 
 def test_a_finished_stream_starts_anew() -> None:
     log_mel = stream()
-    once = np.concatenate([log_mel.accept(GOLDEN["samples"]), log_mel.finish()])
-    again = np.concatenate([log_mel.accept(GOLDEN["samples"]), log_mel.finish()])
+    once = np.concatenate([log_mel.extract(GOLDEN["samples"]), log_mel.finish()])
+    again = np.concatenate([log_mel.extract(GOLDEN["samples"]), log_mel.finish()])
     assert (once == again).all()
 
 
 def test_nothing_heard_is_no_frame() -> None:
     assert stream().finish().shape == (0, 80)
-    assert stream().accept(np.zeros(0, np.int16)).shape == (0, 80)
+    assert stream().extract(np.zeros(0, np.int16)).shape == (0, 80)
 
 
 def test_pre_emphasis_and_no_centring_do_not_depend_on_chunks() -> None:
     front_end = FrontEnd(center=False, preemphasis=0.97)
     samples = GOLDEN["samples"][:20_000]
     whole, split = (LogMel(front_end, DFT, GOLDEN["mel"]) for _ in range(2))
-    parts = np.concatenate([split.accept(samples[i : i + 700]) for i in range(0, len(samples), 700)])
-    expected = whole.accept(samples)
+    parts = np.concatenate([split.extract(samples[i : i + 700]) for i in range(0, len(samples), 700)])
+    expected = whole.extract(samples)
     assert len(expected) == (len(samples) - 400) // 160 + 1
     assert len(whole.finish()) == 0
     np.testing.assert_allclose(parts, expected, atol=1e-3)

@@ -39,7 +39,7 @@ def live(opened: Bundle) -> Recognizer:
 def hear(recognizer: Recognizer, samples: np.ndarray, sizes: list[int] | None = None) -> list[Event]:
     events: list[Event] = []
     for part in np.split(samples, np.cumsum(sizes or [])):
-        events += recognizer.accept(part)
+        events += recognizer.accept_waveform(part)
     return events + recognizer.finish()
 
 
@@ -82,7 +82,7 @@ def test_a_pause_ends_a_segment(recognizer: Recognizer) -> None:
 
 @pytest.mark.parametrize("live", [False, True])
 def test_a_short_pause_is_told_with_the_word_that_follows_it(opened: Bundle, live: bool) -> None:
-    patient = factory.recognizer(opened, "cpu", live=live, endpointing=Endpointing(pause=2.0)).recognizer
+    patient = factory.recognizer(opened, "cpu", live=live, endpointing=Endpointing(trailing_silence=2.0)).recognizer
     (once,) = [e for e in hear(patient, SPEECH) if isinstance(e, Segment)]
     twice = np.concatenate([SPEECH, silence(0.5), SPEECH])
     (segment,) = [e for e in hear(patient, twice) if isinstance(e, Segment)]
@@ -95,7 +95,7 @@ def test_a_short_pause_is_told_with_the_word_that_follows_it(opened: Bundle, liv
 
 
 def test_speech_without_a_pause_is_cut_all_the_same(opened: Bundle) -> None:
-    ends = Endpointing(hurry=2.0, limit=3.0)
+    ends = Endpointing(soft_limit=2.0, max_segment=3.0)
     impatient = factory.recognizer(opened, "cpu", endpointing=ends).recognizer
     segments = [e for e in hear(impatient, np.tile(SPEECH, 4)) if isinstance(e, Segment)]
     assert max(s.end - s.start for s in segments) < 8.0
@@ -118,7 +118,7 @@ def test_the_stable_prefix_never_changes(live: Recognizer) -> None:
 
 
 def test_live_words_come_while_they_are_spoken(live: Recognizer) -> None:
-    early = [e for e in live.accept(SPEECH) if isinstance(e, Partial)]
+    early = [e for e in live.accept_waveform(SPEECH) if isinstance(e, Partial)]
     assert early and early[-1].stable + early[-1].tail
     live.finish()
 
@@ -130,10 +130,12 @@ def test_listening_finds_the_words_that_reading_finds(recognizer: Recognizer, li
 
 
 def test_a_pause_ends_a_segment_as_soon_as_its_last_word_is_heard_well(live: Recognizer) -> None:
-    said = [event for event in live.accept(np.concatenate([SPEECH, silence(0.5)])) if isinstance(event, Segment)]
+    said = [
+        event for event in live.accept_waveform(np.concatenate([SPEECH, silence(0.5)])) if isinstance(event, Segment)
+    ]
     quiet = 0.5  # seconds
     while not said and quiet < 2:
-        said += [event for event in live.accept(silence(0.1)) if isinstance(event, Segment)]
+        said += [event for event in live.accept_waveform(silence(0.1)) if isinstance(event, Segment)]
         quiet += 0.1
     assert 1.0 < quiet < 1.7
     live.reset()
@@ -143,7 +145,7 @@ def test_a_pause_ends_a_segment_as_soon_as_its_last_word_is_heard_well(live: Rec
 def test_words_are_shown_while_the_newest_sound_is_heard(live: Recognizer) -> None:
     shown: list[str] = []
     for block in np.split(SPEECH, range(1_600, len(SPEECH), 1_600)):
-        for event in live.accept(block):
+        for event in live.accept_waveform(block):
             if isinstance(event, Partial):
                 shown = [*event.stable.split(), *event.tail.split()]
     assert live.searched > len(SPEECH) / RATE - 0.35
@@ -154,7 +156,7 @@ def test_words_are_shown_while_the_newest_sound_is_heard(live: Recognizer) -> No
 def test_an_utterance_does_not_depend_on_the_one_before(recognizer: Recognizer) -> None:
     first = hear(recognizer, SPEECH)
     hear(recognizer, silence(2.0))
-    recognizer.accept(SPEECH[: len(SPEECH) // 2])
+    recognizer.accept_waveform(SPEECH[: len(SPEECH) // 2])
     recognizer.reset()
     assert hear(recognizer, SPEECH) == first
 

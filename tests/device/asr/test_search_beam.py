@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kenlm_trie import MARKERS, Model
 
 from device.asr import beam_search
-from device.asr.decoder import HOMOPHONES, IMPOSSIBLE
+from device.asr.decoder import HOMOPHONES, LOG_PROB_FLOOR
 from models.lexicon import Lexicon
 
 WORDS = ["ab", "ba", "abba", "b", "also-b", "aa"]
@@ -37,7 +37,7 @@ def search(language: beam_search.Language, boundary: bool, chosen: list[str], **
     """Tokens a, b, the boundary if there is one, and the blank."""
     tokens = 4 if boundary else 3
     rows = Lexicon.of([(word, SPELLINGS[word]) for word in chosen], [LANGUAGE.orders[0][(word,)][0] for word in chosen])
-    words = beam_search.Words(language, rows.text, rows.ends, rows.tokens, rows.scores, tokens, HOMOPHONES)
+    words = beam_search.WordGraph(language, rows.text, rows.ends, rows.tokens, rows.scores, tokens, HOMOPHONES)
     options = {
         "beam": 100_000,
         "beam_tokens": tokens,
@@ -47,7 +47,7 @@ def search(language: beam_search.Language, boundary: bool, chosen: list[str], **
         "language_weight": 1.0,
         "word_score": 0.0,
         "blank_skip": 0.0,
-        "floor": IMPOSSIBLE,
+        "floor": LOG_PROB_FLOOR,
     }
     return beam_search.Search.of(words, tokens, beam_search.Options(**(options | other)))
 
@@ -56,7 +56,7 @@ def everything(frames: np.ndarray) -> Alignments:
     """The best alignment of each token string, by what it ends with: CTC's definition, frame by frame."""
     blank = frames.shape[1] - 1
     now: Alignments = {((), blank): 0.0}
-    for frame in np.clip(frames, IMPOSSIBLE, 0).tolist():
+    for frame in np.clip(frames, LOG_PROB_FLOOR, 0).tolist():
         after: Alignments = {}
         for ((string, last), score), (token, worth) in product(now.items(), enumerate(frame)):
             longer = string if token in (blank, last) else (*string, token)
@@ -92,7 +92,7 @@ def test_an_unbounded_beam_finds_the_best_there_is(
     tokens = 4 if boundary else 3
     row = st.lists(st.floats(-16, 0), min_size=tokens, max_size=tokens)
     frames = np.array(data.draw(st.lists(row, min_size=1, max_size=6)), np.float32)
-    tail = np.full((2, tokens), IMPOSSIBLE, np.float32)
+    tail = np.full((2, tokens), LOG_PROB_FLOOR, np.float32)
     tail[0, 2 if boundary else tokens - 1] = tail[1, tokens - 1] = 0
     best, scores = -math.inf, {}
     for (string, _), score in everything(np.concatenate([frames, tail])).items():
@@ -101,7 +101,7 @@ def test_an_unbounded_beam_finds_the_best_there_is(
             scores[tuple(sentence)] = max(scores.get(tuple(sentence), -math.inf), whole)
             best = max(best, whole)
     found = search(language, boundary, chosen_words, language_weight=weight, word_score=word_score)
-    found.accept(frames)
+    found.advance(frames)
     found.close()
     rows, stable, score = found.best(closed=True)
     assert score == pytest.approx(best, abs=1e-4)
@@ -118,18 +118,18 @@ def test_a_copy_goes_on_as_the_first_would_have(
     first, tokens = (search(language, boundary, WORDS, beam=beam, beam_tokens=beam_tokens, threshold=threshold,
                             blank_skip=-0.5), 4 if boundary else 3)  # fmt: skip
     before, after = np.log(rng.dirichlet(np.ones(tokens), (2, 40))).astype(np.float32)
-    first.accept(before)
+    first.advance(before)
     copy = first.fork()
-    first.accept(after)
+    first.advance(after)
     first.close()
     wanted = first.best(closed=True)
     first.begin()
-    first.accept(before)
+    first.advance(before)
     for frame in after:
-        copy.accept(frame[None])
+        copy.advance(frame[None])
     copy.close()
     assert copy.best(closed=True) == wanted
-    first.accept(after)
+    first.advance(after)
     first.close()
     assert first.best(closed=True) == wanted
 
@@ -137,10 +137,10 @@ def test_a_copy_goes_on_as_the_first_would_have(
 def test_speech_without_a_pause_needs_no_more_memory(language: beam_search.Language) -> None:
     frames = np.log(np.random.default_rng(0).dirichlet(np.ones(4), 2_000)).astype(np.float32)
     endless = search(language, True, WORDS, beam=20)
-    endless.accept(frames)
+    endless.advance(frames)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(20):  # 13 minutes; half a million histories of 56 bytes
-        endless.accept(frames)
+        endless.advance(frames)
     assert len(endless.best(closed=False)[0]) > 3_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8_000
 
@@ -148,9 +148,9 @@ def test_speech_without_a_pause_needs_no_more_memory(language: beam_search.Langu
 def test_what_does_not_fit_is_refused(language: beam_search.Language) -> None:
     with pytest.raises(beam_search.SearchError, match=r"row 2 .* token"):
         rows = Lexicon.of([("a", (0,)), ("b", (9,))], [-1, -1])
-        beam_search.Words(language, rows.text, rows.ends, rows.tokens, rows.scores, 4, 6)
+        beam_search.WordGraph(language, rows.text, rows.ends, rows.tokens, rows.scores, 4, 6)
     with pytest.raises(ValueError, match="shape"):
-        search(language, True, WORDS).accept(np.zeros((1, 3), np.float32))
+        search(language, True, WORDS).advance(np.zeros((1, 3), np.float32))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_options_that_could_lose_every_hypothesis_are_refused(
 
 def test_frames_of_another_vocabulary_are_refused(language: beam_search.Language) -> None:
     rows = Lexicon.of([("a", (0,))], [-1.0])
-    words = beam_search.Words(language, rows.text, rows.ends, rows.tokens, rows.scores, 4, 6)
+    words = beam_search.WordGraph(language, rows.text, rows.ends, rows.tokens, rows.scores, 4, 6)
     with pytest.raises(beam_search.SearchError, match="frames of 3 tokens, where the lexicon has 4"):
         beam_search.Search.of(words, 3, beam_search.Options(10, 3, 2, beam_search.NONE, 25.0, 1.0, 0.0, 0.0, -14.0))
 

@@ -69,7 +69,7 @@ def test_finds_what_flashlight_finds_or_better(bundle: Path) -> None:
     for window in windows:
         log_probs = encoder.head(encoder.hidden(window))
         wanted, at_least = flashlight(log_probs)
-        ours.accept(log_probs)
+        ours.advance(log_probs)
         words, score = ours.close()
         assert score > at_least - 1e-2, (words, wanted)
         same += words == wanted

@@ -54,7 +54,7 @@ class Energy:
             spans.append((int(loud[0]), int(loud[-1])))
         return (spans[0][0] * 0.02, (spans[-1][1] + 1) * 0.02) if spans else None
 
-    def accept(self, samples: NDArray[np.int16]) -> list[Event]:
+    def accept_waveform(self, samples: NDArray[np.int16]) -> list[Event]:
         self._samples = np.concatenate([self._samples, samples])
         return self._heard(max(self._frames, len(self._samples) // FRAME - LAG))
 
@@ -103,7 +103,7 @@ class Kept:
     def samples(self) -> int:
         return sum(map(len, self.now))
 
-    def accept(self, samples: NDArray[np.int16]) -> None:
+    def accept_waveform(self, samples: NDArray[np.int16]) -> None:
         self.now.append(samples.copy())
 
     def finish(self, beam: int) -> Sequence[Transcript]:
@@ -256,7 +256,7 @@ def test_sound_is_held_by_its_place(sizes: list[int], forgotten: list[int]) -> N
 
 def test_partial_results_pass_through() -> None:
     class Partials(Energy):
-        def accept(self, samples: NDArray[np.int16]) -> list[Event]:
+        def accept_waveform(self, samples: NDArray[np.int16]) -> list[Event]:
             return [Partial("a", "b", 1.0)]
 
     assert TwoPass(Partials(), Kept(), ENDS, Budget("best"), lambda: 0.0).accept(np.zeros(9, np.int16)) == [

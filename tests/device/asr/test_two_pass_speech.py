@@ -14,7 +14,7 @@ from noises import KINDS, noise
 from numpy.typing import NDArray
 
 from device.asr import factory
-from device.asr.factory import Ears, Second
+from device.asr.factory import Pipeline, Second
 from device.asr.results import Event, Final, Partial, Segment
 from device.inference.accelerator import Choice, CpuAccelerator, FallbackAccelerator, Models
 from device.inference.edgetpu.client import CoralError
@@ -25,28 +25,28 @@ SPEECH = np.load(Path(__file__).parents[2] / "data" / "front_end.npz")["samples"
 RATE = 16_000
 TRANSCRIPT = "for the twentieth time that evening the two men shook hands"
 
-Load = Callable[..., Ears]
+Load = Callable[..., Pipeline]
 
 
 @pytest.fixture(scope="module")
 def load(bundle: Path, second_bundle: Path) -> Load:
     opened, second = Bundle.open(bundle), TransformerBundle.open(second_bundle)
 
-    def loaded(live: bool = False, **options: Any) -> Ears:
+    def loaded(live: bool = False, **options: Any) -> Pipeline:
         return factory.recognizer(opened, "cpu", live=live, second=Second(second, effort="best", **options))
 
     return loaded
 
 
 @pytest.fixture(scope="module")
-def ears(load: Load) -> Ears:
+def ears(load: Load) -> Pipeline:
     return load()
 
 
-def hear(heard: Ears, samples: NDArray[np.int16], size: int = 1_600) -> list[Event]:
+def hear(heard: Pipeline, samples: NDArray[np.int16], size: int = 1_600) -> list[Event]:
     events: list[Event] = []
     for first in range(0, len(samples), size):
-        events += heard.recognizer.accept(samples[first : first + size])
+        events += heard.recognizer.accept_waveform(samples[first : first + size])
     return events + list(heard.recognizer.finish())
 
 
@@ -63,18 +63,18 @@ def silence(seconds: float) -> NDArray[np.int16]:
     return noise("one bit", seconds)
 
 
-def test_a_sentence_is_written_with_capitals_and_marks(ears: Ears) -> None:
-    events = hear(ears, SPEECH)
+def test_a_sentence_is_written_with_capitals_and_marks(pipeline: Pipeline) -> None:
+    events = hear(pipeline, SPEECH)
     (segment,) = segments(events)
     assert segment.punctuated and segment.text[0].isupper() and segment.text[-1] in ".,?!"
     assert len(set(words(events)) & set(TRANSCRIPT.split())) >= 9, segment.text
     assert events[-1] == Final(len(SPEECH) / RATE)
 
 
-def test_chunks_and_listening_change_no_word(load: Load, ears: Ears) -> None:
+def test_chunks_and_listening_change_no_word(load: Load, pipeline: Pipeline) -> None:
     twice = np.concatenate([SPEECH, silence(1.0), SPEECH])
-    read = segments(hear(ears, twice))
-    assert len(read) == 2 and segments(hear(ears, twice, size=7_777)) == read
+    read = segments(hear(pipeline, twice))
+    assert len(read) == 2 and segments(hear(pipeline, twice, size=7_777)) == read
     events = hear(load(live=True), twice)
     assert segments(events) == read and any(isinstance(event, Partial) for event in events)
 
@@ -87,23 +87,23 @@ def test_whole_utterances_are_decoded_in_the_mode_accurate(load: Load) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_noise_is_no_word(ears: Ears, kind: str) -> None:
-    assert words(hear(ears, noise(kind, 12.0), size=RATE)) == []
+def test_a_noise_is_no_word(pipeline: Pipeline, kind: str) -> None:
+    assert words(hear(pipeline, noise(kind, 12.0), size=RATE)) == []
 
 
-def test_noise_around_speech_adds_no_sentence(ears: Ears) -> None:
-    alone = len(words(hear(ears, SPEECH)))
+def test_noise_around_speech_adds_no_sentence(pipeline: Pipeline) -> None:
+    alone = len(words(hear(pipeline, SPEECH)))
     for kind in ("faint hiss", "typing", "breath"):
         around = noise(kind, 5.0)
         around = np.rint(around * min(1.0, 300 / max(1.0, float(np.std(around))))).astype(np.int16)
-        events = hear(ears, np.concatenate([around, SPEECH, around]), size=RATE)
+        events = hear(pipeline, np.concatenate([around, SPEECH, around]), size=RATE)
         assert abs(len(words(events)) - alone) <= 4, (kind, words(events))
 
 
-def test_long_speech_with_pauses_does_not_loop(ears: Ears) -> None:
-    once = words(hear(ears, SPEECH))
+def test_long_speech_with_pauses_does_not_loop(pipeline: Pipeline) -> None:
+    once = words(hear(pipeline, SPEECH))
     long = np.concatenate([part for index in range(8) for part in (SPEECH, silence(0.2 + 0.25 * index))])
-    heard = words(hear(ears, long, size=RATE))
+    heard = words(hear(pipeline, long, size=RATE))
     assert abs(len(heard) - 8 * len(once)) <= 8
     assert heard.count("hands") == 8
 
@@ -132,7 +132,7 @@ class Flaky:
 
 @pytest.mark.parametrize("calls", [0, 1, 5, 12])
 def test_a_coral_lost_in_the_middle_of_a_sentence_changes_no_word(
-    load: Load, ears: Ears, calls: int, monkeypatch: pytest.MonkeyPatch
+    load: Load, pipeline: Pipeline, calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two pieces of an encoder as well; both encoders are on it, and both go on with the CPU."""
     changes: list[str] = []
@@ -147,7 +147,7 @@ def test_a_coral_lost_in_the_middle_of_a_sentence_changes_no_word(
 
     monkeypatch.setattr(factory, "choose", choose)
     lost = load()
-    assert segments(hear(lost, SPEECH)) == segments(hear(ears, SPEECH))
+    assert segments(hear(lost, SPEECH)) == segments(hear(pipeline, SPEECH))
     assert changes == ["coral", "cpu"]
 
 

@@ -24,20 +24,20 @@ def test_windows_cover_the_signal_once(window: Window, chunks: list[int]) -> Non
     signal = np.arange(total, dtype=np.float32)[:, None]
     windows, calls, begin = Windows(window, mels=1, silence=SILENCE), [], 0
     for size in chunks:
-        calls += windows.accept(signal[begin : begin + size])
+        calls += windows.push(signal[begin : begin + size])
         begin += size
     calls += windows.finish()
     asked = 0
     for call in calls:
         assert call.mel.shape == (window.frames, 1)
-        kept = call.keep.stop - call.keep.start
-        for position in range(call.keep.start, call.keep.stop):
+        kept = call.committed.stop - call.committed.start
+        for position in range(call.committed.start, call.committed.stop):
             frame = asked * window.stride
             heard = call.mel[position * window.stride, 0]
             assert heard == (frame if frame < total else SILENCE)
             asked += 1
         assert kept <= window.hop // window.stride
-        newest = call.mel[call.keep.stop * window.stride + window.right - 1, 0]
+        newest = call.mel[call.committed.stop * window.stride + window.right - 1, 0]
         end = asked * window.stride + window.right
         assert newest == (end - 1 if end <= total else SILENCE)
     assert asked == -(-total // window.stride)
@@ -47,9 +47,9 @@ def test_windows_cover_the_signal_once(window: Window, chunks: list[int]) -> Non
 def test_an_utterance_leaves_nothing_behind(window: Window, length: int) -> None:
     windows = Windows(window, mels=1, silence=SILENCE)
     signal = np.arange(length, dtype=np.float32)[:, None]
-    first = windows.accept(signal) + windows.finish()
-    second = windows.accept(signal) + windows.finish()
-    assert [c.keep for c in first] == [c.keep for c in second]
+    first = windows.push(signal) + windows.finish()
+    second = windows.push(signal) + windows.finish()
+    assert [c.committed for c in first] == [c.committed for c in second]
     assert all((a.mel == b.mel).all() for a, b in zip(first, second, strict=True))
 
 
@@ -61,10 +61,12 @@ def test_looking_ahead_changes_nothing_of_what_is_kept(window: Window, chunks: l
     heard = 0
     for size in chunks:
         frames, heard = signal[heard : heard + size], heard + size
-        for out, calls in zip(kept, (files.accept(frames), live.accept(frames)), strict=True):
-            out += [(call.keep, call.mel.tobytes()) for call in calls if call.keep.stop > call.keep.start]
+        for out, calls in zip(kept, (files.push(frames), live.push(frames)), strict=True):
+            out += [
+                (call.committed, call.mel.tobytes()) for call in calls if call.committed.stop > call.committed.start
+            ]
     for out, windows in zip(kept, (files, live), strict=True):
-        out += [(call.keep, call.mel.tobytes()) for call in windows.finish()]
+        out += [(call.committed, call.mel.tobytes()) for call in windows.finish()]
     assert kept[0] == kept[1]
 
 
@@ -74,9 +76,9 @@ def test_a_look_covers_all_that_is_not_kept_but_the_newest(window: Window, chunk
     for size in chunks:
         signal = np.arange(heard, heard + size, dtype=np.float32)[:, None]
         heard += size
-        for call in windows.accept(signal):
-            kept += (call.keep.stop - call.keep.start) * window.stride
-            seen = [call.mel[i * window.stride, 0] for i in range(call.look.start, call.look.stop)]
+        for call in windows.push(signal):
+            kept += (call.committed.stop - call.committed.start) * window.stride
+            seen = [call.mel[i * window.stride, 0] for i in range(call.lookahead.start, call.lookahead.stop)]
             assert seen == [kept + i * window.stride for i in range(len(seen))]
             looked = int(call.mel[-1, 0]) + 1
             assert looked - (kept + len(seen) * window.stride) <= window.live_right

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from device.audio.chunk import Chunk, PreRoll
 from device.audio.file import WaveFile
 from device.audio.microphone import Microphone
-from device.config.schema import Audio
+from device.config.schema import AudioSettings
 
 NOISE = np.random.default_rng(11).integers(-32_768, 32_767, 48_000, dtype=np.int16)
 
@@ -28,7 +28,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, sound_card: Callable[
         soundfile.write(tmp_path / "noise.wav", NOISE, 16_000)
         return WaveFile(tmp_path / "noise.wav")
     sound_card(NOISE, speed=8)
-    return Microphone(Audio(device="virtual"), print)
+    return Microphone(AudioSettings(device="virtual"), print)
 
 
 def test_chunks_are_100_ms_of_the_sound_in_order(source: Iterable[Chunk]) -> None:

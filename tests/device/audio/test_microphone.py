@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 
 from device.audio.decode import AudioError
 from device.audio.microphone import Microphone, level
-from device.audio.portaudio import GapDetector, Status, choose
-from device.config.schema import Audio
+from device.audio.portaudio import GapDetector, StreamStatus, choose
+from device.config.schema import AudioSettings
 
 NOISE = np.random.default_rng(7).integers(-20_000, 20_000, 160_000, dtype=np.int16)
-MIC = Audio(device="virtual", retry_s=0.1)
+MIC = AudioSettings(device="virtual", retry_s=0.1)
 
 
 @pytest.fixture
-def statuses() -> list[Status]:
+def statuses() -> list[StreamStatus]:
     return []
 
 
@@ -45,22 +45,24 @@ def no_waiting_for_ever(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     timer.cancel()
 
 
-def test_samples_arrive_unchanged(sound_card: Callable[..., Any], statuses: list[Status]) -> None:
+def test_samples_arrive_unchanged(sound_card: Callable[..., Any], statuses: list[StreamStatus]) -> None:
     sound_card(NOISE, speed=10)
     chunks = list(islice(Microphone(MIC, statuses.append), 50))
     np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in chunks]), NOISE[:80_000])
     assert chunks[-1].overruns == 0
-    assert statuses == [Status("Virtual mic", rate=16_000, channels=1)]
+    assert statuses == [StreamStatus("Virtual mic", rate=16_000, channels=1)]
 
 
 @pytest.mark.parametrize("voice", [0, 1, 5])
-def test_a_voice_on_any_channel_is_heard(sound_card: Callable[..., Any], statuses: list[Status], voice: int) -> None:
+def test_a_voice_on_any_channel_is_heard(
+    sound_card: Callable[..., Any], statuses: list[StreamStatus], voice: int
+) -> None:
     channels = np.zeros((len(NOISE), max(2, voice + 1)), np.int16)
     channels[:, voice] = NOISE
     channels[:, voice - 1] = 9_000  # an offset is no sound
     sound_card(channels, speed=4)
     chunks = list(islice(Microphone(MIC, statuses.append), 20))
-    assert statuses == [Status("Virtual mic", rate=16_000, channels=channels.shape[1])]
+    assert statuses == [StreamStatus("Virtual mic", rate=16_000, channels=channels.shape[1])]
     heard = np.concatenate([chunk.samples for chunk in chunks]).astype(float)
     assert np.abs(np.diff(heard) - np.diff(NOISE[: len(heard)].astype(float)))[1_000:].max() < 200
 
@@ -68,14 +70,16 @@ def test_a_voice_on_any_channel_is_heard(sound_card: Callable[..., Any], statuse
 @pytest.mark.parametrize("block_ms", [10, 32, 100])
 def test_blocks_are_as_long_as_configured(sound_card: Callable[..., Any], block_ms: int) -> None:
     sound_card(NOISE, speed=4)
-    settings = Audio(device="virtual", block_ms=block_ms)
+    settings = AudioSettings(device="virtual", block_ms=block_ms)
     chunks = list(islice(Microphone(settings, print), 20))
     assert {len(chunk.samples) for chunk in chunks} == {16 * block_ms}
     assert [chunk.first for chunk in chunks] == [16 * block_ms * i for i in range(20)]
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000])
-def test_another_rate_is_resampled_and_said(sound_card: Callable[..., Any], statuses: list[Status], rate: int) -> None:
+def test_another_rate_is_resampled_and_said(
+    sound_card: Callable[..., Any], statuses: list[StreamStatus], rate: int
+) -> None:
     wave = 16_000 * np.sin(2 * np.pi * 440 * np.arange(4 * rate) / rate)
     sound_card(wave, rate=rate, speed=10)
     heard = np.concatenate([chunk.samples for chunk in islice(Microphone(MIC, statuses.append), 20)])
@@ -85,7 +89,7 @@ def test_another_rate_is_resampled_and_said(sound_card: Callable[..., Any], stat
     assert np.abs(middle).max() == pytest.approx(16_000, rel=0.01)
 
 
-def test_unplugged_and_plugged_in_again(sound_card: Callable[..., Any], statuses: list[Status]) -> None:
+def test_unplugged_and_plugged_in_again(sound_card: Callable[..., Any], statuses: list[StreamStatus]) -> None:
     card = sound_card(NOISE, speed=2)
     chunks = iter(Microphone(MIC, statuses.append))
     before = [next(chunks) for _ in range(5)]
@@ -101,14 +105,14 @@ def test_unplugged_and_plugged_in_again(sound_card: Callable[..., Any], statuses
     np.testing.assert_array_equal(after.samples, NOISE[:1_600])
 
 
-def test_a_missing_microphone_names_what_is_there(sound_card: Callable[..., Any], statuses: list[Status]) -> None:
+def test_a_missing_microphone_names_what_is_there(sound_card: Callable[..., Any], statuses: list[StreamStatus]) -> None:
     sound_card(NOISE)
 
-    def tell(status: Status) -> None:
+    def tell(status: StreamStatus) -> None:
         statuses.append(status)
         threading.Timer(0.5, microphone.stop).start()
 
-    microphone = Microphone(Audio(device="Yeti", retry_s=0.1), tell)
+    microphone = Microphone(AudioSettings(device="Yeti", retry_s=0.1), tell)
     assert list(microphone) == []
     assert len(statuses) == 1, "said once, not at every try"
     assert "Yeti: not found" in statuses[0].lost and "Virtual mic" in statuses[0].lost
@@ -170,9 +174,9 @@ def test_any_microphone_is_the_first(tmp_path: Path) -> None:
         choose([], "", tmp_path)
 
 
-def test_the_default_comes_before_other_plugins(sound_card: Callable[..., Any], statuses: list[Status]) -> None:
+def test_the_default_comes_before_other_plugins(sound_card: Callable[..., Any], statuses: list[StreamStatus]) -> None:
     sound_card(NOISE)
-    next(iter(Microphone(Audio(), statuses.append)))
+    next(iter(Microphone(AudioSettings(), statuses.append)))
     assert statuses[0].name == "default"
 
 

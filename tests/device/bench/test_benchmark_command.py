@@ -125,7 +125,7 @@ def test_two_reports_are_compared(made: tuple[Path, str], tmp_path: Path) -> Non
 
 
 def test_a_configuration_that_fails_leaves_the_others(bundle: Path, speech: Path, tmp_path: Path) -> None:
-    """The peers' Python is one that cannot even start the worker."""
+    """The baselines' Python is one that cannot even start the worker."""
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho 'no such luck' >&2\nexit 3\n")
     broken.chmod(0o755)
@@ -142,7 +142,7 @@ def test_a_configuration_that_fails_leaves_the_others(bundle: Path, speech: Path
         "0.2",
         "--repetitions",
         "1",
-        "--peers",
+        "--baselines",
         broken,
         "--report",
         tmp_path / "out",
@@ -160,7 +160,7 @@ def test_a_configuration_that_fails_leaves_the_others(bundle: Path, speech: Path
         (["--sweeps", "tide"], "--sweeps tide: no such sweep; there are windows"),
         (["--seconds", "0"], "must be a number above 0"),
         (["--baseline", "nope"], "--baseline nope: no such configuration; there are onnx-fp32"),
-        (["--peers", "/nope"], "--peers /nope: no program"),
+        (["--baselines", "/nope"], "--baselines /nope: no program"),
         (["--speech", "/nonexistent.wav"], "/nonexistent.wav: no such file"),
         (["compare", "/nonexistent.json"], "name two reports"),
         (["compare", "/nonexistent.json", "/etc/hostname"], "/nonexistent.json: No such file"),
@@ -176,7 +176,7 @@ def test_what_it_refuses_it_says_in_one_line(arguments: list[str], said: str, bu
 def test_a_configuration_that_is_named_is_measured_alone(bundle: Path) -> None:
     def planned(*arguments: str) -> list[str]:
         args = cli.parser(["bench"]).parse_args(["bench", *arguments])
-        return [case.name for case in bench._cases(args, schema.Realtime(), Bundle.open(bundle))]
+        return [case.name for case in bench._cases(args, schema.RealtimeSettings(), Bundle.open(bundle))]
 
     assert planned("--configs", "whisper") == ["whisper"]
     assert planned("--configs", "whisper", "--sweeps", "capture")[1:] == ["capture 16 kHz", "capture 48 kHz"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.bench.engine import RATE
-from device.bench.listen import Computed, Heard, RealTime, Resampled, chunks, listen
+from device.bench.listen import Computed, LiveResult, RealTime, Resampled, chunks, listen
 
 
 class Timed:
@@ -20,7 +20,7 @@ class Timed:
         self.now = self.heard = 0.0
         self.cost, self.wait = cost, wait
 
-    def accept(self, samples: np.ndarray) -> float | None:
+    def accept_waveform(self, samples: np.ndarray) -> float | None:
         self.heard += len(samples) / RATE
         self.now += self.cost
         return max(0.0, self.heard - self.wait)
@@ -31,7 +31,7 @@ class Timed:
         return text
 
 
-def heard(cost: float, seconds: float = 10.0) -> Heard:
+def heard(cost: float, seconds: float = 10.0) -> LiveResult:
     engine = Timed(cost)
     return listen(engine, np.zeros(round(RATE * seconds), np.int16), RATE, Computed(lambda: engine.now))
 
@@ -62,7 +62,7 @@ def test_the_computed_clock_is_a_queue(costs: list[float]) -> None:
     left = iter(costs)
 
     class Uneven(Timed):
-        def accept(self, samples: np.ndarray) -> float | None:
+        def accept_waveform(self, samples: np.ndarray) -> float | None:
             engine.now += next(left)
             return None
 

@@ -10,7 +10,7 @@ import pytest
 from benchmark_reports import LIFE, MACHINE, measurement, report
 
 from device.bench import compare, page, plots, table
-from device.bench.record import Report, Row, Words
+from device.bench.record import BenchReport, CaseRow, WordErrors
 
 FULL = report({"onnx": 0.02, "own": 0.01, "whole": 0.1}, joules=5.0)
 SWEPT = dataclasses.replace(
@@ -18,13 +18,13 @@ SWEPT = dataclasses.replace(
     rows=(
         *FULL.rows,
         *(
-            Row(name, sweep, f"{sweep} case", "own", "", Words(0.2, 100, 20, 0, 0))
+            CaseRow(name, sweep, f"{sweep} case", "own", "", WordErrors(0.2, 100, 20, 0, 0))
             for name, sweep in (("w1", "windows"), ("c1", "capture"), ("r1", "realtime"))
         ),
     ),
     measurements=(*FULL.measurements, *(measurement(name, 1, 0.01) for name in ("w1", "c1", "r1"))),
 )
-NOTHING = Report.empty()
+NOTHING = BenchReport.empty()
 
 
 def parsed(html: str) -> ElementTree.Element:
@@ -32,7 +32,7 @@ def parsed(html: str) -> ElementTree.Element:
 
 
 @pytest.mark.parametrize("made", [FULL, SWEPT, report({}), NOTHING], ids=["full", "swept", "nothing", "empty"])
-def test_the_page_is_well_formed_and_needs_nothing_else(made: Report) -> None:
+def test_the_page_is_well_formed_and_needs_nothing_else(made: BenchReport) -> None:
     made = made if made.machine.load else dataclasses.replace(made, machine=MACHINE)
     text = page.html(made)
     tags = {element.tag.rpartition("}")[2] for element in parsed(text).iter()}

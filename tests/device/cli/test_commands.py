@@ -47,7 +47,7 @@ MISUSED = [
     ["eval"],
     ["eval", "--threads", "0", "."],
     ["bench", "--baseline", "nope"],
-    ["bench", "--peers", "/nope"],
+    ["bench", "--baselines", "/nope"],
     ["bench", "--configs", "nope"],
     ["bench", "--sweeps", "nope"],
     ["bench", "--seconds", "0"],
@@ -87,7 +87,7 @@ NOTHING_THERE = [
     ["power", "report", "--dir", "/nonexistent"],
     ["power", "hours", "--dir", "/nonexistent"],
     ["power", "hours", "--dir", "/etc/hostname"],
-    ["lights", "--svg", "/nonexistent/lights.svg"],
+    ["leds", "--svg", "/nonexistent/leds.svg"],
     ["wiring", "--svg", "/nonexistent/wiring.svg"],
     ["update", "/nonexistent.update"],
 ]
@@ -177,13 +177,13 @@ def test_help_says_what_it_is_for(command: list[str], capsys: pytest.CaptureFixt
 
 
 def test_the_lights_fit_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["lights"]) == 0
+    assert cli.main(["leds"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert len(lines) == 2 * len(leds.PATTERNS)
 
 
-@pytest.mark.parametrize("command", [["config"], ["lights"], ["wiring"], ["power", "now"], ["config", "--template"]])
+@pytest.mark.parametrize("command", [["config"], ["leds"], ["wiring"], ["power", "now"], ["config", "--template"]])
 def test_a_full_standard_output_is_one_line(command: list[str]) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     done = dictate(*command, stdout=full)

@@ -19,7 +19,7 @@ from needs import Need, skip
 
 from device import cli
 from device.cli.setup import IDLE, Hands, is_image, setup
-from device.config import fields, lenient, loader, schema, toml_lines
+from device.config import fields, loader, schema, skip_invalid, toml_lines
 from device.config.loader import ConfigError
 from device.config.schema import Config
 from device.system import boot_config
@@ -114,7 +114,7 @@ def test_one_wrong_key_costs_only_itself(root: Path) -> None:
         f"{file}:11: panel.buton_pin: no such key; nearest: panel.button_pin",
         f"{file}:14: audio.block_ms = 250: must be an integer, 10 to 100 ms",
     )
-    assert boot_config.complaints(root) == told
+    assert boot_config.warnings(root) == told
     assert noted["name"] == "desk" and (root / KEYS).exists()
     assert (taken(root).audio.rate, taken(root).audio.block_ms, taken(root).panel.button_pin) == (48_000, 100, 5)
 
@@ -175,9 +175,9 @@ def test_a_link_that_leads_nowhere_is_a_file_that_cannot_be_read(
     """On the image /etc/dictate/dictation.toml links to what `dictate setup` writes at boot, unless that fails."""
     link = tmp_path / "dictation.toml"
     monkeypatch.setattr(loader, "DEFAULT_FILE", link)
-    assert lenient.load(link, environ={})[0].config == Config(), "the file need not be there"
+    assert skip_invalid.load(link, environ={})[0].config == Config(), "the file need not be there"
     link.symlink_to("nowhere")
-    loaded, told = lenient.load(link, environ={})
+    loaded, told = skip_invalid.load(link, environ={})
     assert loaded.config.sinks.journal.mode == "memory" and "no such file" in told[0]
     with pytest.raises(ConfigError, match="no such file"):
         loader.load(link, environ={})
@@ -185,7 +185,7 @@ def test_a_link_that_leads_nowhere_is_a_file_that_cannot_be_read(
 
 def test_a_command_line_still_chooses_the_journal(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("[journal]\nmode = 'off'\n")
-    loaded, _ = lenient.load(tmp_path / "x.toml", ["sinks.journal.mode=disk"], {})
+    loaded, _ = skip_invalid.load(tmp_path / "x.toml", ["sinks.journal.mode=disk"], {})
     assert loaded.config.sinks.journal.mode == "disk"
 
 
@@ -298,12 +298,12 @@ def test_real_ssh_keys_are_taken(tmp_path: Path, kind: str) -> None:
 
 def test_the_key_of_a_network_is_derived_as_the_standard_says() -> None:
     """IEEE 802.11, J.4.2, test case 1."""
-    system = schema.System(wifi_ssid="IEEE", wifi_password="password", wifi_country="US")
+    system = schema.SystemSettings(wifi_ssid="IEEE", wifi_password="password", wifi_country="US")
     text = boot_config.supplicant(system)
     assert "psk=f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e\n" in text
     assert f"ssid={b'IEEE'.hex()}\n" in text and text.startswith("country=US\n")
-    assert "key_mgmt=NONE" in boot_config.supplicant(schema.System(wifi_ssid="open", wifi_country="US"))
-    assert f"psk={'ab' * 32}\n" in boot_config.supplicant(schema.System(wifi_ssid="x", wifi_password="AB" * 32))
+    assert "key_mgmt=NONE" in boot_config.supplicant(schema.SystemSettings(wifi_ssid="open", wifi_country="US"))
+    assert f"psk={'ab' * 32}\n" in boot_config.supplicant(schema.SystemSettings(wifi_ssid="x", wifi_password="AB" * 32))
 
 
 HOSTILE = {
@@ -327,7 +327,9 @@ HOSTILE = {
 @pytest.mark.parametrize("more", HOSTILE.values(), ids=HOSTILE)
 def test_name_network_and_key_are_right_whatever_else_is_in_the_file(root: Path, more: str) -> None:
     """Some of these ended in a traceback, others took minutes."""
-    known = "system = " + fields.show({"hostname": "desk", "ssh_key": KEY, "wifi_ssid": "home", "wifi_country": "DE"})
+    known = "system = " + fields.format_value(
+        {"hostname": "desk", "ssh_key": KEY, "wifi_ssid": "home", "wifi_country": "DE"}
+    )
     told, noted = boot(root, f"{known}\n{more}\n")
     assert noted == {"name": "desk", "units": ("systemd-networkd.service", "dictate-ssh.service")}
     assert (root / KEYS).read_text() == f"{KEY}\n" and b"home".hex() in (root / WIFI).read_text()
@@ -401,7 +403,7 @@ def trees() -> st.SearchStrategy[dict[str, object]]:
 
 
 def toml(table: dict[str, object]) -> str:
-    return "".join(f"{toml_lines.bare(name)} = {fields.show(value)}\n" for name, value in table.items())
+    return "".join(f"{toml_lines.bare(name)} = {fields.format_value(value)}\n" for name, value in table.items())
 
 
 @hypothesis.settings(max_examples=50)
@@ -412,7 +414,7 @@ def test_any_toml_leaves_a_configuration_that_is_taken_strictly(table: dict[str,
         root = Path(folder)
         (root / "dictation.toml").write_text(toml(table), encoding="utf-8")
         told = setup(root / "dictation.toml", root, IDLE)
-        loaded, again = lenient.load(root / "dictation.toml", environ={})
+        loaded, again = skip_invalid.load(root / "dictation.toml", environ={})
         assert again == told and all(line.isprintable() for line in told)
         secret = bool(loaded.config.system.wifi_password)
         assert secret or taken(root) == loaded.config

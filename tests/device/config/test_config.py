@@ -48,7 +48,7 @@ def test_the_default_file_may_be_missing_but_a_named_one_may_not(tmp_path: Path)
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.key)
 def test_every_default_is_allowed_and_every_number_has_a_range(leaf: Setting) -> None:
-    given = fields.show(leaf.default)
+    given = fields.format_value(leaf.default)
     tree = fields.build(Config, fields.nested(leaf.key, tomllib.loads(f"v = {given}")["v"]))
     assert fields.get(tree, leaf.key) == leaf.default
     assert leaf.spec.help.endswith(".")
@@ -159,14 +159,14 @@ def test_lines_of_finds_each_key_where_it_was_written(rows: list[tuple[Setting, 
     expected = {}
     for leaf, commented, blanks in rows:
         lines += [""] * blanks + (["# " + leaf.key + " = 1"] if commented else [])
-        lines.append(f"{leaf.key} = {fields.show(leaf.default)}")
+        lines.append(f"{leaf.key} = {fields.format_value(leaf.default)}")
         expected[leaf.key] = len(lines)
     assert toml_lines.lines_of("\n".join(lines)) == expected
 
 
 @given(st.text())
 def test_show_writes_toml_strings(text: str) -> None:
-    assert tomllib.loads(f"v = {fields.show(text)}")["v"] == text
+    assert tomllib.loads(f"v = {fields.format_value(text)}")["v"] == text
 
 
 def test_config_prints_toml_that_loads_to_the_same_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

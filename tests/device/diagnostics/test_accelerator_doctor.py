@@ -38,7 +38,7 @@ def test_json_holds_every_check(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_group_that_fails_to_look_does_not_hide_the_next(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(settings: Config, patient: object) -> list[Check]:
+    def broken(settings: Config, operator: object) -> list[Check]:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(doctor, "GROUPS", {"First": broken, **doctor.GROUPS})

@@ -12,8 +12,8 @@ import pytest
 from accelerator_stand_ins import BOOTLOADER, RUNNING, SHAPE, build_delegate, plug_in, unprivileged
 from edgetpu_packages import compiled_model, relu_model
 
-from device.diagnostics.check import Check, State
-from device.diagnostics.edgetpu import CoralSetting, coral_checks
+from device.diagnostics.check import Check, CheckState
+from device.diagnostics.edgetpu import CoralEnvironment, coral_checks
 from device.inference.accelerator import Change, FallbackAccelerator, Models, choose, log_change, usable
 from device.inference.edgetpu import compatibility
 from device.inference.edgetpu.client import CoralError, open_coral
@@ -220,7 +220,7 @@ def test_a_model_compiled_from_another_is_not_used(models: tuple[Path, Path], tm
     chosen.accelerator.close()
 
 
-GOOD = CoralSetting(
+GOOD = CoralEnvironment(
     find=lambda: UsbCoral(Path("2-1"), Path("/dev/bus/usb/002/004"), True, 5000),
     permitted=lambda _: True,
     library=lambda: Library("libedgetpu1-std", "16.0tf2.19.1-1.bookworm", (2, 19, 1)),
@@ -240,24 +240,24 @@ def test_the_doctor_prints_the_whole_chain_when_all_is_well(models: tuple[Path, 
     assert [check.name for check in checks] == [
         "Coral on USB", "permission", "libedgetpu", "interpreter", "pairing", "pycoral", "bundle", "backend",
     ]  # fmt: skip
-    assert all(check.state is State.GOOD and not check.advice for check in checks), checks
+    assert all(check.state is CheckState.GOOD and not check.advice for check in checks), checks
     assert "through load_delegate" in checks[-1].detail and "RuntimeVersion(14)" in checks[-1].detail
 
 
 @pytest.mark.parametrize(
     ("changed", "name", "state", "says"),
     [
-        ({"find": lambda: None}, "Coral on USB", State.BAD, "plug it"),
-        ({"permitted": lambda _: False}, "permission", State.BAD, "plugdev"),
-        ({"library": lambda: None}, "libedgetpu", State.BAD, "libedgetpu1-std"),
-        ({"library": lambda: None, "left_out": lambda: True}, "libedgetpu", State.BAD, "build the image again"),
-        ({"library": lambda: Library("libedgetpu1-std", "16.0", (2, 5, 0))}, "pairing", State.BAD, "16.0tf2"),
-        ({"interpreters": lambda: {}}, "interpreter", State.BAD, "pip install"),
-        ({"pycoral": lambda: False}, "pycoral", State.BAD, "never `pip install pycoral`"),
+        ({"find": lambda: None}, "Coral on USB", CheckState.BAD, "plug it"),
+        ({"permitted": lambda _: False}, "permission", CheckState.BAD, "plugdev"),
+        ({"library": lambda: None}, "libedgetpu", CheckState.BAD, "libedgetpu1-std"),
+        ({"library": lambda: None, "left_out": lambda: True}, "libedgetpu", CheckState.BAD, "build the image again"),
+        ({"library": lambda: Library("libedgetpu1-std", "16.0", (2, 5, 0))}, "pairing", CheckState.BAD, "16.0tf2"),
+        ({"interpreters": lambda: {}}, "interpreter", CheckState.BAD, "pip install"),
+        ({"pycoral": lambda: False}, "pycoral", CheckState.BAD, "never `pip install pycoral`"),
     ],
 )
 def test_the_doctor_names_the_broken_link_and_the_next_step(
-    changed: dict[str, object], name: str, state: State, says: str, models: tuple[Path, Path]
+    changed: dict[str, object], name: str, state: CheckState, says: str, models: tuple[Path, Path]
 ) -> None:
     def refuse(_: object) -> object:
         raise CoralError("libedgetpu crashed (SIGSEGV) while loading: they do not match")
@@ -266,16 +266,16 @@ def test_the_doctor_names_the_broken_link_and_the_next_step(
     checks = by_name(coral_checks("coral", models[1:], setting))
     assert checks[name].state is state
     assert says in checks[name].advice
-    assert checks["backend"].state is State.BAD and "the CPU" in checks["backend"].detail
+    assert checks["backend"].state is CheckState.BAD and "the CPU" in checks["backend"].detail
 
 
 def test_the_doctor_calls_a_missing_coral_a_fault_only_where_one_is_configured() -> None:
     setting = replace(GOOD, find=lambda: None)
     auto = by_name(coral_checks("auto", None, setting))
-    assert {auto[name].state for name in ("Coral on USB", "bundle", "backend")} == {State.NOTE}
+    assert {auto[name].state for name in ("Coral on USB", "bundle", "backend")} == {CheckState.NOTE}
     asked = by_name(coral_checks("coral", None, setting))
-    assert {asked[name].state for name in ("Coral on USB", "bundle", "backend")} == {State.BAD}
-    assert by_name(coral_checks("cpu", None, setting))["backend"].state is State.GOOD
+    assert {asked[name].state for name in ("Coral on USB", "bundle", "backend")} == {CheckState.BAD}
+    assert by_name(coral_checks("cpu", None, setting))["backend"].state is CheckState.GOOD
 
 
 def test_the_doctor_survives_a_crashing_library(
@@ -285,7 +285,7 @@ def test_the_doctor_survives_a_crashing_library(
     monkeypatch.setenv("FAKE_CORAL", "prepare:crash")
     setting = replace(GOOD, open=lambda models: open_coral(models, str(library), package=PACKAGE))
     backend = by_name(coral_checks("auto", models[1:], setting))["backend"]
-    assert backend.state is State.BAD and "SIGSEGV" in backend.detail and "libedgetpu1-std" in backend.advice
+    assert backend.state is CheckState.BAD and "SIGSEGV" in backend.detail and "libedgetpu1-std" in backend.advice
 
 
 def test_the_doctor_runs_on_this_machine_as_it_is() -> None:

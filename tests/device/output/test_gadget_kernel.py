@@ -21,7 +21,7 @@ from needs import Need, unless
 from usb_host import EVDEV, Xkb
 
 from device.output import layouts
-from device.output.hid_gadget import Port
+from device.output.hid_gadget import HidGadget
 from device.output.journal import Journal
 from device.output.keyboard import Keyboard
 
@@ -41,7 +41,7 @@ HIDG = Path("/dev/hidg0")
 EVIOCGRAB = 0x40044590
 EV_LED, LED_CAPSL, KEY_CAPSLOCK = 0x11, 1, 58
 EVENT = struct.Struct("llHHi")
-PATIENCE_S = 2.0
+HOST_TIMEOUT_S = 2.0
 
 pytestmark = unless(
     os.geteuid() == 0 and UDC.exists() and GADGET.parent.is_dir(),
@@ -129,20 +129,20 @@ class Typist:
         self.journal = Journal(None, time.time, "boot")
         self.troubles: list[str | None] = []
         self.keyboard = Keyboard(
-            Port(HIDG),
+            HidGadget(HIDG),
             layouts.strokes(layouts.LAYOUTS[layout]),
             rate=100.0,
             queue=100,
-            patience_s=PATIENCE_S,
+            host_timeout_s=HOST_TIMEOUT_S,
             clock=time.monotonic,
             mark=self.journal.mark,
-            trouble=self.troubles.append,
+            on_status=self.troubles.append,
         )
         self.thread = threading.Thread(target=self.keyboard.run)
         self.thread.start()
 
     def put(self, text: str, delete: int = 0) -> None:
-        self.keyboard.put(self.journal.append(delete, text))
+        self.keyboard.deliver(self.journal.append(delete, text))
 
     def states(self) -> list[str]:
         return [entry.state for entry in self.journal.entries()]
@@ -185,8 +185,8 @@ def test_caps_lock_on_the_desktop_is_switched_off(connected: None) -> None:
     until(lambda: typist.keyboard.idle and HIDG.exists())
     typist.put("a")
     until(lambda: desktop.screen == "a")
-    with Path(input_device() or "").open("wb", buffering=0) as lamps:
-        lamps.write(EVENT.pack(0, 0, EV_LED, LED_CAPSL, 1) + EVENT.pack(0, 0, 0, 0, 0))
+    with Path(input_device() or "").open("wb", buffering=0) as leds:
+        leds.write(EVENT.pack(0, 0, EV_LED, LED_CAPSL, 1) + EVENT.pack(0, 0, 0, 0, 0))
     time.sleep(0.5)
     typist.put("b")
     until(lambda: desktop.screen == "ab")
@@ -205,7 +205,7 @@ def test_a_computer_that_stops_listening_holds_nothing_up(connected: None) -> No
     begun = time.monotonic()
     typist.put("lost")
     assert time.monotonic() - begun < 0.5
-    until(lambda: typist.keyboard.idle, PATIENCE_S + 5)
+    until(lambda: typist.keyboard.idle, HOST_TIMEOUT_S + 5)
     assert typist.states() == ["dropped"]
     assert len(typist.troubles) == 1
     (driver / "bind").write_text(bound)

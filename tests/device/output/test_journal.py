@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 
 from device import cli
 from device.config import schema
-from device.output.journal import Entry, Journal, entries_in, open_journal, text_of
-from device.output.jsonl import LineFiles, Locked, decode, encode, files
+from device.output.journal import Journal, JournalEntry, entries_in, open_journal, text_of
+from device.output.jsonl import JsonlLog, Locked, decode, encode, files
 
 ROOT = Path(__file__).parents[3]
 
 
 def opened(folder: Path, max_bytes: int = 1 << 20, keep: int = 8, boot: str = "boot") -> Journal:
-    return Journal(LineFiles(folder, max_bytes, keep), clock=time.time, boot=boot)
+    return Journal(JsonlLog(folder, max_bytes, keep), clock=time.time, boot=boot)
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def test_a_torn_end_is_cut_off_and_writing_goes_on(
         whole = (content[:cut] + garbage).count(b"\n")
     torn = len(content[:cut] + garbage) - sum(map(len, content.splitlines(keepends=True)[:whole]))
 
-    lines = LineFiles(folder, 1 << 20, 8)
+    lines = JsonlLog(folder, 1 << 20, 8)
     assert lines.repaired == torn
     again = Journal(lines, time.time, "boot")
     assert [entry.text for entry in again.entries()] == texts[:whole]
@@ -163,8 +163,8 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from device.output.journal import Journal
-from device.output.jsonl import LineFiles
-journal = Journal(LineFiles(Path(sys.argv[1]), 4000, 1000), time.time, "boot")
+from device.output.jsonl import JsonlLog
+journal = Journal(JsonlLog(Path(sys.argv[1]), 4000, 1000), time.time, "boot")
 while True:
     entry = journal.append(0, f"text {journal.entries()[-1].id + 1 if journal.entries() else 1}")
     print("kept", entry.id, flush=True)
@@ -212,7 +212,7 @@ def test_kill_at_random_instants_loses_nothing_acknowledged(tmp_path: Path) -> N
 
 def test_after_a_restart_only_untouched_insertions_of_this_boot_are_typed(tmp_path: Path) -> None:
     now = 1000.0
-    journal = Journal(LineFiles(tmp_path, 1 << 20, 8), lambda: now, "b1")
+    journal = Journal(JsonlLog(tmp_path, 1 << 20, 8), lambda: now, "b1")
     for text in ("old", "half", "one", "two"):
         journal.append(0, text)
     journal.mark(1, "typed")
@@ -220,7 +220,7 @@ def test_after_a_restart_only_untouched_insertions_of_this_boot_are_typed(tmp_pa
     journal.close()
 
     def pending(boot: str, at: float, patience: float) -> list[str]:
-        again = Journal(LineFiles(tmp_path, 1 << 20, 8), lambda: at, boot)
+        again = Journal(JsonlLog(tmp_path, 1 << 20, 8), lambda: at, boot)
         found = [entry.text for entry in again.pending(patience)]
         again.close()
         return found
@@ -229,7 +229,7 @@ def test_after_a_restart_only_untouched_insertions_of_this_boot_are_typed(tmp_pa
     assert pending("b1", 1011.0, 10.0) == []
     assert pending("b2", 1005.0, 10.0) == []
     assert pending("b1", 999.0, 10.0) == []
-    journal = Journal(LineFiles(tmp_path, 1 << 20, 8), lambda: now, "b1")
+    journal = Journal(JsonlLog(tmp_path, 1 << 20, 8), lambda: now, "b1")
     journal.append(3, "three")
     journal.append(0, "four")
     journal.close()
@@ -239,7 +239,7 @@ def test_after_a_restart_only_untouched_insertions_of_this_boot_are_typed(tmp_pa
 def test_memory_and_off(tmp_path: Path) -> None:
     folder = tmp_path / "journal"
     for mode, kept in (("memory", ["a"]), ("off", [])):
-        settings = schema.Journal(mode=mode, dir=folder)  # type: ignore[arg-type]
+        settings = schema.JournalSettings(mode=mode, dir=folder)  # type: ignore[arg-type]
         journal = open_journal(settings, time.time, "boot")
         journal.mark(journal.append(0, "a").id, "typed")
         assert [entry.text for entry in journal.entries()] == kept
@@ -249,7 +249,7 @@ def test_memory_and_off(tmp_path: Path) -> None:
 
 def test_a_disk_that_cannot_be_used_is_said_and_memory_used(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    journal = open_journal(schema.Journal(dir=tmp_path / "file" / "journal"), time.time)
+    journal = open_journal(schema.JournalSettings(dir=tmp_path / "file" / "journal"), time.time)
     assert "Not a directory; text is kept in memory only" in str(journal.error)
     journal.append(0, "a")
     assert journal.error is not None
@@ -277,7 +277,7 @@ def test_any_thread_may_append_and_mark(tmp_path: Path) -> None:
 
 
 def test_ids_only_grow(tmp_path: Path) -> None:
-    journal = open_journal(schema.Journal(dir=tmp_path), time.time)
+    journal = open_journal(schema.JournalSettings(dir=tmp_path), time.time)
     ids = [journal.append(0, "a").id for _ in range(5)]
     assert all(b == a + 1 for a, b in pairwise(ids))
 
@@ -317,4 +317,4 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_text_of_deletes_no_further_than_the_first_entry() -> None:
-    assert text_of([Entry(1, 0.0, "", 5, "a"), Entry(2, 0.0, "", 9, "b")]) == "b"
+    assert text_of([JournalEntry(1, 0.0, "", 5, "a"), JournalEntry(2, 0.0, "", 9, "b")]) == "b"

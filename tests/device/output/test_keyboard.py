@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from usb_host import Host, Reader, Table, Xkb
 
 from device.output import hid_report, layouts
-from device.output.hid_gadget import Port, is_keyboard
-from device.output.journal import Entry
+from device.output.hid_gadget import HidGadget, is_keyboard
+from device.output.journal import JournalEntry
 from device.output.keyboard import GRACE_S, Keyboard
 from device.text.edits import Delete, Insert, apply
 
@@ -33,7 +33,7 @@ class Bench:
         folder: Path,
         layout: str = "us",
         reader: Reader | None = None,
-        port: type[Port] = Port,
+        port: type[HidGadget] = HidGadget,
         **kwargs: float,
     ) -> None:
         self.path = folder / "hidg0"
@@ -45,16 +45,16 @@ class Bench:
         self.host = Host(reader or Table(layout))
         self.end = -1
         self.plug_in()
-        options = {"rate": 50.0, "queue": 100, "patience_s": 10.0} | kwargs
+        options = {"rate": 50.0, "queue": 100, "host_timeout_s": 10.0} | kwargs
         self.keyboard = Keyboard(
             port(self.path),
             KEYS[layout],
             rate=options["rate"],
             queue=int(options["queue"]),
-            patience_s=options["patience_s"],
+            host_timeout_s=options["host_timeout_s"],
             clock=lambda: self.now,
             mark=lambda id, state: self.marks.append((id, state)),
-            trouble=self.troubles.append,
+            on_status=self.troubles.append,
         )
         self.ids = 0
 
@@ -67,7 +67,7 @@ class Bench:
 
     def put(self, text: str = "", delete: int = 0) -> int:
         self.ids += 1
-        self.keyboard.put(Entry(self.ids, 0.0, "", delete, text))
+        self.keyboard.deliver(JournalEntry(self.ids, 0.0, "", delete, text))
         return self.ids
 
     def read(self) -> None:
@@ -389,7 +389,7 @@ def test_an_edit_that_finds_the_queue_full_is_refused_and_counted(tmp_path: Path
 
 
 def test_patience_counts_from_the_trouble_not_from_a_long_queue(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, rate=1.0, patience_s=2.0)
+    bench = Bench(tmp_path, rate=1.0, host_timeout_s=2.0)
     for _ in range(5):
         bench.put("abc")
     bench.work()
@@ -409,8 +409,8 @@ def test_a_missing_device_says_what_to_start(tmp_path: Path) -> None:
     assert bench.screen == "a"
 
 
-class Lit(Port):
-    """A port whose computer has lit the Caps Lock lamp, and says so once."""
+class Lit(HidGadget):
+    """A port whose computer has lit the Caps Lock LED, and says so once."""
 
     lit = True
 
@@ -437,7 +437,7 @@ def test_caps_lock_is_switched_off_before_typing(tmp_path: Path) -> None:
     assert bench.screen == "Hel, World"
 
 
-class Shut(Port):
+class Shut(HidGadget):
     """A gadget whose computer is gone: what a driver was seen to answer (shared/facts/virtual-pi.md, 6)."""
 
     def write(self, report: bytes) -> None:
@@ -445,7 +445,7 @@ class Shut(Port):
 
 
 def test_eshutdown_is_waited_out_and_finishing_marks_the_rest(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, port=Shut, patience_s=5.0)
+    bench = Bench(tmp_path, port=Shut, host_timeout_s=5.0)
     bench.put("a")
     bench.work(seconds=1.0)
     assert "no computer is connected" in str(bench.troubles[0])

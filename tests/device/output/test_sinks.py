@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from usb_host import Host, Table
 
 from device.config import schema
-from device.output.dispatcher import Fanout, Sink, Stream, open_sinks
-from device.output.journal import Entry, Journal, entries_in, open_journal, text_of
+from device.output.dispatcher import Fanout, Sink, StreamSink, open_sinks
+from device.output.journal import Journal, JournalEntry, entries_in, open_journal, text_of
 from device.text.edits import Delete, Edit, Insert, apply
 
 ROOT = Path(__file__).parents[3]
@@ -29,10 +29,10 @@ ROOT = Path(__file__).parents[3]
 class Recorder:
     def __init__(self, name: str, fail: str = "", marks: bool = False) -> None:
         self.name, self.fail, self.marks = name, fail, marks
-        self.entries: list[Entry] = []
+        self.entries: list[JournalEntry] = []
         self.closed = False
 
-    def put(self, entry: Entry) -> None:
+    def deliver(self, entry: JournalEntry) -> None:
         if self.fail:
             raise OSError(self.fail)
         self.entries.append(entry)
@@ -53,11 +53,11 @@ def test_a_failing_sink_stops_no_other_and_is_reported_once() -> None:
     sinks: list[Sink] = [bad, good]
     fanout = Fanout(memory(), sinks, lambda name, message: told.append((name, message)))
     for text in ("a", "b"):
-        fanout.put((Insert(text),))
+        fanout.deliver((Insert(text),))
     assert [entry.text for entry in good.entries] == ["a", "b"]
     assert told == [("bad", "no room")]
     bad.fail = ""
-    fanout.put((Insert("c"),))
+    fanout.deliver((Insert("c"),))
     assert told == [("bad", "no room"), ("bad", None)]
     bad.fail = "gone"
     fanout.close()
@@ -69,23 +69,23 @@ def test_the_journal_has_it_before_any_sink_sees_it() -> None:
     journal = memory()
 
     class Looks(Recorder):
-        def put(self, entry: Entry) -> None:
+        def deliver(self, entry: JournalEntry) -> None:
             assert journal.entries()[-1].id == entry.id
-            super().put(entry)
+            super().deliver(entry)
 
     looks = Looks("looks")
     told: list[str | None] = []
-    Fanout(journal, [looks], lambda _, message: told.append(message)).put((Delete(2), Insert("x")))
+    Fanout(journal, [looks], lambda _, message: told.append(message)).deliver((Delete(2), Insert("x")))
     assert [(entry.delete, entry.text) for entry in looks.entries] == [(2, "x")]
     assert told == []
 
 
 def test_without_a_sink_that_marks_the_fanout_does() -> None:
     journal, bad = memory(), Recorder("bad")
-    fanout = Fanout(journal, [Stream(io.StringIO()), bad], lambda *_: None)
-    fanout.put((Insert("a"),))
+    fanout = Fanout(journal, [StreamSink(io.StringIO()), bad], lambda *_: None)
+    fanout.deliver((Insert("a"),))
     bad.fail = "no"
-    fanout.put((Insert("b"),))
+    fanout.deliver((Insert("b"),))
     assert [entry.state for entry in journal.entries()] == ["typed", "dropped"]
 
 
@@ -100,7 +100,7 @@ def test_after_a_restart_only_sinks_that_mark_go_on() -> None:
 
 def test_a_journal_that_never_worked_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    journal = open_journal(schema.Journal(dir=tmp_path / "file"), time.time)
+    journal = open_journal(schema.JournalSettings(dir=tmp_path / "file"), time.time)
     told: list[tuple[str, str | None]] = []
     Fanout(journal, [], lambda name, message: told.append((name, message)))
     assert [name for name, _ in told] == ["journal"]
@@ -109,19 +109,19 @@ def test_a_journal_that_never_worked_is_said_at_once(tmp_path: Path) -> None:
 
 def test_no_edits_are_no_entry() -> None:
     journal = memory()
-    assert Fanout(journal, [], print).put(()) is None
+    assert Fanout(journal, [], print).deliver(()) is None
     assert journal.entries() == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.text(st.characters(exclude_characters="\b"), max_size=8))))
 def test_a_stream_and_the_journal_show_the_document(script: list[tuple[int, str]]) -> None:
     out, document, journal = io.StringIO(), "", memory()
-    fanout = Fanout(journal, [Stream(out)], print)
+    fanout = Fanout(journal, [StreamSink(out)], print)
     for delete, text in script:
         edits: list[Edit] = [Delete(min(delete, len(document)))] if min(delete, len(document)) else []
         edits += [Insert(text)] if text else []
         document = apply(document, edits)
-        fanout.put(edits)
+        fanout.deliver(edits)
     shown = ""
     for char in out.getvalue().replace("\b \b", "\b"):
         shown = shown[:-1] if char == "\b" else shown + char
@@ -160,17 +160,17 @@ class Computer:
 
 def test_the_configured_sinks_type_and_print(tmp_path: Path) -> None:
     computer = Computer(tmp_path / "hidg0")
-    settings = schema.Sinks(
-        journal=schema.Journal(dir=tmp_path / "journal"),
-        keyboard=schema.Keyboard(path=tmp_path / "hidg0", rate=500),
-        stdout=schema.Stdout(enabled=True),
+    settings = schema.SinkSettings(
+        journal=schema.JournalSettings(dir=tmp_path / "journal"),
+        keyboard=schema.KeyboardSettings(path=tmp_path / "hidg0", rate=500),
+        stdout=schema.StdoutSettings(enabled=True),
     )
     out = io.StringIO()
     told: list[object] = []
     journal = open_journal(settings.journal, time.time)
     fanout = open_sinks(settings, journal, out, time.monotonic, lambda *what: told.append(what))
-    fanout.put((Insert("Hello"),))
-    fanout.put((Delete(1), Insert("p!")))
+    fanout.deliver((Insert("Hello"),))
+    fanout.deliver((Delete(1), Insert("p!")))
     fanout.close()
     assert computer.close() == "Hellp!"
     assert out.getvalue() == "Hello\b \bp!"
@@ -180,27 +180,27 @@ def test_the_configured_sinks_type_and_print(tmp_path: Path) -> None:
 
 def test_closing_does_not_wait_for_a_computer_that_is_not_there(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "hidg0")
-    settings = schema.Sinks(
-        journal=schema.Journal(dir=tmp_path / "journal"),
-        keyboard=schema.Keyboard(path=tmp_path / "hidg0", patience_s=0.1),
+    settings = schema.SinkSettings(
+        journal=schema.JournalSettings(dir=tmp_path / "journal"),
+        keyboard=schema.KeyboardSettings(path=tmp_path / "hidg0", host_timeout_s=0.1),
     )
     journal = open_journal(settings.journal, time.time)
     fanout = open_sinks(settings, journal, io.StringIO(), time.monotonic, lambda *_: None)
-    fanout.put((Insert("Hello"),))
+    fanout.deliver((Insert("Hello"),))
     fanout.close()
     assert [entry.state for entry in entries_in(tmp_path / "journal")] == ["dropped"]
 
 
 def test_a_path_that_is_no_keyboard_is_told_and_the_journal_keeps_the_text_as_not_typed(tmp_path: Path) -> None:
     (tmp_path / "hidg0").write_bytes(b"")
-    settings = schema.Sinks(
-        journal=schema.Journal(dir=tmp_path / "journal"),
-        keyboard=schema.Keyboard(path=tmp_path / "hidg0", patience_s=0.7),
+    settings = schema.SinkSettings(
+        journal=schema.JournalSettings(dir=tmp_path / "journal"),
+        keyboard=schema.KeyboardSettings(path=tmp_path / "hidg0", host_timeout_s=0.7),
     )
     told: list[tuple[str, str | None]] = []
     journal = open_journal(settings.journal, time.time)
     fanout = open_sinks(settings, journal, io.StringIO(), time.monotonic, lambda *what: told.append(what))
-    fanout.put((Insert("Hello"),))
+    fanout.deliver((Insert("Hello"),))
     fanout.close()
     assert [(entry.text, entry.state) for entry in entries_in(tmp_path / "journal")] == [("Hello", "dropped")]
     assert [sink for sink, _ in told] == ["keyboard"] and "no USB keyboard gadget" in str(told[0][1])
@@ -215,16 +215,16 @@ from device.text.edits import Insert
 from device.output.journal import open_journal
 from device.output.dispatcher import open_sinks
 folder = Path(sys.argv[1])
-settings = schema.Sinks(
-    journal=schema.Journal(dir=folder / "journal", max_mb=0.01, keep=1000),
-    keyboard=schema.Keyboard(path=folder / "hidg0", rate=500),
+settings = schema.SinkSettings(
+    journal=schema.JournalSettings(dir=folder / "journal", max_mb=0.01, keep=1000),
+    keyboard=schema.KeyboardSettings(path=folder / "hidg0", rate=500),
 )
 journal = open_journal(settings.journal, time.time)
 fanout = open_sinks(settings, journal, sys.stdout, time.monotonic, lambda *what: None)
-fanout.resume(settings.keyboard.patience_s)
+fanout.resume(settings.keyboard.host_timeout_s)
 while True:
     entries = journal.entries()
-    entry = fanout.put((Insert(f"<{entries[-1].id + 1 if entries else 1}>"),))
+    entry = fanout.deliver((Insert(f"<{entries[-1].id + 1 if entries else 1}>"),))
     print(entry.id, flush=True)
     time.sleep(0.004)
 """
@@ -272,13 +272,17 @@ def test_the_configuration_names_every_layout(name: str) -> None:
 def test_dictated_text_does_not_reach_the_systems_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, str | None]] = []
     journal = Journal(None, clock=lambda: 0.0, boot="")
-    wanted = schema.Sinks(keyboard=schema.Keyboard(enabled=False), stdout=schema.Stdout(enabled=True))
+    wanted = schema.SinkSettings(
+        keyboard=schema.KeyboardSettings(enabled=False), stdout=schema.StdoutSettings(enabled=True)
+    )
     with (tmp_path / "log").open("w") as log:
         status = os.fstat(log.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
-        open_sinks(wanted, journal, log, lambda: 0.0, lambda *problem: told.append(problem)).put((Insert("secret"),))
+        open_sinks(wanted, journal, log, lambda: 0.0, lambda *problem: told.append(problem)).deliver(
+            (Insert("secret"),)
+        )
         monkeypatch.setenv("JOURNAL_STREAM", "1:1")
-        open_sinks(wanted, journal, log, lambda: 0.0, lambda *problem: told.append(problem)).put((Insert("shown"),))
+        open_sinks(wanted, journal, log, lambda: 0.0, lambda *problem: told.append(problem)).deliver((Insert("shown"),))
     assert (tmp_path / "log").read_text() == "shown"
     ((name, why),) = told
     assert name == "stdout" and why and "system's log" in why

@@ -66,13 +66,13 @@ def test_a_button_held_down_for_ever_does_not_switch_off() -> None:
 
 def test_a_long_dictation_does_not_switch_off() -> None:
     gestures = Gestures("hold", 0.02, 0.4, 5.0)
-    found = gestures.feed(0, True) + gestures.tick(0.1) + gestures.heard() + gestures.tick(30)
+    found = gestures.feed(0, True) + gestures.tick(0.1) + gestures.speech_detected() + gestures.tick(30)
     assert found + gestures.feed(60, False) + gestures.tick(60.1) == [BEGIN, END]
 
 
 def test_speaking_after_a_long_silence_is_a_dictation() -> None:
     gestures = Gestures("hold", 0.02, 0.4, 5.0)
-    found = gestures.feed(0, True) + gestures.tick(0.1) + gestures.tick(7) + gestures.heard()
+    found = gestures.feed(0, True) + gestures.tick(0.1) + gestures.tick(7) + gestures.speech_detected()
     assert found + gestures.feed(9, False) + gestures.tick(9.1) == [BEGIN, ARM, DISARM, END]
 
 

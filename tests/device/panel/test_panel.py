@@ -10,11 +10,11 @@ from queue import Queue
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
-from device.config.schema import Leds
-from device.config.schema import Panel as Settings
+from device.config.schema import LedSettings
+from device.config.schema import PanelSettings as Settings
 from device.panel.gestures import Gesture
 from device.panel.gpio import Panel, PanelError, gestures_from, pin_factory
-from device.panel.leds import State
+from device.panel.leds import LedState
 
 SETTINGS = Settings(pins="mock", double_tap_ms=300, shutdown_press_s=2.0)
 
@@ -106,36 +106,38 @@ def wait_for(factory: MockFactory, wanted: tuple[bool, ...]) -> None:
 @pytest.mark.parametrize(
     ("leds", "state", "expected"),
     [
-        (Leds(), State.READY, (1, 0, 0)),
-        (Leds(), State.LISTENING, (0, 1, 0)),
-        (Leds(), State.FAULT, (0, 0, 1)),
-        (Leds(active_high=False), State.READY, (0, 1, 1)),
-        (Leds(kind="rgb"), State.LISTENING, (0, 0, 1)),
-        (Leds(kind="rgb", active_high=False), State.READY, (1, 0, 1)),
+        (LedSettings(), LedState.READY, (1, 0, 0)),
+        (LedSettings(), LedState.LISTENING, (0, 1, 0)),
+        (LedSettings(), LedState.FAULT, (0, 0, 1)),
+        (LedSettings(active_high=False), LedState.READY, (0, 1, 1)),
+        (LedSettings(kind="rgb"), LedState.LISTENING, (0, 0, 1)),
+        (LedSettings(kind="rgb", active_high=False), LedState.READY, (1, 0, 1)),
     ],
 )
-def test_lamps_follow_the_state(factory: MockFactory, leds: Leds, state: State, expected: tuple[int, ...]) -> None:
+def test_leds_follow_the_state(
+    factory: MockFactory, leds: LedSettings, state: LedState, expected: tuple[int, ...]
+) -> None:
     with Panel(replace(SETTINGS, leds=leds), factory, lambda now, pressed: None) as panel:
-        panel.show({state})
+        panel.set_leds({state})
         wait_for(factory, tuple(map(bool, expected)))
 
 
-def test_a_lamp_blinks_in_its_rhythm(factory: MockFactory) -> None:
+def test_a_led_blinks_in_its_rhythm(factory: MockFactory) -> None:
     with Panel(SETTINGS, factory, lambda now, pressed: None) as panel:
         pin = factory.pin(22)
         pin.clear_states()
-        panel.show({State.STARTING})
+        panel.set_leds({LedState.STARTING})
         end = time.monotonic() + 30
         while len(pin.states) < 5 and time.monotonic() < end:
             time.sleep(0.01)
         shown = [bool(state.state) for state in pin.states]
-    assert shown[-4:] in ([True, False] * 2, [False, True] * 2), "the rhythm is of test_lights.py"
+    assert shown[-4:] in ([True, False] * 2, [False, True] * 2), "the rhythm is of test_leds.py"
 
 
-def test_lamps_are_put_out_and_pins_let_go(factory: MockFactory) -> None:
+def test_leds_are_put_out_and_pins_let_go(factory: MockFactory) -> None:
     for _ in range(2):
         with Panel(SETTINGS, factory, lambda now, pressed: None) as panel:
-            panel.show({State.FAULT})
+            panel.set_leds({LedState.FAULT})
             wait_for(factory, (False, False, True))
 
 
@@ -158,9 +160,9 @@ def test_no_edge_reaches_a_closed_panel() -> None:
 
 def test_without_leds_the_button_works(factory: MockFactory) -> None:
     edges: Queue[tuple[float, bool]] = Queue()
-    settings = replace(SETTINGS, leds=Leds(kind="none"))
+    settings = replace(SETTINGS, leds=LedSettings(kind="none"))
     with Panel(settings, factory, lambda now, pressed: edges.put((now, pressed))) as panel:
-        panel.show({State.READY})
+        panel.set_leds({LedState.READY})
         factory.pin(17).drive_low()
     assert edges.get()[1]
 

@@ -12,17 +12,17 @@ from gpiozero.pins.mock import MockFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.config.schema import Leds, Panel
+from device.config.schema import LedSettings, PanelSettings
 from device.drawing.wiring import svg
 from device.panel import header
 
 ROOT = Path(__file__).parents[3]
 pins = st.integers(0, 27)
 panels = st.builds(
-    Panel,
+    PanelSettings,
     button_pin=pins,
     pull_up=st.booleans(),
-    leds=st.builds(Leds, kind=st.sampled_from(["three", "rgb", "none"]), pins=st.tuples(pins, pins, pins),
+    leds=st.builds(LedSettings, kind=st.sampled_from(["three", "rgb", "none"]), pins=st.tuples(pins, pins, pins),
                    active_high=st.booleans()),
 )  # fmt: skip
 
@@ -35,11 +35,11 @@ def test_the_header_is_that_of_gpiozero() -> None:
 
 
 @given(panels)
-def test_every_setting_has_its_wire(panel: Panel) -> None:
+def test_every_setting_has_its_wire(panel: PanelSettings) -> None:
     wires = header.wires(panel)
     signals = {(wire.part, wire.terminal): wire.name for wire in wires}
     assert signals["button", "signal"] == f"GPIO {panel.button_pin}"
-    for (name, _), bcm in zip(header.lamps(panel), panel.leds.pins, strict=False):
+    for (name, _), bcm in zip(header.leds(panel), panel.leds.pins, strict=False):
         assert signals["LED", name] == f"GPIO {bcm}"
     for wire in wires:
         if wire.terminal in ("ground", "cathodes", "GND"):
@@ -51,21 +51,21 @@ def test_every_setting_has_its_wire(panel: Panel) -> None:
 
 
 @given(panels)
-def test_pins_used_twice_are_told(panel: Panel) -> None:
+def test_pins_used_twice_are_told(panel: PanelSettings) -> None:
     used = [panel.button_pin, *(panel.leds.pins if panel.leds.kind != "none" else ())]
     twice = [line for line in header.clashes(panel) if "times" in line]
     assert bool(twice) == (len(set(used)) < len(used))
 
 
 @given(panels)
-def test_every_picture_shows_every_wire(panel: Panel) -> None:
+def test_every_picture_shows_every_wire(panel: PanelSettings) -> None:
     root = ElementTree.fromstring(svg(panel))
     texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert all(wire.name in texts for wire in header.wires(panel))
     assert set(map(str, range(1, 41))) <= set(texts)
     wires = [path for path in root.iter("{http://www.w3.org/2000/svg}path") if path.get("stroke-width") == "3"]
     assert len(wires) == len(header.wires(panel))
-    assert texts.count(f"{header.RESISTOR_OHM} Ω") == len(header.lamps(panel))
+    assert texts.count(f"{header.RESISTOR_OHM} Ω") == len(header.leds(panel))
 
 
 def test_no_led_is_asked_for_more_than_a_pin_gives() -> None:

@@ -21,7 +21,7 @@ def log(idle: float | None, dictating: float | None, seconds: float = 100.0) -> 
     return [
         Sample(0.0, seconds, "ready", watts=idle),
         Sample(1.0, seconds, "listening", watts=dictating),
-        Sample(2.0, seconds, "thinking", watts=dictating),
+        Sample(2.0, seconds, "finalizing", watts=dictating),
         Sample(3.0, 1_000.0, "starting", watts=99.0),
     ]
 

@@ -179,7 +179,7 @@ rows = st.builds(
     Sample,
     time=st.floats(1e9, 2e9).map(lambda x: round(x, 3)),
     seconds=st.floats(0, 100).map(lambda x: round(x, 3)),
-    state=st.sampled_from(["ready", "listening", "thinking"]),
+    state=st.sampled_from(["ready", "listening", "finalizing"]),
     watts=numbers,
     percent=numbers,
     throttled=st.none() | st.integers(0, 2**20),
@@ -242,7 +242,7 @@ def test_a_full_disk_loses_and_doubles_nothing(tmp_path: Path) -> None:
 def states(readings: Iterable[Reading], seconds: float = 1.0) -> list[Battery]:
     """What the guard makes of readings that are `seconds` apart."""
     guard = BatteryGuard()
-    return [guard.take(judge(reading, schema.Power()), n * seconds) for n, reading in enumerate(readings)]
+    return [guard.take(judge(reading, schema.PowerSettings()), n * seconds) for n, reading in enumerate(readings)]
 
 
 def cell(volts: float, flow: Flow = Flow.OUT) -> Reading:
@@ -378,7 +378,7 @@ def test_only_a_battery_that_is_being_emptied_switches_off(
 
 def test_current_flowing_in_is_no_consumption(tmp_path: Path) -> None:
     sys = layout(tmp_path / "sys", INA219 | {"class/hwmon/hwmon2/curr1_input": "-612"})
-    monitor = Monitor(schema.Power(), find_meter("auto", sys), print, read_gauges)
+    monitor = Monitor(schema.PowerSettings(), find_meter("auto", sys), print, read_gauges)
     sample = monitor.sample(Usage("ready"))
     assert (sample.watts, sample.amps) == (None, pytest.approx(-0.612))
     layout(sys, IIO | {"bus/iio/devices/iio:device0/in_current3_raw": "-500"})
@@ -443,23 +443,23 @@ def test_a_gauge_that_says_something_else_is_unknown(tmp_path: Path, garbled: st
 
 @given(volts=st.floats(-100, 100))
 def test_charge_by_voltage_is_in_range_or_unknown(volts: float) -> None:
-    percent = charge(Reading(volts=volts), schema.Power())
+    percent = charge(Reading(volts=volts), schema.PowerSettings())
     assert percent is None or 0 <= percent <= 100
     assert (percent is None) == (not 2.475 <= volts <= 4.15 * 1.1)
 
 
 def test_a_meter_and_a_disk_that_fail_are_each_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "power").write_text("in the way")
-    settings = schema.Power(dir=tmp_path / "power", flush_s=0)
+    settings = schema.PowerSettings(dir=tmp_path / "power", flush_s=0)
     monitor = Monitor(settings, Hwmon(tmp_path / "gone"), print)
     for _ in range(20):
-        monitor._keep(monitor.sample(Usage("ready")))
+        monitor._log_sample(monitor.sample(Usage("ready")))
     assert len(caplog.records) == 2
 
 
 def test_the_monitor_tags_samples_and_warns(tmp_path: Path) -> None:
     sys = layout(tmp_path / "sys", INA219)
-    settings = schema.Power(dir=tmp_path / "power", interval_s=0.1, flush_s=0)
+    settings = schema.PowerSettings(dir=tmp_path / "power", interval_s=0.1, flush_s=0)
     told: list[Battery] = []
     empty = threading.Event()
 
@@ -477,14 +477,14 @@ def test_the_monitor_tags_samples_and_warns(tmp_path: Path) -> None:
     meter = find_meter("auto", sys)
     monitor = Monitor(settings, meter, on_battery, monotonic=monotonic, clock=lambda: moments[-1])
     monitor.start()
-    monitor.note(Usage("listening"))
-    monitor.note(Usage("thinking", speech_s=1.5, words=4))
+    monitor.record_usage(Usage("listening"))
+    monitor.record_usage(Usage("finalizing", speech_s=1.5, words=4))
     layout(sys, {"class/hwmon/hwmon2/in1_input": "3300"})
     assert empty.wait(5)
     monitor.stop()
     samples = list(samples_in(settings.dir))
     assert told[-1] is Battery.EMPTY
-    assert list(dict.fromkeys(sample.state for sample in samples)) == ["starting", "listening", "thinking"]
+    assert list(dict.fromkeys(sample.state for sample in samples)) == ["starting", "listening", "finalizing"]
     assert sum(sample.words for sample in samples) == 4
     assert sum(sample.speech_s for sample in samples) == 1.5
     assert {sample.watts for sample in samples} == {2.4}
@@ -494,7 +494,7 @@ def test_the_monitor_tags_samples_and_warns(tmp_path: Path) -> None:
 
 def test_the_monitor_outlives_its_meter_and_its_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "power").write_text("in the way")
-    settings = schema.Power(dir=tmp_path / "power", interval_s=0.1, flush_s=0)
+    settings = schema.PowerSettings(dir=tmp_path / "power", interval_s=0.1, flush_s=0)
     monitor = Monitor(settings, Hwmon(tmp_path / "gone"), lambda battery: None)
     monitor.start()
     monitor.stop()
@@ -507,7 +507,7 @@ def test_the_report_adds_up() -> None:
     samples = [
         Sample(100.0, 100.0, "ready", watts=2.0, percent=80),
         Sample(160.0, 60.0, "listening", watts=4.0, speech_s=60.0, words=120),
-        Sample(170.0, 10.0, "thinking", watts=6.0, percent=50),
+        Sample(170.0, 10.0, "finalizing", watts=6.0, percent=50),
         Sample(270.0, 100.0, "ready", watts=3.0, celsius=51.0, throttled=0x50000),
         Sample(300.0, 30.0, "ready"),
     ]
@@ -515,7 +515,7 @@ def test_the_report_adds_up() -> None:
     assert [(row.state, row.seconds, row.watts) for row in report.states] == [
         ("ready", 230.0, 2.5),
         ("listening", 60.0, 4.0),
-        ("thinking", 10.0, 6.0),
+        ("finalizing", 10.0, 6.0),
     ]
     assert report.joules == 200 + 240 + 60 + 300
     assert report.joules_per_minute == 300

@@ -22,8 +22,8 @@ def settings() -> dict[str, str]:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_understands_every_line(unit: Path) -> None:
     result = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
-    complaints = [line for line in result.stderr.splitlines() if "dictate" in line]
-    assert [line for line in complaints if "is not executable" not in line] == []
+    warnings = [line for line in result.stderr.splitlines() if "dictate" in line]
+    assert [line for line in warnings if "is not executable" not in line] == []
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -88,9 +88,9 @@ def test_a_hang_is_restarted_within_15_seconds() -> None:
 
 
 def test_the_capture_priority_is_permitted() -> None:
-    from device.config.schema import Realtime
+    from device.config.schema import RealtimeSettings
 
-    assert int(settings()["LimitRTPRIO"]) >= Realtime().capture_priority
+    assert int(settings()["LimitRTPRIO"]) >= RealtimeSettings().capture_priority
 
 
 def test_the_user_is_made(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from device.config import schema
 from device.text import commands, formatter, itn, number_grammar
 from device.text.edits import Delete, Insert, apply
-from device.text.formatter import Rules, State, Writer, rules_from
+from device.text.formatter import FormatterState, Rules, TextFormatter, rules_from
 from device.text.itn import Style
 
 DATA = Path(__file__).parents[2] / "data"
@@ -28,7 +28,7 @@ SPEECH = st.lists(st.sampled_from(VOCABULARY), max_size=12).map(" ".join)
 
 def written(*segments: str, rules: Rules | None = None) -> str:
     """What is typed for segments; a bar stands for a pause within one."""
-    writer = Writer(rules)
+    writer = TextFormatter(rules)
     writer.begin()
     document = ""
     for segment in segments:
@@ -153,13 +153,13 @@ def test_switched_off_rules_leave_words() -> None:
 def test_edits_add_up_to_the_entries_and_never_delete_what_was_not_written(
     script: list[tuple[str, str]],
 ) -> None:
-    writer = Writer(Rules(spellings=NAMES))
+    writer = TextFormatter(Rules(spellings=NAMES))
     document, kept = "", ""
     for said, action in script:
         if action == "segment":
             edits = writer.segment(said)
         elif action == "take back":
-            edits = writer.take_back()
+            edits = writer.undo_last()
         else:
             edits = ()
             writer.begin(0.0 if action == "begin" else 1e9)
@@ -172,47 +172,47 @@ def test_edits_add_up_to_the_entries_and_never_delete_what_was_not_written(
 
 @given(st.lists(SPEECH, max_size=6), SPEECH)
 def test_scratching_a_segment_is_as_if_it_was_never_said(before: list[str], said: str) -> None:
-    rules, state = Rules(), formatter.begin(State(), 1e9, Rules())
+    rules, state = Rules(), formatter.begin(FormatterState(), 1e9, Rules())
     for segment in before:
         state, _ = formatter.write(state, segment, rules)
     after, edits = formatter.write(state, said, rules)
     if len(after.entries) == len(state.entries) + 1 and "scratch" not in said:
         again, _ = formatter.write(after, "scratch that", rules)
         assert again == state
-        assert formatter.take_back(after)[0].entries == ()
+        assert formatter.undo_last(after)[0].entries == ()
     assert isinstance(edits, tuple)
 
 
 @given(SPEECH)
 def test_writing_depends_on_state_alone(said: str) -> None:
-    assert formatter.write(State(), said, Rules()) == formatter.write(State(), said, Rules())
+    assert formatter.write(FormatterState(), said, Rules()) == formatter.write(FormatterState(), said, Rules())
 
 
 def test_history_is_bounded_and_taking_back_goes_dictation_by_dictation() -> None:
-    writer = Writer()
+    writer = TextFormatter()
     document = ""
     for _ in range(3):
         writer.begin(1.0)
         for word in ("one", "two"):
             document = apply(document, writer.segment(word))
     assert document == "One two one two one two"
-    assert writer.take_back() == (Delete(len(" one two")),)
-    assert writer.take_back() == (Delete(len(" one two")),)
-    assert writer.take_back() == (Delete(len("One two")),)
-    assert writer.take_back() == ()
+    assert writer.undo_last() == (Delete(len(" one two")),)
+    assert writer.undo_last() == (Delete(len(" one two")),)
+    assert writer.undo_last() == (Delete(len("One two")),)
+    assert writer.undo_last() == ()
     for _ in range(3 * formatter.HISTORY):
         writer.segment("on")
     assert len(writer.state.entries) == formatter.HISTORY
 
 
 def test_after_a_long_pause_nothing_is_joined_or_deleted() -> None:
-    writer = Writer()
+    writer = TextFormatter()
     writer.begin()
     writer.segment("hello")
     writer.begin(119.0)
     assert writer.segment("you") == (Insert(" you"),)
     writer.begin(120.0)
-    assert writer.take_back() == ()
+    assert writer.undo_last() == ()
     assert writer.segment("scratch that") == ()
     assert writer.segment("you") == (Insert("You"),)
 
@@ -476,7 +476,7 @@ def test_no_phrase_hides_another_and_all_are_lower_case() -> None:
 
 @pytest.mark.parametrize("phrase", ["new line", "newline", "new paragraph", "press enter"])
 def test_enter_is_never_pressed_where_that_is_asked_for(phrase: str) -> None:
-    writer = Writer(rules_from(schema.Text(enter_key=False), {}))
+    writer = TextFormatter(rules_from(schema.TextSettings(enter_key=False), {}))
     edits = [edit for said in ("hello", phrase, f"remove all {phrase} yes", phrase) for edit in writer.segment(said)]
     typed = apply("", edits)
     assert "\n" not in typed and "\r" not in typed
@@ -484,6 +484,6 @@ def test_enter_is_never_pressed_where_that_is_asked_for(phrase: str) -> None:
 
 
 def test_a_new_line_that_is_not_pressed_still_begins_a_sentence() -> None:
-    writer = Writer(rules_from(schema.Text(enter_key=False), {}))
+    writer = TextFormatter(rules_from(schema.TextSettings(enter_key=False), {}))
     edits = [edit for said in ("hello full stop", "new line", "this is it") for edit in writer.segment(said)]
     assert apply("", edits) == "Hello. This is it"

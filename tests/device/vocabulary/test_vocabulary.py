@@ -16,9 +16,9 @@ from needs import Need, unless
 from device import cli
 from device.cli import words as cli_words
 from device.text.edits import Insert
-from device.text.formatter import Rules, Writer
+from device.text.formatter import Rules, TextFormatter
 from device.vocabulary import user_words
-from device.vocabulary.user_words import Parsed, Pronounce, VocabularyError, Watched, Word
+from device.vocabulary.user_words import Parsed, Pronounce, UserWord, VocabularyError, Watched
 
 ROOT = Path(__file__).parents[3]
 WRITTEN = st.text(min_size=1, max_size=12)
@@ -36,13 +36,13 @@ def test_what_is_added_is_there_and_what_is_removed_is_not(
     tmp_path_factory: pytest.TempPathFactory, wanted: list[tuple[str, str]]
 ) -> None:
     file = tmp_path_factory.mktemp("words") / "words.tsv"
-    expected: list[Word] = []
+    expected: list[UserWord] = []
     for written, sounds_like in wanted:
         try:
             new = user_words.word(written, sounds_like)
         except VocabularyError:
             continue
-        same = [word for word in expected if word.heard == new.heard]
+        same = [word for word in expected if word.spoken_form == new.spoken_form]
         kept = new.sounds_like or not same or same[0].written != new.written
         replaced = user_words.add(file, new)
         if new in same or not kept:
@@ -50,7 +50,7 @@ def test_what_is_added_is_there_and_what_is_removed_is_not(
         else:
             assert replaced == tuple(same)
             sounds_like = new.sounds_like or (same[0].sounds_like if same else "")
-            expected = [word for word in expected if word not in same] + [Word(new.written, sounds_like)]
+            expected = [word for word in expected if word not in same] + [UserWord(new.written, sounds_like)]
         assert user_words.load(file) == Parsed(tuple(expected))
     for gone in list(expected):
         assert user_words.remove(file, gone.written.upper() if gone.written.isascii() else gone.written) == 1
@@ -79,7 +79,7 @@ def test_what_is_planted_in_place_of_the_words_is_not_copied(tmp_path: Path, kin
     folder.mkdir()
     plant(folder / "words.tsv", secret, kind)
     for action in (
-        lambda: user_words.add(folder / "words.tsv", Word("Zoe")),
+        lambda: user_words.add(folder / "words.tsv", UserWord("Zoe")),
         lambda: user_words.remove(folder / "words.tsv", "root:x"),
         lambda: user_words.load(folder / "words.tsv"),
         lambda: Watched(folder / "words.tsv").read(),
@@ -94,14 +94,14 @@ def test_a_link_in_place_of_the_new_file_is_not_written_through(tmp_path: Path) 
     secret = tmp_path / "secret"
     secret.write_text("kept")
     (tmp_path / ".words.tsv.new").symlink_to(secret)
-    assert user_words.add(tmp_path / "words.tsv", Word("Zoe")) == ()
+    assert user_words.add(tmp_path / "words.tsv", UserWord("Zoe")) == ()
     assert secret.read_text() == "kept" and not (tmp_path / ".words.tsv.new").is_symlink()
 
 
 def test_the_words_are_the_folders_owners_alone(tmp_path: Path) -> None:
     file = tmp_path / "words.tsv"
     file.touch(mode=0o644)
-    assert user_words.add(file, Word("Zoe")) == ()
+    assert user_words.add(file, UserWord("Zoe")) == ()
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.stat().st_uid == tmp_path.stat().st_uid
 
@@ -111,20 +111,20 @@ def test_root_adds_words_for_the_services_user(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
     os.chown(folder, 4_711, 4_712)
-    assert user_words.add(folder / "words.tsv", Word("Zoe")) == ()
-    assert user_words.add(folder / "words.tsv", Word("Abba")) == ()
+    assert user_words.add(folder / "words.tsv", UserWord("Zoe")) == ()
+    assert user_words.add(folder / "words.tsv", UserWord("Abba")) == ()
     status = (folder / "words.tsv").stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (4_711, 4_712, 0o600)
     (folder / "words.tsv").unlink()
     (folder / "words.tsv").write_text("root's\n")
     with pytest.raises(VocabularyError, match="not a file of its folder's owner"):
-        user_words.add(folder / "words.tsv", Word("Zoe"))
+        user_words.add(folder / "words.tsv", UserWord("Zoe"))
 
 
 def test_a_file_written_by_hand_keeps_its_comments(tmp_path: Path) -> None:
     file = tmp_path / "words.tsv"
     file.write_text("# people\nXiaoming\tshao ming\n\nO'Brien")
-    assert user_words.add(file, Word("PyTorch", "pie torch")) == ()
+    assert user_words.add(file, UserWord("PyTorch", "pie torch")) == ()
     assert user_words.remove(file, "O'Brien") == 1
     assert file.read_text() == "# people\nXiaoming\tshao ming\n\nPyTorch\tpie torch\n"
     assert [path.name for path in tmp_path.iterdir()] == ["words.tsv"]
@@ -152,7 +152,7 @@ def test_good_lines_count_and_bad_ones_are_named(
     assert [word.written for word in parsed.words] == words
     assert len(parsed.faults) == len(faults)
     assert all(fault in told for fault, told in zip(faults, parsed.faults, strict=True))
-    assert user_words.add(file, Word("New Word")) == ()
+    assert user_words.add(file, UserWord("New Word")) == ()
     assert user_words.remove(file, words[0]) == 1
     again = user_words.load(file)
     assert [word.written for word in again.words] == [*words[1:], "New Word"]
@@ -162,7 +162,7 @@ def test_good_lines_count_and_bad_ones_are_named(
 def test_a_bad_line_keeps_its_bytes_when_another_is_changed(tmp_path: Path) -> None:
     file = tmp_path / "words.tsv"
     file.write_bytes(b"Caf\xe9\tcaf fay\r\nZoe\r\n!!\r\n")
-    user_words.add(file, Word("Ann"))
+    user_words.add(file, UserWord("Ann"))
     user_words.remove(file, "zoe")
     assert file.read_bytes() == b"Caf\xe9\tcaf fay\r\n!!\r\nAnn\n"
     assert user_words.remove(file, "!!") == 1
@@ -174,7 +174,7 @@ def test_any_bytes_are_words_and_faults(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "words.tsv"
     file.write_bytes(b"first\n" + content + b"\nlast\n")
     parsed = user_words.load(file)
-    assert (parsed.words[0], parsed.words[-1]) == (Word("first"), Word("last"))
+    assert (parsed.words[0], parsed.words[-1]) == (UserWord("first"), UserWord("last"))
     assert all(fault.startswith(f"{file}:") and fault.encode() for fault in parsed.faults)
 
 
@@ -182,27 +182,27 @@ def test_a_watched_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     file = tmp_path / "words.tsv"
     watched = Watched(file)
     assert watched.read() == Parsed()
-    user_words.add(file, Word("One"))
-    assert watched.read() == Parsed((Word("One"),))
+    user_words.add(file, UserWord("One"))
+    assert watched.read() == Parsed((UserWord("One"),))
     assert watched.read() is watched.read()
     file.write_text("!!\nTwo\n")
-    assert watched.read().words == (Word("Two"),) and "'!!'" in watched.read().faults[0]
+    assert watched.read().words == (UserWord("Two"),) and "'!!'" in watched.read().faults[0]
     file.unlink()
     assert watched.read() == Parsed()
 
 
 def test_words_are_pronounced_as_they_sound_and_written_as_given() -> None:
-    words = [Word("Xiaoming", "shao ming"), Word("New York"), Word("Coca-Cola")]
+    words = [UserWord("Xiaoming", "shao ming"), UserWord("New York"), UserWord("Coca-Cola")]
     assert user_words.lexicon(words, letters) == [
         ("xiaoming", tuple("shaoming")),
         ("new_york", tuple("newyork")),
         ("coca-cola", tuple("cocacola")),
     ]
     with pytest.raises(VocabularyError, match="C3PO: cannot read 'c3po'; say how with --sounds-like"):
-        user_words.lexicon([Word("C3PO")], letters)
+        user_words.lexicon([UserWord("C3PO")], letters)
     phrases = {tuple(said.split()): written for said, written in user_words.spellings(words).items()}
     assert phrases[("new", "york")] == phrases[("new_york",)] == "New York"
-    writer = Writer(Rules(spellings=phrases))
+    writer = TextFormatter(Rules(spellings=phrases))
     (edit,) = writer.segment("xiaoming likes new york and new_york but not coca-cola")
     assert edit == Insert("Xiaoming likes New York and New York but not Coca-Cola")
 
@@ -211,7 +211,7 @@ def test_many_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     file = tmp_path / "words.tsv"
     code = (
         "import sys; from pathlib import Path; from device.vocabulary import user_words\n"
-        "for i in range(20): user_words.add(Path(sys.argv[1]), user_words.Word(f'{sys.argv[2]}{i}'))"
+        "for i in range(20): user_words.add(Path(sys.argv[1]), user_words.UserWord(f'{sys.argv[2]}{i}'))"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     running = [subprocess.Popen([sys.executable, "-c", code, file, name], env=env) for name in "abc"]

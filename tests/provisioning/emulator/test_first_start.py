@@ -9,7 +9,7 @@ import pytest
 from first_start import FirstStart
 
 from provisioning.emulator import card
-from provisioning.emulator.cuts import Cut
+from provisioning.emulator.power_loss import Cut
 from provisioning.emulator.recovery import repair
 from provisioning.image import disk
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from block_records import record
 
-from provisioning.emulator import blocklog, needs
+from provisioning.emulator import blocklog, preflight
 from provisioning.emulator.blocklog import Kind
 from provisioning.emulator.card import Card
-from provisioning.emulator.cuts import Cut, Fate, Survivor, cut
+from provisioning.emulator.power_loss import Cut, Fate, Survivor, cut
 from provisioning.emulator.recovery import Replay, read_folder, repair
 
 SIZE = 8 << 20
@@ -22,7 +22,7 @@ START = 1 << 20
 
 
 def ext4(tree: Path, file: Path) -> Path:
-    mke2fs = shutil.which("mke2fs", path=needs.SEARCH)
+    mke2fs = shutil.which("mke2fs", path=preflight.SEARCH)
     assert mke2fs is not None
     subprocess.run([mke2fs, "-q", "-F", "-t", "ext4", "-d", tree, file, f"{SIZE >> 10}k"], check=True)
     return file

@@ -1,4 +1,4 @@
-"""The virtual Pi's instruments, without QEMU: lamps, keys, partition table, sound, timing, command line."""
+"""The virtual Pi's instruments, without QEMU: LEDs, keys, partition table, sound, timing, command line."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.output import layouts
-from device.panel.leds import PATTERNS, Lamp, State, frame
+from device.panel.leds import PATTERNS, Led, LedState, frame
 from provisioning.emulator import card, sound
-from provisioning.emulator.card import CardError, Partition
+from provisioning.emulator.card import CardError, CardPartition
 from provisioning.emulator.console import Console, Shell, ShellError
 from provisioning.emulator.keys import Screen
-from provisioning.emulator.lamps import Sample, reading
+from provisioning.emulator.leds import Sample, reading
 from provisioning.emulator.links import LinkError
-from provisioning.emulator.machine import Board, Boot, Disk, command
+from provisioning.emulator.machine import Board, Boot, Drive, command
 from provisioning.emulator.pi import Wiring
 from provisioning.emulator.report import Steps
 
 EXPECTED = {
-    State.READY: "steady",
-    State.LISTENING: "steady",
-    State.STARTING: "blinking",
-    State.THINKING: "blinking",
-    State.ON_CPU: "flashes 1",
-    State.CANNOT_TYPE: "flashes 2",
-    State.BATTERY_LOW: "flashes 3",
-    State.MICROPHONE_MISSING: "flashes 4",
-    State.FAULT: "steady",
+    LedState.READY: "steady",
+    LedState.LISTENING: "steady",
+    LedState.STARTING: "blinking",
+    LedState.FINALIZING: "blinking",
+    LedState.ON_CPU: "flashes 1",
+    LedState.CANNOT_TYPE: "flashes 2",
+    LedState.BATTERY_LOW: "flashes 3",
+    LedState.MICROPHONE_MISSING: "flashes 4",
+    LedState.FAULT: "steady",
 }
 
 
 @settings(max_examples=30)
 @given(st.sampled_from(sorted(EXPECTED, key=str)), st.floats(0, 10), st.floats(0.8, 1.5), st.integers(0, 99))
-def test_each_state_is_told_from_its_lamp(state: State, begin: float, stretch: float, seed: int) -> None:
+def test_each_state_is_told_from_its_led(state: LedState, begin: float, stretch: float, seed: int) -> None:
     jitter = random.Random(seed)
     times = [begin + n * 0.05 + jitter.uniform(0, 0.02) for n in range(240)]
     seen = [Sample(time, frame({state}, time / stretch, "three")) for time in times]
-    lamp = PATTERNS[state].lamp.value
-    assert reading(seen, lamp) == EXPECTED[state]
-    assert {reading(seen, other.value) for other in Lamp if other.value != lamp} == {"dark"}
+    led = PATTERNS[state].led.value
+    assert reading(seen, led) == EXPECTED[state]
+    assert {reading(seen, other.value) for other in Led if other.value != led} == {"dark"}
 
 
 @given(st.text(st.sampled_from(sorted(set(map(chr, range(32, 127))))), max_size=60))
@@ -77,7 +77,7 @@ def test_the_partition_table_is_read() -> None:
         struct.pack_into("<B3sB3sII", sector, 446 + 16 * place, 0, b"", kind, b"", first, count)
     sector[510:] = b"\x55\xaa"
     found = card.table(bytes(sector))
-    assert found[0] == Partition(8192 * 512, 524288 * 512)
+    assert found[0] == CardPartition(8192 * 512, 524288 * 512)
     assert found[-1].end == 600050 * 512
 
 
@@ -119,25 +119,25 @@ def test_steps_are_told_and_timed() -> None:
     times = iter([0.0, 1.25, 2.0, 4.0])
     steps = Steps(said.append, lambda: next(times))
     with steps.step("boot"):
-        steps.note("lamp\n on")
+        steps.remark("LED\n on")
     with pytest.raises(ZeroDivisionError), steps.step("press"):
         raise ZeroDivisionError
-    assert said == ["   1.2 s  boot: lamp on", "   2.0 s  press  FAILED"]
-    assert "| 1.2 | boot | lamp on |" in steps.table()
+    assert said == ["   1.2 s  boot: LED on", "   2.0 s  press  FAILED"]
+    assert "| 1.2 | boot | LED on |" in steps.table()
 
 
 def test_qemu_gets_the_images_own_kernel_and_records_only_when_asked(tmp_path: Path) -> None:
     boot = Boot(Path("/k"), Path("/i"), Path("/t"))
-    plain = command(Board(), boot, Disk(Path("/c.qcow2")), tmp_path)
+    plain = command(Board(), boot, Drive(Path("/c.qcow2")), tmp_path)
     assert plain[plain.index("-kernel") + 1] == "/k" and plain[plain.index("-initrd") + 1] == "/i"
     assert not any("blklogwrites" in word for word in plain)
-    recorded = command(Board(), boot, Disk(Path("/c.img"), tmp_path / "l"), tmp_path)
+    recorded = command(Board(), boot, Drive(Path("/c.img"), tmp_path / "l"), tmp_path)
     assert any("blklogwrites" in word for word in recorded)
 
 
 def test_the_board_has_eight_pins() -> None:
     wiring = Wiring()
-    used = {wiring.button, *wiring.lamps}
+    used = {wiring.button, *wiring.leds}
     assert len(used) == 4 and used <= set(range(8))
 
 

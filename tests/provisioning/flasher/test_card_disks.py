@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 from models.errors import UserError
 from provisioning.flasher import disks
-from provisioning.flasher.disks import Disk
+from provisioning.flasher.disks import BlockDevice
 
 GB = disks.GIGABYTE
-CARD = Disk("sdx", "/dev/sdx", "disk", size=32 * GB, hotplug=True, model="USB Mass Storage", serial="0815")
+CARD = BlockDevice("sdx", "/dev/sdx", "disk", size=32 * GB, hotplug=True, model="USB Mass Storage", serial="0815")
 POINTS = st.sampled_from(["/", "/boot/firmware", "[SWAP]", "/var/lib", "/media/me/CARD", "/mnt", "/run/media/x y"])
 
 
-def device(name: str, kind: str, children: tuple[Disk, ...] = (), points: tuple[str, ...] = ()) -> Disk:
-    return Disk(name, f"/dev/{name}", kind, size=8 * GB, mountpoints=points, children=children)
+def device(name: str, kind: str, children: tuple[BlockDevice, ...] = (), points: tuple[str, ...] = ()) -> BlockDevice:
+    return BlockDevice(name, f"/dev/{name}", kind, size=8 * GB, mountpoints=points, children=children)
 
 
-def trees(depth: int = 3) -> st.SearchStrategy[Disk]:
+def trees(depth: int = 3) -> st.SearchStrategy[BlockDevice]:
     """What may lie on a disk: partitions, and on them volumes, encrypted or not, mounted or not."""
     below = trees(depth - 1) if depth else st.nothing()
     return st.builds(
@@ -36,7 +36,7 @@ def trees(depth: int = 3) -> st.SearchStrategy[Disk]:
     )
 
 
-def report(disk: Disk) -> dict[str, Any]:
+def report(disk: BlockDevice) -> dict[str, Any]:
     """`disk` as lsblk writes it."""
     return {
         "name": disk.name, "path": disk.path, "type": disk.type, "size": disk.size, "ro": disk.read_only,
@@ -48,7 +48,7 @@ def report(disk: Disk) -> dict[str, Any]:
 
 
 @given(st.lists(trees(), max_size=3).map(tuple))
-def test_what_lsblk_writes_is_read(children: tuple[Disk, ...]) -> None:
+def test_what_lsblk_writes_is_read(children: tuple[BlockDevice, ...]) -> None:
     disk = replace(CARD, children=children)
     assert disks.parse(json.dumps({"blockdevices": [report(disk)]})) == [disk]
 
@@ -73,11 +73,11 @@ def test_any_other_json_is_refused_in_one_line(value: Any) -> None:
     except UserError as error:
         assert "\n" not in str(error)
     else:
-        assert all(isinstance(disk, Disk) for disk in found)
+        assert all(isinstance(disk, BlockDevice) for disk in found)
 
 
 @given(st.lists(trees(), max_size=3).map(tuple))
-def test_nothing_in_use_is_ever_taken(children: tuple[Disk, ...]) -> None:
+def test_nothing_in_use_is_ever_taken(children: tuple[BlockDevice, ...]) -> None:
     disk = replace(CARD, children=children)
     points = [point for part in disk.walk() for point in part.mountpoints]
     holders = [part for part in disk.walk() if part.type in ("crypt", "lvm", "raid1")]
@@ -97,7 +97,7 @@ def test_only_a_size_between_the_image_and_the_limit_does(size: int, need: int, 
 
 
 @given(trees())
-def test_a_part_is_refused_and_its_disk_is_named(part: Disk) -> None:
+def test_a_part_is_refused_and_its_disk_is_named(part: BlockDevice) -> None:
     disk = replace(CARD, children=(part,))
     for below in part.walk():
         with pytest.raises(UserError, match="name the whole disk: /dev/sdx"):

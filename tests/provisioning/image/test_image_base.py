@@ -163,7 +163,7 @@ def test_the_layer_lies_on_it_and_its_own_first_start_stays(raspios: Path, tmp_p
     assert made.table["id"] == f"0x{DISK_ID}", "cmdline.txt and fstab name the partitions by it"
     first, second = made.table["partitions"]  # type: ignore[misc]
     assert (first["start"], second["start"]) == (FIRMWARE[0] // SECTOR, SYSTEM[0] // SECTOR)  # type: ignore[index]
-    assert second["size"] * SECTOR == SYSTEM[1] + base.ROOM  # type: ignore[index]
+    assert second["size"] * SECTOR == SYSTEM[1] + base.EXTRA_BYTES  # type: ignore[index]
 
     assert made.boot("cmdline.txt") == CMDLINE and made.boot("firstrun.sh") == FIRSTRUN
     assert made.boot("overlays/dwc2.dtbo") == "dwc2"

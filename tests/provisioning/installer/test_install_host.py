@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from models.errors import UserError
 from provisioning.common import layer, tree
-from provisioning.installer import boot, install, manifest, put, system
+from provisioning.installer import boot, changes, install, manifest, system
 
 BOOKWORM = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_CODENAME=bookworm\n'
 CONFIG = "dtparam=audio=on\n[cm4]\notg_mode=1\n"
@@ -47,8 +47,8 @@ def release(tmp_path: Path) -> Path:
 
 
 def put_on(root: Path, release: Path) -> manifest.Manifest:
-    planned = put.plan(root, manifest.read(root))
-    put.put(root, release, planned)
+    planned = changes.plan(root, manifest.read(root))
+    changes.apply(root, release, planned)
     return planned
 
 
@@ -74,7 +74,7 @@ def test_what_is_put_there_is_taken_away_exactly(root: Path, release: Path) -> N
     assert there(root).complete
     wants = root / "etc/systemd/system/multi-user.target.wants/dictate.service"
     assert wants.is_symlink()
-    put.take_away(root, there(root))
+    changes.remove(root, there(root))
     assert picture(root) == before
     assert not wants.is_symlink()
 
@@ -94,7 +94,7 @@ def test_files_of_the_system_come_back(root: Path, release: Path) -> None:
     put_on(root, release)
     put_on(root, release)
     assert theirs.read_text() != "# of another package\n"
-    put.take_away(root, there(root))
+    changes.remove(root, there(root))
     assert picture(root) == before
 
 
@@ -103,7 +103,7 @@ def test_what_was_changed_since_stays(root: Path, release: Path) -> None:
     unit = root / "usr/lib/systemd/system/dictate.service"
     unit.write_text("[Unit]\nDescription=mine\n")
     said: list[str] = []
-    put.take_away(root, there(root), say=said.append)
+    changes.remove(root, there(root), say=said.append)
     assert unit.read_text() == "[Unit]\nDescription=mine\n"
     assert any("dictate.service was changed" in line for line in said)
 
@@ -123,10 +123,10 @@ def test_journal_and_configuration_stay_without_a_purge(root: Path, release: Pat
     (root / "var/lib/dictate/journal").mkdir(parents=True)
     (root / "etc/dictate").mkdir()
     (root / "etc/dictate/config.toml").write_text("[panel]\n")
-    put.take_away(root, there(root))
+    changes.remove(root, there(root))
     assert (root / "var/lib/dictate/journal").is_dir() and (root / "etc/dictate/config.toml").exists()
     put_on(root, release)
-    put.take_away(root, there(root), purge=True)
+    changes.remove(root, there(root), purge=True)
     assert not (root / "var/lib/dictate").exists() and not (root / "etc/dictate").exists()
 
 
@@ -154,7 +154,7 @@ def test_a_failure_in_the_middle_is_repaired_or_taken_back(
         put_on(root, release)
     assert not there(root).complete
     mend()
-    put.take_away(root, there(root))
+    changes.remove(root, there(root))
     assert picture(root) == before
 
     mend = spoil(root)
@@ -163,7 +163,7 @@ def test_a_failure_in_the_middle_is_repaired_or_taken_back(
     mend()
     put_on(root, release)
     assert there(root).complete
-    put.take_away(root, there(root))
+    changes.remove(root, there(root))
     assert picture(root) == before
 
 
@@ -174,7 +174,7 @@ def test_config_txt_comes_back_to_the_byte(root: Path, release: Path, text: byte
     put_on(root, release)
     put_on(root, release)
     assert config.read_bytes().startswith(text) and config.read_bytes().count(b"dtoverlay=dwc2") == 1
-    put.take_away(root, there(root))
+    changes.remove(root, there(root))
     assert config.read_bytes() == text
 
 
@@ -182,7 +182,7 @@ def test_config_txt_keeps_what_its_owner_added_since(root: Path, release: Path) 
     config = root / "boot/firmware/config.txt"
     put_on(root, release)
     config.write_text(config.read_text() + "arm_boost=1\n")
-    put.take_away(root, there(root))
+    changes.remove(root, there(root))
     assert config.read_text() == CONFIG + "arm_boost=1\n"
 
 
@@ -262,7 +262,7 @@ def test_a_damaged_manifest_is_told(root: Path) -> None:
 def test_the_summary_names_all_that_changes(root: Path) -> None:
     python(root, f"3 11 {platform.machine()} 8")  # bookworm's, whichever runs the tests
     here = system.recognise(root)
-    text = install.summary(here, put.plan(root, None), ["python3-pyaudio"], boot.KEYBOARD)
+    text = install.summary(here, changes.plan(root, None), ["python3-pyaudio"], boot.KEYBOARD)
     for word in ("bookworm", "python3-pyaudio", "/usr/lib/dictate/factory", "/boot/firmware/config.txt", "dwc2",
                  "dictate.service"):  # fmt: skip
         assert word in text

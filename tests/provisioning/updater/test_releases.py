@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from updater import package
 from updater.disk import RealDisk
 from updater.errors import LifecycleError
-from updater.install import Machine, install
+from updater.install import Platform, install
 from updater.releases import FACTORY, TRIAL_STARTS, State, Store, parse
 
 OVERLAY = Path(__file__).parents[3] / "provisioning" / "rootfs-overlay" / "all"
@@ -156,10 +156,10 @@ def test_whatever_happens_a_release_that_works_is_chosen(
                     file, new = made[step.update]
                     if new != store.state().current and serials[new] <= highest:
                         with pytest.raises(LifecycleError, match="it is an old one"):
-                            install(file, store, Machine(), lambda text: None)
+                            install(file, store, Platform(), lambda text: None)
                     else:
                         allowed.add(new)
-                        install(file, store, Machine(), lambda text: None)
+                        install(file, store, Platform(), lambda text: None)
                         assert store.chosen() == new
                 else:
                     in_vain = _start(store, step.ready, proven, in_vain)

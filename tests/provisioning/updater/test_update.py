@@ -20,7 +20,7 @@ import releases
 from needs import Need, skip, unless
 from updater import package
 from updater.errors import LifecycleError, Refused
-from updater.install import CARD_FILE, Machine, install, install_card
+from updater.install import CARD_FILE, Platform, install, install_card
 from updater.releases import FACTORY, State, Store
 
 ROOT = Path(__file__).parents[3]
@@ -175,7 +175,7 @@ def test_a_damaged_file_is_refused_or_all_that_it_installs_is_whole(
     store = Store(root)
     before = everything(root)
     try:
-        install(file, store, Machine(), lambda text: None)
+        install(file, store, Platform(), lambda text: None)
     except LifecycleError as error:
         assert "\n" not in str(error)
         assert everything(root) == before
@@ -302,7 +302,7 @@ def test_no_room(root: Path, made: Path, key: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr("updater.install.SPARE", 1 << 60)
     before = everything(root)
     with pytest.raises(LifecycleError, match=r"no room for .*: free some of the data partition"):
-        install(tmp_path / "x.update", Store(root), Machine(), print)
+        install(tmp_path / "x.update", Store(root), Platform(), print)
     assert everything(root) == before
 
 
@@ -315,7 +315,7 @@ def test_a_full_disk(root: Path, made: Path, key: Path, tmp_path: Path, monkeypa
         skip(Need.KERNEL, "the right to mount")
     try:
         with pytest.raises(LifecycleError, match="No space left on device"):
-            install(tmp_path / "x.update", Store(root), Machine(), print)
+            install(tmp_path / "x.update", Store(root), Platform(), print)
         assert not list(folder.glob("[0-9a-f]*")) and not (folder / ".incoming").exists()
     finally:
         subprocess.run(["umount", folder], check=True)
@@ -384,16 +384,16 @@ def test_a_refused_file_is_not_read_again(
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(LifecycleError, match="cut short") as first:
-        install_card(store, Machine(), print)
+        install_card(store, Platform(), print)
     with monkeypatch.context() as patch:
         patch.setattr(package, "opened", lambda path: pytest.fail("it was read as an update again"))
         with pytest.raises(LifecycleError) as second:
-            install_card(store, Machine(), print)
+            install_card(store, Platform(), print)
     assert str(second.value) == str(first.value)
     done = tool(root, "card")
-    assert done.returncode == 1 and complaint(root) == f"{first.value}\n", "the lamp and the console still say why"
+    assert done.returncode == 1 and complaint(root) == f"{first.value}\n", "the LED and the console still say why"
     file.write_bytes(whole)
-    assert install_card(store, Machine(), print), "another file is tried"
+    assert install_card(store, Platform(), print), "another file is tried"
 
 
 def test_no_room_is_not_remembered(root: Path, made: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,8 +401,8 @@ def test_no_room_is_not_remembered(root: Path, made: Path, key: Path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr("updater.install.SPARE", 1 << 60)
         with pytest.raises(LifecycleError, match="no room"):
-            install_card(Store(root), Machine(), print)
-    assert install_card(Store(root), Machine(), print)
+            install_card(Store(root), Platform(), print)
+    assert install_card(Store(root), Platform(), print)
 
 
 # ---- files made to exhaust the device
@@ -443,7 +443,7 @@ def test_an_update_that_takes_too_long_is_refused(
     monkeypatch.setattr(package, limit, -1.0)
     before = everything(root)
     with pytest.raises(Refused, match="takes too long to unpack"):
-        install(tmp_path / "x.update", Store(root), Machine(), print)
+        install(tmp_path / "x.update", Store(root), Platform(), print)
     assert everything(root) == before
 
 
@@ -453,11 +453,11 @@ def test_an_update_that_unpacks_to_too_much_is_refused(
     package.write(made, key, file := tmp_path / "x.update", 1)
     monkeypatch.setattr(package, "LARGEST", file.stat().st_size + 4_096)
     with pytest.raises(Refused, match="larger than an update may be"):
-        install(file, Store(root), Machine(), print)
+        install(file, Store(root), Platform(), print)
     with file.open("ab") as stream:
         stream.truncate(package.LARGEST + 1)
     with pytest.raises(Refused, match="larger than an update may be"):
-        install(file, Store(root), Machine(), print)
+        install(file, Store(root), Platform(), print)
 
 
 @pytest.mark.parametrize("command", ["begin", "confirm", "rollback", "card", "status"])

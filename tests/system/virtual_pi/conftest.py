@@ -18,7 +18,7 @@ import pytest
 from bench import Bench
 from needs import Need, skip
 
-from provisioning.emulator import needs
+from provisioning.emulator import preflight
 from provisioning.emulator.card import Card
 from provisioning.emulator.pi import Wiring
 from provisioning.emulator.report import Steps
@@ -67,11 +67,11 @@ def key(work: Path) -> Path:
 @pytest.fixture(scope="session")
 def image(work: Path, key: Path, steps: Steps) -> Card:
     skip_if_late()
-    if lacking := needs.install():
+    if lacking := preflight.install():
         pytest.fail(f"no virtual Pi here: {lacking}")
     if given := os.environ.get("DICTATE_TEST_IMAGE"):
         return Card.of(Path(given))
-    if refused := needs.building_refused():
+    if refused := preflight.building_refused():
         skip(Need.KERNEL, f"no image can be built here: {refused}")
     config = work / "dictation.toml"
     config.write_text(Wiring().config())
@@ -82,7 +82,7 @@ def image(work: Path, key: Path, steps: Steps) -> Card:
             check=True, stdin=subprocess.DEVNULL, stdout=sys.__stderr__, stderr=sys.__stderr__,
         )  # fmt: skip
         image = Card.of(work / "card.img")
-        steps.note(f"{image.image.stat().st_size / 2**20:.0f} MiB")
+        steps.remark(f"{image.image.stat().st_size / 2**20:.0f} MiB")
     return image
 
 

@@ -19,15 +19,15 @@ import pytest
 from bench import JOURNAL, ROOT, TOLERANCE, Bench, word_errors
 from needs import Need, skip
 
-from device.output.journal import Entry, entries_in, text_of
+from device.output.journal import JournalEntry, entries_in, text_of
 from device.output.jsonl import decode, files
 from provisioning.common import release
 from provisioning.common.target import Target
-from provisioning.emulator import blocklog, card, cuts, recovery
+from provisioning.emulator import blocklog, card, power_loss, recovery
 from provisioning.emulator.blocklog import Entry as Request
-from provisioning.emulator.cuts import Cut, Fate
 from provisioning.emulator.machine import PORTS
 from provisioning.emulator.pi import FAULT, LISTENING, READY, TOOLS, Wiring
+from provisioning.emulator.power_loss import Cut, Fate
 from provisioning.emulator.report import Steps
 
 pytestmark = pytest.mark.image
@@ -59,7 +59,7 @@ def dictated(bench: Bench, name: str, tries: int = 3) -> str:
         heard = bench.pi.dictate(name)
         errors = word_errors(bench.expected[name], heard)
         before, lost = lost, overruns(bench)
-        bench.steps.note(
+        bench.steps.remark(
             f"typed {heard.strip()!r} (word errors {errors:.0%}, sound lost {lost - before} times, attempt {attempt})"
         )
         if errors <= TOLERANCE:
@@ -69,14 +69,14 @@ def dictated(bench: Bench, name: str, tries: int = 3) -> str:
     skip(Need.HARDWARE, f"{name}: this emulator is too slow to hear: sound was lost in each of {tries} attempts")
 
 
-def guest_entries(bench: Bench) -> list[Entry]:
+def guest_entries(bench: Bench) -> list[JournalEntry]:
     """The appliance's journal, read in the running board by its own command."""
     lines = bench.pi.shell.run("dictate journal --json", 180).splitlines()
-    return [Entry(**json.loads(line)) for line in lines if line.startswith("{")]
+    return [JournalEntry(**json.loads(line)) for line in lines if line.startswith("{")]
 
 
 def test_boots_to_ready(bench: Bench, steps: Steps) -> None:
-    with steps.step("power to ready lamp"):
+    with steps.step("power to ready LED"):
         bench.boot("first", bench.new_card("card"), bench.work / LOG)
         bench.pi.until_ready()
         bench.started = blocklog.length(bench.work / LOG)
@@ -96,7 +96,7 @@ def test_speech_is_typed_and_kept(bench: Bench, steps: Steps) -> None:
 def test_nothing_listens(bench: Bench, steps: Steps) -> None:
     with steps.step("no listening port"):
         sockets = bench.pi.shell.run("ss -H -tulpn")
-        steps.note("ss -tulpn: nothing" if not sockets.strip() else sockets)
+        steps.remark("ss -tulpn: nothing" if not sockets.strip() else sockets)
         assert sockets.strip() == ""
 
 
@@ -113,26 +113,26 @@ def test_root_is_read_only_and_data_fills_the_card(bench: Bench, steps: Steps) -
     with steps.step("read-only root, data grown to the card"):
         assert "ro" in bench.pi.shell.run("findmnt -no OPTIONS /").split(",")
         size = int(bench.pi.shell.run("df -B1 --output=size /var/lib/dictate | tail -1"))
-        steps.note(f"data partition {size >> 20} MiB of a card of {bench.size >> 20} MiB")
+        steps.remark(f"data partition {size >> 20} MiB of a card of {bench.size >> 20} MiB")
         assert size > bench.image.data.size + (bench.size - bench.image.image.stat().st_size) * 0.8
 
 
 def remove_microphone(bench: Bench) -> None:
-    """Unplug the sound card as a USB port does, and wait for the lamp that says so."""
+    """Unplug the sound card as a USB port does, and wait for the LED that says so."""
     pi = bench.pi
     # A module in use cannot be removed: unplug the card first.
     pi.shell.run("echo snd_aloop.0 > /sys/bus/platform/drivers/snd_aloop/unbind && modprobe -r snd-aloop", 120)
-    pi.until("the microphone lamp", lambda: pi.lamps_say()[FAULT] == "flashes 4", 120)
+    pi.until("the microphone LED", lambda: pi.leds_say()[FAULT] == "flashes 4", 120)
 
 
 def test_microphone_lost_and_back(bench: Bench, steps: Steps) -> None:
     pi = bench.pi
-    with steps.step("microphone removed, lamp says so"):
+    with steps.step("microphone removed, LED says so"):
         remove_microphone(bench)
-        assert pi.lamps_say()[READY] == "steady"
-    with steps.step("microphone back, lamp says so"):
+        assert pi.leds_say()[READY] == "steady"
+    with steps.step("microphone back, LED says so"):
         pi.shell.run("modprobe snd-aloop", 60)
-        pi.until("the end of that lamp", lambda: pi.lamps_say()[FAULT] != "flashes 4", 120)
+        pi.until("the end of that LED", lambda: pi.leds_say()[FAULT] != "flashes 4", 120)
     with steps.step("press, speak, release, words typed again"):
         dictated(bench, "one.wav")
 
@@ -147,7 +147,7 @@ def test_an_empty_battery_of_another_device_is_no_reason(bench: Bench, steps: St
         assert pi.shell.run(f"cat {battery}/type {battery}/scope") == "Battery\nDevice\n"
         pi.shell.run("systemctl reload dictate", 200)  # a meter is looked for when a configuration is read
         pi.until_ready()
-        assert pi.lamps_say(OTHER_BATTERY_S) == ("steady", "dark", "dark")
+        assert pi.leds_say(OTHER_BATTERY_S) == ("steady", "dark", "dark")
         assert pi.shell.run("systemctl is-active dictate") == "active\n"
 
 
@@ -163,15 +163,15 @@ def test_power_goes_in_mid_dictation(bench: Bench, steps: Steps) -> None:
         before = len(pi.screen_text())
         pi.until("the first of two sentences", lambda: len(pi.screen_text()) > before + 10, 300)
         player.join()
-        assert pi.lamps.lit()[LISTENING], "it was no longer dictating"
+        assert pi.leds.lit()[LISTENING], "it was no longer dictating"
         pi.shell.background(
             f"exec nice python3 {TOOLS}/journal_writer.py {site} {WRITER_FOLDER} {PORTS['kept']}", f"{TOOLS}/writer.log"
         )
         pi.until("a hundred kept edits", lambda: len(pi.witness.kept) >= 100, 240)
-        assert pi.lamps.lit()[LISTENING], "it was no longer dictating"
+        assert pi.leds.lit()[LISTENING], "it was no longer dictating"
         witness = pi.witness
         bench.power_off()
-        steps.note(f"{len(witness.kept)} edits kept, {len(witness.received)} characters typed")
+        steps.remark(f"{len(witness.kept)} edits kept, {len(witness.received)} characters typed")
         bench.witness = witness
 
 
@@ -190,7 +190,7 @@ def planned(bench: Bench, record: list[Request]) -> list[Cut]:
     writer_from = bench.witness.kept[0][0]
     borders = (0, typed_from, writer_from, len(record))
     stretches = zip(borders[:-1], borders[1:], (CUTS // 6, CUTS // 3, CUTS // 2), strict=True)
-    return [cut for first, last, count in stretches for cut in cuts.plan(record, first, last, count, SEED)]
+    return [cut for first, last, count in stretches for cut in power_loss.plan(record, first, last, count, SEED)]
 
 
 def must_have(bench: Bench, cut: Cut) -> tuple[str, int]:
@@ -246,8 +246,8 @@ def test_no_acknowledged_segment_is_lost(
             too_early += bool(told) and kept < told[-1]
         assert too_early, "these cuts would not have found a journal that acknowledges too early"
         acknowledged = sum(bool(must_have(bench, cut)[0]) for cut in planned)
-        lost = sum(len(cuts.volatile(record, cut.at)) - len(cut.survivors) for cut in planned)
-        steps.note(
+        lost = sum(len(power_loss.volatile(record, cut.at)) - len(cut.survivors) for cut in planned)
+        steps.remark(
             f"{len(record)} requests recorded; {acknowledged} cuts with text acknowledged before; "
             f"{lost} writes lost or torn, nothing that was acknowledged; "
             f"a journal that acknowledged {EARLY} requests earlier would have lost text in {too_early} of them"
@@ -270,11 +270,11 @@ def test_no_cut_of_the_first_start_loses_the_file_system(
 def test_boots_after_a_cut_and_goes_on(bench: Bench, steps: Steps, record: list[Request]) -> None:
     """The worst moment: the very end, and nothing that was not flushed has reached the medium."""
     replay = recovery.Replay(bench.image, bench.size, bench.work / LOG, record)
-    [cut] = [cut for cut in cuts.plan(record, len(record), len(record), 4, SEED) if cut.fate is Fate.LOST] or [
-        Cut(len(record), cuts.flushed_before(record, len(record)), Fate.LOST, ())
+    [cut] = [cut for cut in power_loss.plan(record, len(record), len(record), 4, SEED) if cut.fate is Fate.LOST] or [
+        Cut(len(record), power_loss.flushed_before(record, len(record)), Fate.LOST, ())
     ]
     screen, _ = must_have(bench, cut)
-    with steps.step("power back to ready lamp"):
+    with steps.step("power back to ready LED"):
         disk = replay.card(cut, bench.work / "after-cut.img")
         bench.boot("after-cut", disk)
         bench.pi.until_ready()
@@ -286,7 +286,7 @@ def test_boots_after_a_cut_and_goes_on(bench: Bench, steps: Steps, record: list[
         device = bench.pi.shell.run("findmnt -no SOURCE --target /var/lib/dictate").split("[")[0].strip()
         state = bench.pi.shell.run(f"dumpe2fs -h {device} 2>/dev/null | grep 'Filesystem state'")
         assert re.search(r"state:\s+clean$", state.strip()), state
-        steps.note("; ".join(re.findall(r"(EXT4-fs \(vda3\): [^.]*)", said)[:2]))
+        steps.remark("; ".join(re.findall(r"(EXT4-fs \(vda3\): [^.]*)", said)[:2]))
     with steps.step("press, speak, release, words typed after the cut"):
         dictated(bench, "one.wav")
 
@@ -305,15 +305,15 @@ def test_boots_after_other_cuts(
 
 
 def test_a_mistake_in_the_configuration_is_told_and_survived(bench: Bench, steps: Steps) -> None:
-    with steps.step("mistake in dictation.toml: said on the serial line and by the lamp, boots all the same"):
+    with steps.step("mistake in dictation.toml: said on the serial line and by the LED, boots all the same"):
         text = Wiring().config() + '\n[sinks.keyboard]\nlayuot = "uk"\n'
         mistaken = bench.work / "mistaken.img"
         card.with_boot_files(bench.image.image, mistaken, {"dictation.toml": text.encode()})
         bench.boot("mistaken", bench.new_card("mistaken", mistaken))
         said = bench.pi.machine.serial.wait(r"dictation\.toml[^\n]*layuot[^\n]*", 400)
-        steps.note(said[0])
+        steps.remark(said[0])
         bench.pi.until_ready(400)
-        assert bench.pi.lamps_say() == ("steady", "dark", "flashes 5")
+        assert bench.pi.leds_say() == ("steady", "dark", "flashes 5")
 
 
 @pytest.fixture(scope="module")
@@ -352,7 +352,7 @@ def test_an_update_on_the_card_is_applied(bench: Bench, steps: Steps, updates: d
         bench.pi.until_ready(600)
         bench.pi.open_shell()
         bench.pi.until("the confirmation", lambda: "trial" not in running_release(bench), 120, 1.0)
-        steps.note(f"release {running_release(bench)}")
+        steps.remark(f"release {running_release(bench)}")
         assert running_release(bench) != "factory"
 
 
@@ -363,7 +363,7 @@ def test_an_update_that_fails_is_taken_back(bench: Bench, steps: Steps) -> None:
         bench.pi.until("the release before", lambda: running_release(bench) == before, 900, 2.0)
         bench.pi.until_ready(400)
         said = bench.pi.shell.run("journalctl -b --no-pager -u dictate | grep -o 'did not become ready; back to.*'")
-        steps.note(said.strip())
+        steps.remark(said.strip())
     with steps.step("press, speak, release, words typed by the release before"):
         dictated(bench, "one.wav")
 
@@ -382,7 +382,7 @@ def test_the_board_switches_itself_off(bench: Bench, steps: Steps) -> None:
         service = "systemctl show -P MainPID dictate"
         before = pi.shell.run(service)
         pi.button.press()
-        pi.until("the lamp that says: let go", lambda: pi.lamps_say(3.0)[READY] == "blinking", 240)
-        assert pi.shell.run(service) == before, "the lamp blinked because the service was started again"
+        pi.until("the LED that says: let go", lambda: pi.leds_say(3.0)[READY] == "blinking", 240)
+        assert pi.shell.run(service) == before, "the LED blinked because the service was started again"
         pi.button.release()
         pi.machine.wait_off(300)

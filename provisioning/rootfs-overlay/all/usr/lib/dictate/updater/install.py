@@ -25,7 +25,7 @@ SPARE = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class Platform:
     """What a release must have been made for."""
 
     machine: str = field(default_factory=platform.machine)
@@ -35,7 +35,7 @@ class Machine:
 def install(
     file: Path,
     store: Store,
-    machine: Machine,
+    machine: Platform,
     say: Callable[[str], None],
     *,
     downgrade: bool = False,
@@ -64,7 +64,7 @@ def install(
         raise LifecycleError(f"{file.name}: {error}; nothing was changed") from None
 
 
-def install_card(store: Store, machine: Machine, say: Callable[[str], None]) -> bool:
+def install_card(store: Store, machine: Platform, say: Callable[[str], None]) -> bool:
     """Install the update file on the card, if there is one that was not dealt with before.
 
     A file that was refused for what it is stays refused without being read as an update again. Raises LifecycleError.
@@ -93,7 +93,7 @@ def _content(file: Path, like: str = "") -> str:
         return f"{size}:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
-def _suits(release: Release, machine: Machine) -> None:
+def _suits(release: Release, machine: Platform) -> None:
     if (release.machine, release.python) != (machine.machine, machine.python):
         raise LifecycleError(
             f"this update is for {release.machine} with {release.python}, this machine is {machine.machine} with "
@@ -132,7 +132,7 @@ def _install(update: package.Package, release: Release, store: Store, say: Calla
     if release.id != state.previous or store.problem(release.id):
         store.disk.remove(beside)
         try:
-            update.extract(release, beside, lambda: _room(store.folder))
+            update.extract(release, beside, lambda: _free_bytes(store.folder))
             store.disk.sync_all()
         except BaseException:
             store.disk.remove(beside)
@@ -149,6 +149,6 @@ def _factory_id(store: Store) -> str:
     return store.release(FACTORY).id
 
 
-def _room(folder: Path) -> int:
+def _free_bytes(folder: Path) -> int:
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize - SPARE

@@ -1,8 +1,8 @@
-"""Measure this recogniser beside Moonshine tiny, Whisper tiny.en and PocketSphinx, in one run: `make peers`.
+"""Measure this recogniser beside Moonshine tiny, Whisper tiny.en and PocketSphinx, in one run: `make baselines`.
 
-    python tests/benchmarks/peers.py [DIR...]     # directories as `dictate eval` reads them
+    python tests/benchmarks/baselines.py [DIR...]     # directories as `dictate eval` reads them
 
-Installs the peers into .cache/peers, where `dictate bench` finds them too, and measures word errors over several
+Installs them into .cache/baselines, where `dictate bench` finds them too, and measures word errors over several
 directories with its engines: recordings as fast as they are read, one core, each system in a process of its own, our
 recogniser as `dictate transcribe` hears. RTF is CPU seconds for each second of speech: on one core, the time it takes.
 """
@@ -26,7 +26,7 @@ from device.bench.wer import score
 from device.config import bundle_folder, schema
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = ROOT / ".cache" / "peers"
+CACHE = ROOT / ".cache" / "baselines"
 PACKAGES = (
     "moonshine-voice==0.0.44",  # the last release that ships its model, tiny-en
     "faster-whisper==1.2.1",
@@ -36,9 +36,7 @@ PACKAGES = (
     "pocketsphinx==5.1.1",
 )
 SYSTEMS = {
-    "two-pass": "coral-dictation, int8 on the CPU",
-    "accurate": "the same, accurate",
-    "tflite-int8": "the same, streaming",
+    "tflite-int8": "coral-dictation, int8 on the CPU",
     "moonshine": "Moonshine tiny",
     "whisper": "Whisper tiny.en, int8",
     "pocketsphinx": "PocketSphinx 5.1.1",
@@ -63,18 +61,18 @@ class Result:
 
 
 def install() -> Path:
-    """The Python of the peers' own environment, made when it is missing or other versions are asked for."""
+    """The Python of the baselines' own environment, made when it is missing or other versions are asked for."""
     python, stamp = CACHE / "venv" / "bin" / "python", CACHE / "installed"
     wanted = "\n".join(PACKAGES)
     if not stamp.is_file() or stamp.read_text() != wanted:
-        print(f"peers: installing {', '.join(PACKAGES)} into {CACHE.relative_to(ROOT)}", file=sys.stderr)
+        print(f"baselines: installing {', '.join(PACKAGES)} into {CACHE.relative_to(ROOT)}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(CACHE / "venv")], check=True)
         subprocess.run([python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *PACKAGES], check=True)
         stamp.write_text(wanted)
     return python
 
 
-def measure(system: str, name: str, setting: runner.Setting) -> Result:
+def measure(system: str, name: str, setting: runner.RunSettings) -> Result:
     """Runs one system over the recordings in a fresh process."""
     cores = tuple(sorted(os.sched_getaffinity(0))[-setting.threads :])
     case = Case(system, "configurations", SYSTEMS[system], system, cpus=cores, paced=False, live=False)
@@ -115,8 +113,8 @@ def write(results: Sequence[Result], where: str, out: Path) -> None:
     """What has been measured so far, as JSON and Markdown."""
     out.mkdir(parents=True, exist_ok=True)
     report = {"machine": where, "packages": PACKAGES, "results": [asdict(result) for result in results]}
-    (out / "peers.json").write_text(json.dumps(report, indent=1) + "\n")
-    (out / "peers.md").write_text("\n".join([*table(results), "", where]) + "\n")
+    (out / "baselines.json").write_text(json.dumps(report, indent=1) + "\n")
+    (out / "baselines.md").write_text("\n".join([*table(results), "", where]) + "\n")
 
 
 def main() -> int:
@@ -124,39 +122,37 @@ def main() -> int:
     parser.add_argument("directories", nargs="*", type=Path, metavar="DIR", help="recordings and transcripts.tsv")
     parser.add_argument("--only", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="systems to measure")
     parser.add_argument("--cores", type=int, default=1, help="cores that each may use (default: 1)")
-    parser.add_argument("--out", type=Path, default=CACHE, help="where to write (default: .cache/peers)")
+    parser.add_argument("--out", type=Path, default=CACHE, help="where to write (default: .cache/baselines)")
     arguments = parser.parse_args()
     here = machine.describe()
     where = f"{here.model}, {arguments.cores} of {here.cores} cores, load {here.load[0]:.1f} before the run"
-    python, folders, results = install(), bundle_folder.default_bundles(), []
-    bundle = folders.dir
-    with tempfile.TemporaryDirectory(prefix="peers-") as scratch:
+    python, bundle, results = install(), bundle_folder.default_bundle(), []
+    with tempfile.TemporaryDirectory(prefix="baselines-") as scratch:
         settings = {}
         for index, folder in enumerate(arguments.directories or [None]):
             out = Path(scratch) / str(index)
             out.mkdir()
             heard = speech.gather([folder] if folder else [], out)
             name = folder.resolve().name if folder else "librivox"
-            settings[name] = runner.Setting(
+            settings[name] = runner.RunSettings(
                 bundle,
                 bundle,
                 heard,
                 0.0,
                 arguments.cores,
                 python,
-                schema.Realtime(),
+                schema.RealtimeSettings(),
                 Counters("not asked for"),
                 Energy(missing="not asked for"),
                 out,
-                folders.second_pass,
             )
         for system in arguments.only:
             for name, setting in settings.items():
-                print(f"peers: {SYSTEMS[system]} on {name}", file=sys.stderr, flush=True)
+                print(f"baselines: {SYSTEMS[system]} on {name}", file=sys.stderr, flush=True)
                 results.append(measure(system, name, setting))
-                print(f"peers:   WER {100 * results[-1].wer:.1f} %, RTF {results[-1].rtf:.3f}", file=sys.stderr)
+                print(f"baselines:   WER {100 * results[-1].wer:.1f} %, RTF {results[-1].rtf:.3f}", file=sys.stderr)
                 write(results, where, arguments.out)
-    print((arguments.out / "peers.md").read_text(), end="")
+    print((arguments.out / "baselines.md").read_text(), end="")
     return 0
 
 

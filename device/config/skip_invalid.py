@@ -1,6 +1,6 @@
 """A configuration that is used as far as it goes: what is wrong in it is left out and told, not fatal.
 
-The appliance has no screen. With one letter wrong in its file it still dictates, and the lights say that something
+The appliance has no screen. With one letter wrong in its file it still dictates, and the LEDs say that something
 is wrong; whoever looks closer finds the same line that `dictate config` prints.
 
 What is dictated goes to the disk only where that is known to be wanted: a file that cannot be read, and one in which
@@ -70,5 +70,5 @@ def written(tree: Config) -> str:
     for leaf in fields.walk(Config):
         value = fields.get(tree, leaf.key)
         if value != leaf.default:
-            lines.append(f"{leaf.key} = {fields.show(fields.HIDDEN if leaf.spec.secret else value)}\n")
+            lines.append(f"{leaf.key} = {fields.format_value(fields.HIDDEN if leaf.spec.secret else value)}\n")
     return "".join(lines)

@@ -41,7 +41,7 @@ def plan(root: Path, before: Manifest | None) -> Manifest:
     )
 
 
-def put(
+def apply(
     root: Path, release: Path, planned: Manifest, config_lines: Sequence[str] = boot.KEYBOARD, say: Say = lambda _: None
 ) -> None:
     """Put the layer and `release` onto `root` as planned.
@@ -65,7 +65,7 @@ def put(
     manifest.write(root, replace(planned, files={name: _print(root / name) for name in sorted(made)}, complete=True))
 
 
-def take_away(root: Path, there: Manifest, purge: bool = False, say: Say = lambda _: None) -> None:
+def remove(root: Path, there: Manifest, purge: bool = False, say: Say = lambda _: None) -> None:
     """Remove what the manifest names, and put back what was there before. What its owner changed since stays.
 
     `purge` also removes journal, configuration, updates and the user. Raises UserError.

@@ -1,4 +1,4 @@
-"""`dictate lights`: what the lights mean, as a table or as the picture in the README."""
+"""`dictate leds`: what the LEDs mean, as a table or as the picture in the README."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from device.panel.leds import PATTERNS, Pattern
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add `dictate lights`."""
-    parser = subparsers.add_parser("lights", help="explain the lights")
+    """Add `dictate leds`."""
+    parser = subparsers.add_parser("leds", help="explain the LEDs")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the table instead of printing it")
     parser.set_defaults(run=_run)
 
@@ -22,8 +22,8 @@ def add_parser(subparsers: Any) -> None:
 def _rows() -> Iterator[str]:
     """Two lines a state, which fit a terminal of 80 columns."""
     for state, pattern in PATTERNS.items():
-        lamp, colour = pattern.lamp.name.lower(), pattern.colour.name.lower()
-        yield f"{state.value:32} {lamp:10} {colour:8} {_rhythm(pattern)}"
+        led, colour = pattern.led.name.lower(), pattern.colour.name.lower()
+        yield f"{state.value:32} {led:10} {colour:8} {_rhythm(pattern)}"
         yield f"    {pattern.meaning}"
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from provisioning.emulator import blocklog
 from provisioning.emulator.blocklog import Kind
-from provisioning.emulator.cuts import (
+from provisioning.emulator.power_loss import (
     Cut,
     Fate,
     Medium,

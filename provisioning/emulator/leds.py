@@ -1,4 +1,4 @@
-"""What a lamp says, from the levels seen at its pin: dark, steady, blinking, or a number of flashes to be counted.
+"""What an LED says, from the levels seen at its pin: dark, steady, blinking, or a number of flashes to be counted.
 
 The rhythms are those of `device/panel/leds.py`; a slow virtual machine stretches them, so what counts is how many
 flashes there are between two pauses, not how long they are.
@@ -19,16 +19,16 @@ PAUSE_S = 0.9
 
 
 class Sample(NamedTuple):
-    """The lamps at one moment."""
+    """The LEDs at one moment."""
 
     time: float
     """Seconds by any clock."""
     lit: tuple[bool, ...]
 
 
-def reading(seen: Sequence[Sample], lamp: int) -> str:
+def reading(seen: Sequence[Sample], led: int) -> str:
     """`dark`, `steady`, `blinking`, or `flashes N` for the most frequent count N of the whole groups seen."""
-    levels = [(sample.time, sample.lit[lamp]) for sample in seen]
+    levels = [(sample.time, sample.lit[led]) for sample in seen]
     if not any(level for _, level in levels):
         return "dark"
     if all(level for _, level in levels):
