@@ -14,8 +14,8 @@ from convert import fetch, metadata
 from convert.errors import QualityError, SourceError
 from convert.onnx import split
 from convert.quality import gates
-from convert.quality import recordings as quality_recordings
-from convert.quantization import calibration as quantization_calibration
+from convert.quality.recordings import TESTDATA, gather, given, recordings
+from convert.quantization.calibration import calibration
 from convert.stages import Stages
 from models import bundle
 from models.bundle import Description
@@ -71,7 +71,7 @@ class Conversion:
             recorded = out / "speech"
             recorded.mkdir()
             subject = gates.Subject(self.chosen, self.model, int8, float32, silent)
-            heard = quality_recordings.gather(recorded) if folder is None else quality_recordings.given(folder)
+            heard = gather(recorded) if folder is None else given(folder)
             report = gates.measure(subject, heard, self.calibration, self.quantized)
             gates.save(report, out)
             for scratch in (out / "int8", out / "float32", recorded):
@@ -81,7 +81,7 @@ class Conversion:
             "files": [files[role] for role in sorted(files)],
             "reference": [reference[role] for role in sorted(reference)],
             "description": description,
-            "speech": folder or (quality_recordings.TESTDATA if quality_recordings.TESTDATA.is_dir() else None),
+            "speech": folder or (TESTDATA if TESTDATA.is_dir() else None),
             "model": self.model,
         }
         # The words come from `dictate eval` in a child process.
@@ -137,18 +137,18 @@ def _calibration(stages: Stages, chosen: Manifest, folder: Path | None, parts: P
         path = chosen.file(chosen.calibration.file)
         fetch.check(path, chosen.calibration.sha256, chosen)
         return path
-    given = folder
+    speech = folder
 
     def make(out: Path) -> None:
         with np.load(parts / "front_end.npz") as arrays:
             dft, mel = arrays["dft"], arrays["mel"]
         np.savez(
             out / "calibration.npz",
-            log_mel=quantization_calibration.calibration(given, chosen.front_end, chosen.window.frames, (dft, mel)),
+            log_mel=calibration(speech, chosen.front_end, chosen.window.frames, (dft, mel)),
         )
 
     inputs = {
-        "recordings": quality_recordings.recordings(given),
+        "recordings": recordings(speech),
         "front_end": parts / "front_end.npz",
         "settings": [chosen.front_end, chosen.window.frames],
     }

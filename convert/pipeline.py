@@ -16,7 +16,7 @@ from convert.options import Options
 from convert.progress import Display
 from convert.quality import report
 from convert.stages import Stages
-from convert.transformer import pipeline as transformer
+from convert.transformer.pipeline import build_transformer
 from convert.words import language_model, lexicon
 from models import bundle, manifest
 from models.bundle import Bundle, EdgeTpu
@@ -35,7 +35,7 @@ def build(options: Options, display: Display) -> Bundle | TransformerBundle:
     chosen = manifest.read_any(options.manifest) if options.manifest else manifest.load_any(options.model)
     stages = Stages(Cache(options.cache), display)
     if isinstance(chosen, TransformerManifest):
-        return transformer.build(options, chosen, stages)
+        return build_transformer(options, chosen, stages)
     assert isinstance(chosen, Manifest)
     return _build(options, chosen, stages)
 

@@ -18,8 +18,8 @@ from onnx import ModelProto
 
 from convert.errors import GraphError
 from convert.fetch import check
-from convert.onnx import front_end as onnx_front_end
 from convert.onnx import graph, runtime
+from convert.onnx.front_end import arrays
 from models.manifest import Manifest
 
 LOG_MEL, HIDDEN, LOG_PROBS = "log_mel", "hidden", "log_probs"
@@ -29,7 +29,7 @@ SAME = 1e-3  # largest difference between parts and whole, as a share of the lar
 def split(model: Path, manifest: Manifest, out: Path) -> None:
     """Writes the parts of `model` to `out`; SourceError or GraphError when the manifest does not fit the model."""
     source = graph.float32(graph.load(model))
-    dft, mel = onnx_front_end.arrays(manifest, graph.tensors(source))
+    dft, mel = arrays(manifest, graph.tensors(source))
     packed = io.BytesIO()  # in memory: on a full disk, a zip file that cannot be closed complains later
     np.savez(packed, dft=dft, mel=mel)
     (out / "front_end.npz").write_bytes(packed.getvalue())

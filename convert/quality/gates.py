@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.onnx import runtime
-from convert.quality import agreement, plot, sqnr
-from convert.quality import recordings as quality_recordings
-from convert.quantization import calibration as quantization_calibration
+from convert.quality import agreement, plot, recordings, sqnr
 from convert.quantization import tflite
+from convert.quantization.calibration import calibration_windows
 from models import python
 from models.bundle import Bundle
 from models.manifest import Manifest
@@ -42,8 +41,7 @@ class Recogniser:
     def __call__(self, frames: Float) -> Float:
         """Posteriors [T / stride, tokens] of normalised log-mel [T, mels]."""
         kept = [
-            self._posteriors(piece)[keep]
-            for piece, keep in quality_recordings.windows(frames, self._window, self._silence)
+            self._posteriors(piece)[keep] for piece, keep in recordings.windows(frames, self._window, self._silence)
         ]
         return np.concatenate(kept)
 
@@ -87,18 +85,16 @@ class Subject:
     silent: tuple[int, ...]  # tokens that are no sound: blank and word boundary
 
 
-def measure(
-    subject: Subject, recordings: quality_recordings.Speech, calibration: Path, quantized: Path
-) -> dict[str, Any]:
+def measure(subject: Subject, speech: recordings.Speech, calibration: Path, quantized: Path) -> dict[str, Any]:
     """Every number of the quality report; words only where there are recordings with transcripts."""
     chosen = subject.manifest
-    heard = list(_utterances(subject, recordings, calibration))
+    heard = list(_utterances(subject, speech, calibration))
     small, large = Recogniser(subject.int8), Recogniser(subject.float32)
     windowed = [large(frames) for frames, _ in heard]
     int8 = [small(frames) for frames, _ in heard]
     whole = [w for _, w in heard if w is not None]
     report: dict[str, Any] = {
-        "speech": recordings.source,
+        "speech": speech.source,
         "utterances": len(heard),
         "seconds": round(sum(len(f) for f, _ in heard) * chosen.front_end.hop / chosen.front_end.sample_rate, 1),
     }
@@ -110,33 +106,27 @@ def measure(
         report[name] = (
             asdict(agreement.compare(zip(reference, other, strict=True), subject.silent)) if reference else None
         )
-    report["words"] = _words(subject, recordings)
+    report["words"] = _words(subject, speech)
     report["layers"] = [asdict(layer) for layer in sqnr.errors(quantized, _windows(subject, calibration)[:PLOTTED])]
     return report
 
 
 def _windows(subject: Subject, calibration: Path) -> Float:
-    return quantization_calibration.calibration_windows(
-        calibration, subject.manifest.window.frames, subject.manifest.front_end.mels
-    )
+    return calibration_windows(calibration, subject.manifest.window.frames, subject.manifest.front_end.mels)
 
 
-def _utterances(
-    subject: Subject, recordings: quality_recordings.Speech, calibration: Path
-) -> Iterator[tuple[Float, Float | None]]:
+def _utterances(subject: Subject, speech: recordings.Speech, calibration: Path) -> Iterator[tuple[Float, Float | None]]:
     """(log-mel as it enters the encoder, the source's posteriors over the whole utterance if it can be asked)."""
     chosen = subject.manifest
-    if recordings.folder is None:
+    if speech.folder is None:
         yield from ((window, None) for window in _windows(subject, calibration))
         return
     with np.load(subject.int8.path("front_end")) as arrays:
         filters = arrays["dft"], arrays["mel"]
     source = _source(subject.model, chosen)
-    for file in quality_recordings.recordings(recordings.folder):
-        samples = quality_recordings.read(file, chosen.front_end.sample_rate)
-        frames = quality_recordings.normalised(
-            quality_recordings.log_mel(samples, chosen.front_end, *filters), chosen.front_end
-        )
+    for file in recordings.recordings(speech.folder):
+        samples = recordings.read(file, chosen.front_end.sample_rate)
+        frames = recordings.normalised(recordings.log_mel(samples, chosen.front_end, *filters), chosen.front_end)
         yield frames, source(samples) if source else None
 
 
@@ -157,9 +147,9 @@ def _source(model: Path, chosen: Manifest) -> Callable[[Float], Float] | None:
     return posteriors
 
 
-def _words(subject: Subject, recordings: quality_recordings.Speech) -> dict[str, Any]:
+def _words(subject: Subject, speech: recordings.Speech) -> dict[str, Any]:
     """Word errors of both bundles by `dictate eval`; {"skipped": reason} where they cannot be had."""
-    if recordings.folder is None:
+    if speech.folder is None:
         return {"skipped": "no recordings with transcripts"}
     counts: dict[str, Any] = {}
     for name, made in (("int8", subject.int8), ("float32", subject.float32)):
@@ -167,7 +157,7 @@ def _words(subject: Subject, recordings: quality_recordings.Speech) -> dict[str,
             python.module(
                 "device.cli",
                 "eval",
-                str(recordings.folder),
+                str(speech.folder),
                 "--bundle",
                 str(made.root),
                 "--backend",

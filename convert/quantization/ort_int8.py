@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnxruntime import quantization
 
 from convert.onnx import graph
-from convert.quantization import calibration as quantization_calibration
+from convert.quantization.calibration import calibration_windows
 
 WINDOWS = 16  # the quantizer keeps every activation of every window in memory
 
@@ -39,7 +39,7 @@ def quantize(encoder: str, calibration: str, out: str) -> None:
     """
     value = graph.load(Path(encoder)).graph.input[0]
     _, mels, frames = (d.dim_value for d in value.type.tensor_type.shape.dim)
-    windows = quantization_calibration.calibration_windows(Path(calibration), frames, mels)[:WINDOWS]
+    windows = calibration_windows(Path(calibration), frames, mels)[:WINDOWS]
     quantization.quantize_static(
         encoder,
         Path(out, "encoder_int8.onnx"),

@@ -25,10 +25,9 @@ from tensorflow.python.framework import dtypes
 from convert.errors import GraphError
 from convert.onnx import graph
 from convert.onnx.conv2d import conv1d_to_conv2d, require_int8
-from convert.quantization import calibration as quantization_calibration
 from convert.quantization import ranges, tflite
-from convert.quantization.tflite_export import converter as float_converter
-from convert.quantization.tflite_export import require_same
+from convert.quantization.calibration import calibration_windows
+from convert.quantization.tflite_export import converter, require_same
 
 Float = NDArray[np.float32]
 SAME = (
@@ -46,7 +45,7 @@ def quantize(encoder: str, calibration: str, quantile: str, out: str) -> None:
     model = conv1d_to_conv2d(graph.load(Path(encoder)))
     require_int8(model)
     _, mels, _, frames = (d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim)
-    windows = quantization_calibration.calibration_windows(Path(calibration), frames, mels)
+    windows = calibration_windows(Path(calibration), frames, mels)
     inputs = channels_first(windows)
     declared = ranges.declared(model)
     known = declared or ranges.measured(model, inputs, float(quantile))
@@ -65,13 +64,13 @@ def int8(
     With `strict`, GraphError names a range that belongs to no tensor. Scratch files are in `out` until it is done.
     """
     with tempfile.TemporaryDirectory(dir=out) as scratch:
-        converter = float_converter(model, Path(scratch))
-        converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tensorflow.int8
-        converter.representative_dataset = lambda: ([w[None, None]] for w in windows[:CALIBRATED])
-        converter._experimental_calibrate_only = True
-        calibrated = converter.convert()
+        int8 = converter(model, Path(scratch))
+        int8.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+        int8.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        int8.inference_input_type = int8.inference_output_type = tensorflow.int8
+        int8.representative_dataset = lambda: ([w[None, None]] for w in windows[:CALIBRATED])
+        int8._experimental_calibrate_only = True
+        calibrated = int8.convert()
     require_same(model, calibrated)
     seen = ranges.activations(model, channels_first(windows)[len(windows) // 2])
     ranged, origins = apply(calibrated, known, seen, model.graph.input[0].name, strict)

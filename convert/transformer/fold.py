@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from convert.errors import GraphError
 from convert.onnx import graph, runtime
-from convert.quality import recordings as quality_recordings
+from convert.quality.recordings import read
 from convert.transformer import ort_format, recipe, weights
 from convert.transformer.weights import Encoder
 from models import moonshine
@@ -44,7 +44,7 @@ def cut(recordings: Iterable[Path], seconds: float) -> Iterator[Float]:
     """The recordings in segments of at most `seconds`, without what is left over below a second."""
     length = int(seconds * moonshine.SAMPLE_RATE)
     for path in recordings:
-        samples = quality_recordings.read(path, moonshine.SAMPLE_RATE)
+        samples = read(path, moonshine.SAMPLE_RATE)
         for start in range(0, len(samples), length):
             if len(samples) - start >= moonshine.SAMPLE_RATE:
                 yield samples[start : start + length]

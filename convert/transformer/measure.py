@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.quality import agreement
-from convert.quality import recordings as quality_recordings
-from convert.quality.recordings import Speech
+from convert.quality.recordings import TRANSCRIPTS, Speech, read
 from convert.quantization import tflite
 from convert.transformer.decode import Decoder
 from convert.transformer.weights import Encoder
@@ -49,19 +48,19 @@ def _invoke(model: Path) -> pieces.Invoke:
 
 
 def measure(
-    encoder: Encoder, int8: Int8Pieces, decoder: Decoder, recordings: Speech, otherwise: Sequence[Path]
+    encoder: Encoder, int8: Int8Pieces, decoder: Decoder, speech: Speech, otherwise: Sequence[Path]
 ) -> dict[str, Any]:
     """The quality report: the encoder's error, and words where there are recordings with transcripts.
 
     `otherwise` is the speech that the error is measured on where there are none.
     """
-    folder = recordings.folder
+    folder = speech.folder
     said = _transcripts(folder) if folder else dict.fromkeys(otherwise, "")
     errors, words = [], 0
     wrong = {"float32": 0, "int8": 0}
     seconds = 0.0
     for path, transcript in said.items():
-        samples = quality_recordings.read(path, moonshine.SAMPLE_RATE)
+        samples = read(path, moonshine.SAMPLE_RATE)
         length = len(samples) / moonshine.SAMPLE_RATE
         hidden = {"float32": encoder(samples), "int8": encoder(samples, int8)}
         errors.append(relative(hidden["int8"], hidden["float32"]))
@@ -71,7 +70,7 @@ def measure(
         for name in wrong if folder else ():
             wrong[name] += agreement.edits(*_numbered(expected, spoken(decoder(hidden[name], length))))
     return {
-        "speech": recordings.source if folder else "the calibration speech",
+        "speech": speech.source if folder else "the calibration speech",
         "seconds": round(seconds, 1),
         "encoder_error": {"mean": float(np.mean(errors)), "most": max(errors)},
         "words": {"spoken": words, "wrong": wrong} if folder else {"skipped": "no recordings with transcripts"},
@@ -121,5 +120,5 @@ def _numbered(*texts: list[str]) -> list[list[int]]:
 
 
 def _transcripts(folder: Path) -> dict[Path, str]:
-    lines = (folder / quality_recordings.TRANSCRIPTS).read_text(encoding="utf-8").splitlines()
+    lines = (folder / TRANSCRIPTS).read_text(encoding="utf-8").splitlines()
     return {folder / name: text for name, _, text in (line.partition("\t") for line in lines if line.strip())}

@@ -13,7 +13,7 @@ from convert.edgetpu.compiled.compiler import Compiler
 from convert.edgetpu.predict.mapping import Prediction
 from convert.errors import ConvertError, QualityError
 from convert.options import Options
-from convert.quality import recordings as quality_recordings
+from convert.quality.recordings import TESTDATA, gather, given
 from convert.stages import Stages
 from convert.transformer import decoder_graph
 from models import moonshine, transformer_bundle
@@ -25,7 +25,7 @@ from models.transformer_bundle import Description, TransformerBundle
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def build(options: Options, chosen: TransformerManifest, stages: Stages) -> TransformerBundle:
+def build_transformer(options: Options, chosen: TransformerManifest, stages: Stages) -> TransformerBundle:
     """Runs every stage and writes the bundle; raises a UserError or OSError and leaves the last bundle as it was."""
     for name in ("onnx", "calibration", "comparison", "prebuilt", "ship"):
         if getattr(options, name):
@@ -137,7 +137,7 @@ def _measure(
     def make(out: Path) -> None:
         recorded = out / "speech"
         recorded.mkdir()
-        heard = quality_recordings.gather(recorded) if folder is None else quality_recordings.given(folder)
+        heard = gather(recorded) if folder is None else given(folder)
         encoder = weights.read(ort_format.dequantized(ort_format.load(assets["encoder"])), chosen.encoder.heads)
         models = {name: quantized / f"{name}.tflite" for name in encoder.pieces}
         int8 = measure.Int8Pieces(models, pieces.load(quantized / "pieces.npz"), chosen.pieces.frames)
@@ -152,7 +152,7 @@ def _measure(
         "folded": folded,
         "decoder": exported,
         "assets": [assets[role] for role in sorted(assets)],
-        "speech": folder or (quality_recordings.TESTDATA if quality_recordings.TESTDATA.is_dir() else None),
+        "speech": folder or (TESTDATA if TESTDATA.is_dir() else None),
     }
     quality = stages.run("measure", ["convert.transformer.measure"], inputs, make) / "quality.json"
     for sentence in measure.failures(json.loads(quality.read_text())):

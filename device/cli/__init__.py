@@ -33,6 +33,9 @@ COMMANDS = {
     "update": "device.cli.update",
 }
 
+RENAMED = {"lights": "leds"}
+"""Commands under the names that they had before, which still work; a line says what they are called now."""
+
 
 DONE, FAULTS, WRONG_USE = 0, 1, 2
 INTERRUPTED, NOBODY_READS = 130, 141
@@ -81,6 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: Sequence[str]) -> int:
+    if given and (today := RENAMED.get(given[0])):
+        print(f"dictate: {given[0]} is called {today} now; the old name is still read", file=sys.stderr)
+        given = [today, *given[1:]]
     try:
         parsed = parser(given).parse_args(given)
         status: int = parsed.run(parsed)

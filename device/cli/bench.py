@@ -18,11 +18,10 @@ from device.bench.engine import CONFIGURATIONS
 from device.bench.meters import Counters, Energy
 from device.bench.record import BenchReport, CaseRow, Measurement, WordErrors
 from device.bench.wer import ScoringError, score
-from device.cli import argument_types
-from device.cli import options as cli_options
+from device.cli import argument_types, options
 from device.config import bundle_folder, schema
-from device.power import report as power_report
 from device.power.log import samples_in
+from device.power.report import NotMeasured, hours, summarise
 from models import python
 from models.bundle import Bundle
 from models.errors import UsageError
@@ -45,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
         help="latency, CPU, memory, energy and errors by configuration",
         epilog="docs/benchmark.md says what each number means",
     )
-    cli_options.add_options(parser)
+    options.add_options(parser)
     parser.add_argument(
         "files",
         nargs="*",
@@ -89,7 +88,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--threads", type=argument_types.count, default=1, help="cores that a configuration may use (default 1)"
     )
-    parser.add_argument("--baselines", type=Path, metavar="PYTHON", help="the Python that has the baselines installed")
+    baselines = parser.add_argument(
+        "--baselines", type=Path, metavar="PYTHON", help="the Python that has the baselines installed"
+    )
+    options.also_read(parser, "--peers", baselines)  # old name
     parser.add_argument("--power-log", type=Path, metavar="DIR", help="watts for the battery (default: power.dir)")
     parser.add_argument(
         "--duty", type=argument_types.share, default=0.25, help="share of the time spent dictating (default 0.25)"
@@ -104,7 +106,7 @@ def _run(args: argparse.Namespace) -> int:
         print("\n".join(compare.lines(record.load(args.files[1]), record.load(args.files[2]))))
         return 0
     _check(args)
-    settings = cli_options.load_from(args).config
+    settings = options.load_from(args).config
     folders = bundle_folder.default_bundles(args.bundle)
     bundle = Bundle.open(folders.dir)
     wanted = _cases(args, settings.realtime, bundle)
@@ -184,7 +186,7 @@ def _begun(args: argparse.Namespace, settings: schema.Config, setting: runner.Ru
     life = None
     folder = args.power_log or settings.power.dir
     try:
-        found = power_report.hours(power_report.summarise(samples_in(folder)), settings.power.battery_wh, args.duty)
+        found = hours(summarise(samples_in(folder)), settings.power.battery_wh, args.duty)
         life = record.BatteryLife(
             found.battery_wh,
             found.duty,
@@ -194,7 +196,7 @@ def _begun(args: argparse.Namespace, settings: schema.Config, setting: runner.Ru
             found.measured_s,
             f"dictate power's log in {folder}",
         )
-    except (power_report.NotMeasured, OSError) as error:
+    except (NotMeasured, OSError) as error:
         unmeasured["battery"] = f"{folder}: {error}"
     heard = setting.speech
     return BenchReport(

@@ -15,7 +15,7 @@ from device.config import fields
 from device.config.schema import Config
 from device.output import hid_report, layouts
 from device.panel.header import wires
-from device.text import commands as text_commands
+from device.text import commands
 from device.text.edits import apply
 from device.text.formatter import Rules, TextFormatter
 from device.text.itn import Style
@@ -55,9 +55,9 @@ EXAMPLES = (
 """Said, for the table of numbers."""
 
 
-def commands() -> str:
+def spoken_commands() -> str:
     """What can be said besides words."""
-    return _table(("you say", "it writes or does"), text_commands.table())
+    return _table(("you say", "it writes or does"), commands.table())
 
 
 def number_examples() -> str:
@@ -104,7 +104,7 @@ def header_pins() -> str:
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
-    "commands": commands,
+    "commands": spoken_commands,
     "numbers": number_examples,
     "layouts": keyboard_layouts,
     "substitutes": substitutes,

@@ -11,8 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from device.cli import argument_types
-from device.cli import options as cli_options
+from device.cli import argument_types, options
 from device.output.journal import JournalEntry, entries_in, text_of
 from models.errors import UsageError, UserError
 
@@ -20,7 +19,7 @@ from models.errors import UsageError, UserError
 def add_parser(subparsers: Any) -> None:
     """Add `dictate journal`."""
     parser = subparsers.add_parser("journal", help="show and search what was said")
-    cli_options.add_options(parser)
+    options.add_options(parser)
     parser.add_argument("search", nargs="?", default="", help="only edits with this text (any case)")
     parser.add_argument("--dir", type=Path, help="read this folder instead of the configured one")
     parser.add_argument("--regex", action="store_true", help="search is a regular expression")
@@ -70,7 +69,7 @@ def _moment(text: str) -> float:
 
 
 def _run(args: argparse.Namespace) -> int:
-    journal = cli_options.load_from(args).config.sinks.journal
+    journal = options.load_from(args).config.sinks.journal
     folder, pattern = args.dir or journal.dir, sought(args.search, args.regex)
     if args.dir is None and journal.mode != "disk":
         raise UserError(f'sinks.journal.mode = "{journal.mode}": nothing is kept on disk')

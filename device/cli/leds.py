@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from device.drawing import svg as drawing_svg
-from device.drawing.leds import svg
+from device.drawing import leds, svg
 from device.panel.leds import PATTERNS, Pattern
 
 
@@ -41,4 +40,4 @@ def _run(args: argparse.Namespace) -> int:
     if args.svg is None:
         print("\n".join(_rows()))
         return 0
-    return drawing_svg.write(args.svg, svg(PATTERNS))
+    return svg.write(args.svg, leds.svg(PATTERNS))

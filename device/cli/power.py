@@ -10,14 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from device.cli import argument_types
-from device.cli import options as cli_options
-from device.drawing import svg as drawing_svg
-from device.drawing.power import svg
-from device.power import report as power_report
+from device.cli import argument_types, options
+from device.drawing import power, svg
 from device.power.log import samples_in
 from device.power.monitor import charge
-from device.power.report import summarise, table, throttling
+from device.power.report import NotMeasured, hours, summarise, table, throttling
 from device.power.sensors import SYS, PowerError, Reading, find_meter, read_gauges
 from models.errors import UserError
 
@@ -27,17 +24,17 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("power", help="watts by state, energy per word, hours left")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     now = commands.add_parser("now", help="measure once")
-    cli_options.add_options(now)
+    options.add_options(now)
     now.add_argument("--sys", type=Path, default=SYS, help=argparse.SUPPRESS)
     now.set_defaults(run=_now)
     report = commands.add_parser("report", help="summarise the log")
-    cli_options.add_options(report)
+    options.add_options(report)
     report.add_argument("--dir", type=Path, help="read this folder instead of the configured one")
     report.add_argument("--days", type=argument_types.positive, default=7.0, help="how far back (default 7)")
     report.add_argument("--svg", type=Path, metavar="FILE", help="draw watts over time")
     report.set_defaults(run=_report)
     hours = commands.add_parser("hours", help="how long a battery would last, from the watts in the log")
-    cli_options.add_options(hours)
+    options.add_options(hours)
     hours.add_argument("--dir", type=Path, help="read this folder instead of the configured one")
     hours.add_argument(
         "--battery-wh", type=argument_types.positive, metavar="WH", help="energy (default: power.battery_wh)"
@@ -49,7 +46,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _now(args: argparse.Namespace) -> int:
-    settings = cli_options.load_from(args).config.power
+    settings = options.load_from(args).config.power
     status = 0
     try:
         meter = find_meter(settings.meter, args.sys, reverse=settings.reverse_current)
@@ -82,7 +79,7 @@ def _row(name: str, value: float | str | None, unit: str = "") -> str:
 
 
 def _report(args: argparse.Namespace) -> int:
-    settings = cli_options.load_from(args).config.power
+    settings = options.load_from(args).config.power
     folder = args.dir or settings.dir
     samples = list(samples_in(folder, since=time.time() - 86_400 * args.days))
     if not samples:
@@ -91,18 +88,16 @@ def _report(args: argparse.Namespace) -> int:
     today = [sample for sample in samples if sample.time >= day.timestamp()]
     print(table(summarise(samples), summarise(today), settings.battery_wh))
     if args.svg is not None:
-        drawing_svg.write(args.svg, svg(samples))
+        svg.write(args.svg, power.svg(samples))
     return 0
 
 
 def _hours(args: argparse.Namespace) -> int:
-    settings = cli_options.load_from(args).config.power
+    settings = options.load_from(args).config.power
     folder = args.dir or settings.dir
     log = summarise(samples_in(folder))
     try:
-        print(
-            power_report.hours(log, args.battery_wh if args.battery_wh is not None else settings.battery_wh, args.duty)
-        )
-    except power_report.NotMeasured as error:
+        print(hours(log, args.battery_wh if args.battery_wh is not None else settings.battery_wh, args.duty))
+    except NotMeasured as error:
         raise UserError(f"{folder}: {error}") from None
     return 0

@@ -19,29 +19,34 @@ def add_parser(subparsers: Any) -> None:
     """Add `dictate run`."""
     parser = subparsers.add_parser("run", help="be the appliance: press the button and dictate")
     options.add_options(parser)
-    parser.add_argument(
+    skip_invalid = parser.add_argument(
         "--skip-invalid", action="store_true", help="go on without what is wrong in the configuration, and show it"
     )
+    options.also_read(parser, "--lenient", skip_invalid)  # old name
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
     wrong: tuple[str, ...] = ()
+    renamed: list[str] = []
     if args.skip_invalid:
         loaded, wrong = skip_invalid.load(args.config, args.set)
+        renamed += loaded.renamed
         loaded = with_built_bundle(loaded)
     else:
-        loaded = options.load_from(args)
+        loaded = options.load_from(args, renamed.append)
     log = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)  # device.audio.microphone silences descriptor 2
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.INFO,
         format="%(levelname)s %(name)s: %(message)s",
         stream=terminal.plain(log),
     )
+    for line in renamed:
+        logging.warning("%s", line)
     from device.app.recognizer import load_recognizer  # these need gpiozero, PortAudio and an interpreter
     from device.app.service import serve
     from device.app.session import Environment
 
     environment = Environment(load_recognizer, warnings=lambda: wrong + boot_config.warnings())
-    return serve(loaded, lambda: options.load_from(args), environment)
+    return serve(loaded, lambda: options.load_from(args, logging.warning), environment)

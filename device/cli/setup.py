@@ -64,10 +64,11 @@ def setup(file: Path, root: Path, hands: Hands) -> tuple[str, ...]:
     if behind := _clock(root, hands.now()):
         _tried("the clock", lambda: hands.set_clock(behind), failed)
     told: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
     tree = Config()
     if os.path.lexists(file):
         loaded, told = skip_invalid.load(file, environ={})
-        tree = loaded.config
+        tree, renamed = loaded.config, loaded.renamed
     elif not hands.mounted(file.parent):
         told = (f"{file.parent}: the card's first partition is not mounted; going on with the defaults",)
         tree = skip_invalid.unread(environ={}).config
@@ -76,7 +77,7 @@ def setup(file: Path, root: Path, hands: Hands) -> tuple[str, ...]:
     _tried("the host name", lambda: hands.name(plan.hostname), failed)
     if plan.units:
         _tried("network and login", lambda: hands.start(plan.units), failed)
-    return (*told, *failed)
+    return (*told, *renamed, *failed)
 
 
 def _tried(what: str, work: Callable[[], object], failed: list[str]) -> None:

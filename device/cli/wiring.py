@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from device.cli import options
-from device.drawing import svg as drawing_svg
-from device.drawing.wiring import svg
+from device.drawing import svg, wiring
 from device.panel.header import clashes, wires
 
 
@@ -28,4 +27,4 @@ def _run(args: argparse.Namespace) -> int:
     if args.svg is None:
         print("\n".join(map(str, wires(panel))))
         return 0
-    return drawing_svg.write(args.svg, svg(panel))
+    return svg.write(args.svg, wiring.svg(panel))

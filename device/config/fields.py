@@ -51,6 +51,8 @@ class Spec:
     high: float | None = None
     form: Form | None = None
     secret: bool = False
+    was: str = ""
+    was_values: Mapping[Any, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class Setting:
     type: Any
     spec: Spec
     default: Any
+
+    @property
+    def was(self) -> str:
+        """The dotted key that the setting had before, empty if it has always had this one."""
+        return f"{self.key.rpartition('.')[0]}.{self.spec.was}".lstrip(".") if self.spec.was else ""
 
     @property
     def expected(self) -> str:
@@ -110,13 +117,16 @@ def setting(
     high: float | None = None,
     form: Form | None = None,
     secret: bool = False,
+    was: str = "",
+    was_values: Mapping[Any, Any] | None = None,
 ) -> T:
     """Declare a field of a settings dataclass: default, unit and inclusive range (each item's, for tuples).
 
     Choices are not given here: annotate the field with ``Literal["a", "b"]``. `form` is what a text must look like;
-    a `secret` is shown in no message.
+    a `secret` is shown in no message. `was` is the name that it had in the same section before, which is still read
+    (see :func:`renamed`), and `was_values` what the values under that name are called today, where they differ.
     """
-    spec = Spec(help, unit, low, high, form, secret)
+    spec = Spec(help, unit, low, high, form, secret, was, was_values or {})
     return dataclasses.field(default=default, metadata={"spec": spec})
 
 
@@ -221,6 +231,40 @@ def without(table: Mapping[str, Any], keys: Collection[str], prefix: str = "") -
         if key not in keys:
             left[name] = without(value, keys, f"{key}.") if isinstance(value, Mapping) else value
     return left
+
+
+def renamed(cls: type[Any], table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Nested tables with today's keys, and which keys were found under the names that they had before: old to new.
+
+    Where both are set, the new one is taken.
+
+    >>> @dataclass(frozen=True, slots=True)
+    ... class Fan:
+    ...     speed: int = setting(1200, was="pace", was_values={"fast": 3000}, help="How fast it turns.")
+    >>> renamed(Fan, {"pace": 900}), renamed(Fan, {"pace": "fast"})[0], renamed(Fan, {"pace": 900, "speed": 5})[0]
+    (({'speed': 900}, {'pace': 'speed'}), {'speed': 3000}, {'speed': 5})
+    """
+    found: dict[str, str] = {}
+    tables = dict(table)
+    for leaf in walk(cls):
+        value = _at(tables, leaf.was) if leaf.was else UNSAID
+        if value is UNSAID:
+            continue
+        found[leaf.was] = leaf.key
+        if isinstance(value, str | int | float):
+            value = leaf.spec.was_values.get(value, value)
+        tables = merge(nested(leaf.key, value), without(tables, {leaf.was}))
+    return tables, found
+
+
+def _at(table: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key of nested tables; UNSAID where there is none."""
+    value: Any = table
+    for name in key.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return UNSAID
+        value = value[name]
+    return value
 
 
 def _build(

@@ -10,9 +10,8 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from device.config import fields, toml_lines
 from device.config.fields import Problem
@@ -48,11 +47,15 @@ class Loaded:
     file: Path | None
     text: str = ""
     overridden: Mapping[str, str] = field(default_factory=dict)
+    renamed: tuple[str, ...] = ()
+    """A line for each key that was given under the name that it had before."""
 
     def origins(self) -> dict[str, str]:
         """For every key: ``default``, ``file:line`` or the override as it was given."""
         lines = toml_lines.lines_of(self.text)
         found = {leaf.key: "default" for leaf in fields.walk(Config)}
+        today = {leaf.was: leaf.key for leaf in fields.walk(Config) if leaf.was}
+        found |= {today[key]: f"{self.file}:{line}" for key, line in lines.items() if key in today}
         found |= {key: f"{self.file}:{line}" for key, line in lines.items()}
         return found | dict(self.overridden)
 
@@ -67,13 +70,17 @@ def load(
 
     :data:`DEFAULT_FILE` may be missing; any other file, and what a link leads to, may not. Relative paths in the file
     start from its folder, those in overrides from the working directory. DICTATE_BUNDLE of `environ` is the bundle's
-    folder where neither says another. Keys in `left_out` are not taken from the file. Raises :class:`ConfigError`.
+    folder where neither says another. Keys in `left_out` are not taken from the file. A key may have the name that it
+    had before; :attr:`Loaded.renamed` says so. Raises :class:`ConfigError`.
     """
     text = _read(file) if file is not None else ""
     try:
-        table: dict[str, Any] = fields.without(toml_lines.parse(text), left_out)
+        table, old = fields.renamed(Config, toml_lines.parse(text))
+        lines = toml_lines.lines_of(text) if old else {}
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
+    table = fields.without(table, left_out)
+    notes = [_renamed(f"{file}:{lines[key]}", key, today) for key, today in old.items()]
     given: dict[str, str] = {}
     if bundle := environ.get("DICTATE_BUNDLE"):
         if "bundle.dir" not in set(toml_lines.flatten(table)):
@@ -88,16 +95,19 @@ def load(
             raise ConfigError(str(error)) from None
         if key in paths and isinstance(value, str) and value:
             value = str(Path(value).expanduser().absolute())
-        table = fields.merge(table, fields.nested(key, value))
+        below, old = fields.renamed(Config, fields.nested(key, value))
+        notes += [_renamed("--set", before, today) for before, today in old.items()]
+        key = old.get(key, key)
+        table = fields.merge(table, below)
         given[key] = f"--set {override}" if key in said else f"--set {key}={fields.HIDDEN}"
-    loaded = Loaded(Config(), file, text, given)
+    loaded = Loaded(Config(), file, text, given, tuple(notes))
     try:
         config = fields.build(Config, table, file.parent if file else Path())
     except fields.SettingError as error:
         raise ConfigError(_report(loaded, error.problems), error.problems) from None
     if problems := tuple(conflicts(config)):
         raise ConfigError(_report(loaded, problems), problems)
-    return Loaded(config, file, text, given)
+    return replace(loaded, config=config)
 
 
 def conflicts(config: Config) -> Iterator[Problem]:
@@ -119,6 +129,10 @@ def conflicts(config: Config) -> Iterator[Problem]:
     if system.wifi_ssid and not system.wifi_country:
         message = 'must name the country, e.g. "DE", while system.wifi_ssid names a network'
         yield Problem("system.wifi_country", "", message, ("system.wifi_ssid", "system.wifi_password"))
+
+
+def _renamed(origin: str, key: str, today: str) -> str:
+    return f"{origin}: {key} is called {today} now; the old name is still read"
 
 
 def _read(file: Path) -> str:

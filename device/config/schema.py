@@ -99,7 +99,12 @@ class TextSettings:
     english: Literal["us", "uk"] = setting("us", help='"5 p.m." or "5 pm"; whether a pound is £.')
     enter_key: bool = setting(True, help='false: "new line" and "new paragraph" never press Enter.')
     context_timeout_s: float = setting(
-        120.0, unit="s", low=0, high=86_400, help="After this long, the cursor may be anywhere: start afresh."
+        120.0,
+        unit="s",
+        low=0,
+        high=86_400,
+        help="After this long, the cursor may be anywhere: start afresh.",
+        was="forget_s",
     )
 
 
@@ -123,7 +128,12 @@ class KeyboardSettings:
     rate: float = setting(100.0, unit="keys/s", low=1, high=500, help="Keys typed per second.")
     queue: int = setting(4_096, unit="edits", low=1, high=100_000, help="Edits that may wait to be typed.")
     host_timeout_s: float = setting(
-        10.0, unit="s", low=0, high=3_600, help="Text waits this long for a sleeping host, then is not typed."
+        10.0,
+        unit="s",
+        low=0,
+        high=3_600,
+        help="Text waits this long for a sleeping host, then is not typed.",
+        was="patience_s",
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from device.drawing import svg as drawing_svg
+from device.drawing.svg import OTHER, Axis, box, picture, spanning, text, upright
 from device.power.log import Sample
 
 WIDTH, HEIGHT = 960, 320
@@ -40,26 +40,26 @@ def svg(samples: Sequence[Sample]) -> str:
     """Draw mean watts over time; a bar has the colour of the state in which it spent most time."""
     measured = [(s, s.watts) for s in samples if s.watts is not None and s.watts >= 0 and s.seconds > 0]
     if not measured:
-        return _frame([drawing_svg.text(WIDTH / 2, HEIGHT / 2, "no power was measured", "middle")])
+        return _frame([text(WIDTH / 2, HEIGHT / 2, "no power was measured", "middle")])
     begin = measured[0][0].time - measured[0][0].seconds
     span = max(measured[-1][0].time - begin, 1e-3)
     bars = [_Bar() for _ in range(COLUMNS)]
     for sample, watts in measured:
         place = (sample.time - sample.seconds / 2 - begin) / span
         bars[min(COLUMNS - 1, max(0, int(place * COLUMNS)))].add(sample, watts)
-    axis = drawing_svg.spanning([bar.joules / bar.seconds for bar in bars if bar.seconds], HEIGHT - BOTTOM, TOP)
-    grid = drawing_svg.upright(axis, LEFT, WIDTH - RIGHT)
+    axis = spanning([bar.joules / bar.seconds for bar in bars if bar.seconds], HEIGHT - BOTTOM, TOP)
+    grid = upright(axis, LEFT, WIDTH - RIGHT)
     return _frame([*grid, *_times(begin, span), *_bars(bars, axis), *_legend(s.state for s, _ in measured)])
 
 
-def _bars(bars: Sequence[_Bar], axis: drawing_svg.Axis) -> Iterable[str]:
+def _bars(bars: Sequence[_Bar], axis: Axis) -> Iterable[str]:
     width = (WIDTH - LEFT - RIGHT) / len(bars)
     for index, bar in enumerate(bars):
         if bar.states:
             top = axis(bar.joules / bar.seconds)
             state = max(bar.states, key=bar.states.__getitem__)
             x = round(LEFT + index * width, 1)
-            yield drawing_svg.box(x, top, round(width, 2), HEIGHT - BOTTOM - top, PAINT.get(state, drawing_svg.OTHER))
+            yield box(x, top, round(width, 2), HEIGHT - BOTTOM - top, PAINT.get(state, OTHER))
 
 
 def _times(begin: float, span: float) -> Iterable[str]:
@@ -68,16 +68,16 @@ def _times(begin: float, span: float) -> Iterable[str]:
         when = datetime.fromtimestamp(begin + span * step / 5).astimezone()
         anchor = "end" if step == 5 else "middle" if step else "start"
         shown = when.strftime("%H:%M:%S" if span < 3_600 else "%H:%M" if span < 86_400 else "%d %b")
-        yield drawing_svg.text(x, HEIGHT - BOTTOM + 20, shown, anchor)
+        yield text(x, HEIGHT - BOTTOM + 20, shown, anchor)
 
 
 def _legend(states: Iterable[str]) -> Iterable[str]:
-    yield drawing_svg.text(LEFT, 24, "Watts", style="b")
+    yield text(LEFT, 24, "Watts", style="b")
     for index, state in enumerate(dict.fromkeys(states)):
         x = LEFT + 90 + 110 * index
-        yield drawing_svg.box(x, 14, 12, 12, PAINT.get(state, drawing_svg.OTHER))
-        yield drawing_svg.text(x + 18, 24, state)
+        yield box(x, 14, 12, 12, PAINT.get(state, OTHER))
+        yield text(x + 18, 24, state)
 
 
 def _frame(content: Iterable[str]) -> str:
-    return drawing_svg.picture(WIDTH, HEIGHT, "Watts over time", content)
+    return picture(WIDTH, HEIGHT, "Watts over time", content)

@@ -46,6 +46,9 @@ class Sample:
     """Words found in the stretch."""
 
 
+RENAMED = {"thinking": "finalizing"}  # old name
+"""States under the names that older logs have for them."""
+
 COLUMNS = [field.name for field in fields(Sample)]
 
 
@@ -124,7 +127,7 @@ def _sample(row: list[str]) -> Sample | None:
         return Sample(
             time=_finite(cells["time"]),
             seconds=_finite(cells["seconds"]),
-            state=cells["state"],
+            state=RENAMED.get(cells["state"], cells["state"]),
             throttled=int(cells["throttled"]) if cells["throttled"] else None,
             speech_s=_finite(cells["speech_s"]),
             words=int(cells["words"]),

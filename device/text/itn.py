@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from device.text import number_grammar as nw
+from device.text import number_grammar
 from device.text.number_context import (
     AFTER_PARTS,
     ALIKE,
@@ -89,7 +89,7 @@ def write(words: Sequence[str], style: Style | None = None) -> list[str]:
     at = 0
     while at < len(spoken):
         written = next((w for rule in RULES if (w := rule(spoken, at, style))), None)
-        end = written.end if written else max(nw.run_end(spoken, at), at + 1)
+        end = written.end if written else max(number_grammar.run_end(spoken, at), at + 1)
         if written and written.text != " ".join(spoken[at:end]):
             out.append(written.text)
         else:
@@ -102,7 +102,7 @@ def write(words: Sequence[str], style: Style | None = None) -> list[str]:
 def _unhyphenated(word: str) -> list[str]:
     """ "forty-five" as two words, "year-old" as one."""
     parts = word.split("-")
-    return parts if all(nw.run_end([part.lower()], 0) for part in parts) else [word]
+    return parts if all(number_grammar.run_end([part.lower()], 0) for part in parts) else [word]
 
 
 def grouped(number: Number, from_length: int = 5) -> str:
@@ -127,14 +127,16 @@ def idiom(words: Sequence[str], at: int, style: Style) -> Written | None:
 
 def half_phrase(words: Sequence[str], at: int, style: Style) -> Written | None:
     """Numbers that are only a part of what was said stay words: "couple hundred and fifty", "ten and a half"."""
-    end = nw.run_end(words, at)
+    end = number_grammar.run_end(words, at)
     if end == at:
         return None
     before, after = _at(words, at - 1), _at(words, end)
     joined = before == "and" and _at(words, at - 2) in AMOUNTS_BEFORE
     mixed = after == "and" and _at(words, end + 1) in ("a", "one", "two", "three") and _at(words, end + 2) in FRACTIONS
-    height = before in TWO_PART and nw.cardinal(words, at - 2) and after not in MEASURES
-    parted = before in OTHER_SCALES | nw.LARGE | BEFORE_PARTS or after in FRACTIONS | OTHER_SCALES | AFTER_PARTS
+    height = before in TWO_PART and number_grammar.cardinal(words, at - 2) and after not in MEASURES
+    parted = (
+        before in OTHER_SCALES | number_grammar.LARGE | BEFORE_PARTS or after in FRACTIONS | OTHER_SCALES | AFTER_PARTS
+    )
     share = _share_of(words, at, end)
     side = before in CONNECTORS and _at(words, at - 2) in FRACTIONS
     torn = before == "between" and "and" in words[at:end] and _divided(words, at, end) == [(at, end)]
@@ -149,7 +151,11 @@ def _share_of(words: Sequence[str], at: int, end: int) -> bool:
     if of is None:
         return False
     whole = _run(words, of + 2)
-    return whole is None or whole.bare or (of < at and any(word in nw.UNITS for word in words[max(0, of - 3) : of]))
+    return (
+        whole is None
+        or whole.bare
+        or (of < at and any(word in number_grammar.UNITS for word in words[max(0, of - 3) : of]))
+    )
 
 
 def date(words: Sequence[str], at: int, style: Style) -> Written | None:
@@ -160,7 +166,7 @@ def date(words: Sequence[str], at: int, style: Style) -> Written | None:
 def past_hour(words: Sequence[str], at: int, style: Style) -> Written | None:
     """ "half past six", "quarter to nine", "ten past ten", "at twenty to five": stays in words, whatever the hour."""
     quarters = _at(words, at) in ("half", "quarter")
-    to = at + 1 if quarters else nw.run_end(words, at)
+    to = at + 1 if quarters else number_grammar.run_end(words, at)
     if to == at or _at(words, to) not in (("past", "to", "of") if quarters else ("past", "to")):
         return None
     hour = _run(words, to + 1)
@@ -215,7 +221,7 @@ def _amounts(
 
 def time(words: Sequence[str], at: int, style: Style) -> Written | None:
     """ "five thirty p m", "six o'clock", "at ten oh five", "seven fifteen in the morning"."""
-    clock = _clock(words, at, nw.run_end(words, at))
+    clock = _clock(words, at, number_grammar.run_end(words, at))
     if not clock:
         return None
     hour, text, end = clock.hour, clock.text, clock.end
@@ -269,11 +275,11 @@ def percent(words: Sequence[str], at: int, style: Style) -> Written | None:
 
 def year(words: Sequence[str], at: int, style: Style) -> Written | None:
     """ "in nineteen eighty four", "since nineteen oh five", "the nineteen eighties"."""
-    century = nw.cardinal(words[at : at + 1], 0)
+    century = number_grammar.cardinal(words[at : at + 1], 0)
     if century and 13 <= century.value <= 20 and (ten := DECADES.get(_at(words, at + 1))):
         return Written(f"{century.text}{ten}s", at + 2)
     found = _year_pair(words, at)
-    if not found or found.end != nw.run_end(words, at):
+    if not found or found.end != number_grammar.run_end(words, at):
         return None
     sure = _at(words, at - 1) in YEAR and _at(words, found.end) in CLOSED
     return Written(found.text, found.end) if sure else None
@@ -292,29 +298,29 @@ def minus(words: Sequence[str], at: int, style: Style) -> Written | None:
 
 def digits(words: Sequence[str], at: int, style: Style) -> Written | None:
     """Digits said one by one: seven or more, or fewer with a zero among them, or where digits are expected."""
-    end = nw.run_end(words, at)
+    end = number_grammar.run_end(words, at)
     if toll_free := _toll_free(words, at, end):
         return toll_free
-    found = nw.digit_string(words, at)
+    found = number_grammar.digit_string(words, at)
     if not found or found.end != end:
         return None
     counting = all(int(b) - int(a) == 1 for a, b in pairwise(found.text))
     told = not DIGIT_LABELS.isdisjoint(words[max(0, at - 3) : at])
     free = _at(words, end) in CLOSED
-    sure = len(found.text) >= 7 or any(word in nw.REPEATS for word in words[at:end])
+    sure = len(found.text) >= 7 or any(word in number_grammar.REPEATS for word in words[at:end])
     likely = free and not counting and (told or "0" in found.text)
     return Written(found.text, end) if sure or likely or (free and told and len(found.text) >= 4) else None
 
 
 def version(words: Sequence[str], at: int, style: Style) -> Written | None:
     """ "one point two point three" is 1.2.3."""
-    found = nw.dotted(words, at)
-    return Written(found.text, found.end) if found and found.end == nw.run_end(words, at) else None
+    found = number_grammar.dotted(words, at)
+    return Written(found.text, found.end) if found and found.end == number_grammar.run_end(words, at) else None
 
 
 def label(words: Sequence[str], at: int, style: Style) -> Written | None:
     """ "chapter five", "version three point two", "room two fourteen": always digits."""
-    name, end = _at(words, at), nw.run_end(words, at + 1)
+    name, end = _at(words, at), number_grammar.run_end(words, at + 1)
     if name not in LABELS | PAIR_LABELS or end == at + 1:
         return None
     number = _run(words, at + 1)
@@ -323,10 +329,10 @@ def label(words: Sequence[str], at: int, style: Style) -> Written | None:
         return None if doing or _counted(words, end) else Written(f"{name} {_with_scale(number)}", end)
     if name not in PAIR_LABELS or _at(words, end) in MEASURES or _counted(words, end):
         return None
-    if (spelled := nw.digit_string(words, at + 1)) and spelled.end == end:
+    if (spelled := number_grammar.digit_string(words, at + 1)) and spelled.end == end:
         return Written(f"{name} {spelled.text}", end)
-    unit = nw.UNITS.get(_at(words, at + 1))
-    rest = nw.two_digits(words, at + 2) if unit else None
+    unit = number_grammar.UNITS.get(_at(words, at + 1))
+    rest = number_grammar.two_digits(words, at + 2) if unit else None
     return Written(f"{name} {unit}{rest[0]:02}", end) if rest and rest[1] == end else None
 
 
@@ -389,18 +395,18 @@ def _said(words: Sequence[str], at: int, end: int) -> Written:
 
 
 def _numeric(word: str) -> bool:
-    return any(map(str.isdigit, word)) or nw.run_end([word], 0) > 0
+    return any(map(str.isdigit, word)) or number_grammar.run_end([word], 0) > 0
 
 
 def _run(words: Sequence[str], at: int) -> Number | None:
     """The number that the whole run at `at` is, None if it has another reading or several."""
-    end = nw.run_end(words, at)
+    end = number_grammar.run_end(words, at)
     number = _number(words[at:end]) if end > at else None
     return Number(number.text, end, number.ordinal, number.scale, number.bare) if number else None
 
 
 def _number(run: Sequence[str]) -> Number | None:
-    found = (find(run, 0) for find in (nw.decimal, nw.ordinal, nw.cardinal))
+    found = (find(run, 0) for find in (number_grammar.decimal, number_grammar.ordinal, number_grammar.cardinal))
     return next((number for number in found if number and number.end == len(run)), None)
 
 
@@ -409,10 +415,10 @@ def _with_scale(number: Number, from_length: int = 5) -> str:
     if number.scale:
         return f"{grouped(number)} {number.scale}"
     if number.ordinal:
-        return grouped(number) + nw.suffix(number.text)
+        return grouped(number) + number_grammar.suffix(number.text)
     if "." not in number.text:
         for word in ("quadrillion", "trillion", "billion", "million"):
-            size = nw.SCALES[word]
+            size = number_grammar.SCALES[word]
             if int(number.text) >= size and int(number.text) % size == 0:
                 return f"{int(number.text) // size:,} {word}"
     return grouped(number, from_length)
@@ -420,13 +426,13 @@ def _with_scale(number: Number, from_length: int = 5) -> str:
 
 def _spans(words: Sequence[str], at: int, between: bool) -> list[tuple[int, int]]:
     """Runs joined by connectors, from the one at `at`; after "between", "and" divides its run in two."""
-    end = nw.run_end(words, at)
+    end = number_grammar.run_end(words, at)
     if end == at:
         return []
     spans, sum_ = [(at, end)], False
     while begin := _joined(words, end, sum_):
         sum_ = sum_ or words[end] in ARITHMETIC
-        end = nw.run_end(words, begin)
+        end = number_grammar.run_end(words, begin)
         spans.append((begin, end))
     return _divided(words, at, end) if between and len(spans) == 1 else spans
 
@@ -437,7 +443,7 @@ def _joined(words: Sequence[str], end: int, sum_: bool = False) -> int | None:
     two = f"{joint} {_at(words, end + 1)}" in CONNECTORS
     begin = end + 1 + two
     connects = two or joint in CONNECTORS or (sum_ and joint in EQUALS)
-    return begin if connects and nw.run_end(words, begin) > begin else None
+    return begin if connects and number_grammar.run_end(words, begin) > begin else None
 
 
 def _divided(words: Sequence[str], at: int, end: int) -> list[tuple[int, int]]:
@@ -452,12 +458,12 @@ def _divided(words: Sequence[str], at: int, end: int) -> list[tuple[int, int]]:
 
 def _more_to_come(words: Sequence[str], end: int) -> bool:
     """Whether another "and" with a number follows soon: "between a hundred and one metres and two hundred"."""
-    return any(_at(words, k) == "and" and nw.run_end(words, k + 1) > k + 1 for k in range(end, end + 4))
+    return any(_at(words, k) == "and" and number_grammar.run_end(words, k + 1) > k + 1 for k in range(end, end + 4))
 
 
 def _share(low: Number, high: Number) -> bool:
     """Whether the first number may lack the second one's scale: "three to four hundred", "two or three thousand"."""
-    sizes = [100, *nw.SCALES.values()]
+    sizes = [100, *number_grammar.SCALES.values()]
     return any(low.value < size <= high.value and low.value * size <= high.value for size in sizes)
 
 
@@ -468,10 +474,10 @@ def _amount_at(words: Sequence[str], at: int, style: Style) -> Written | None:
 def _clock(words: Sequence[str], at: int, end: int) -> _Clock | None:
     """Words `at` to `end` as an hour, or an hour and minutes; the hour takes as many words as it can."""
     for begin in (at + 2, at + 1):
-        hour = nw.cardinal(words[at:begin], 0)
+        hour = number_grammar.cardinal(words[at:begin], 0)
         if not hour or hour.end != begin - at or begin > end or hour.bare or not 1 <= hour.value <= 23:
             continue
-        minutes = nw.two_digits(words[:end], begin)
+        minutes = number_grammar.two_digits(words[:end], begin)
         if begin == end or (minutes and minutes[1] == end and minutes[0] <= 59):
             return _Clock(int(hour.value), minutes, end)
     return None
@@ -514,16 +520,16 @@ def _month_first(words: Sequence[str], at: int) -> Written | None:
     word_too = spoken in ("may", "march")
     if word_too and not dated and before:
         return None
-    if (found := _year(words, at + 1)) and found.end == nw.run_end(words, at + 1):
+    if (found := _year(words, at + 1)) and found.end == number_grammar.run_end(words, at + 1):
         return Written(f"{month} {found.text}", found.end) if _at(words, found.end) in CLOSED else None
     the = _at(words, at + 1) == "the"
     day = _day(words, at + 1 + the, ordinal=the or word_too)
     if not day:
         return None
-    after_day = nw.run_end(words, at + 1 + the)
-    year = _year(words, day.end) if day.end < after_day or nw.run_end(words, day.end) > day.end else None
+    after_day = number_grammar.run_end(words, at + 1 + the)
+    year = _year(words, day.end) if day.end < after_day or number_grammar.run_end(words, day.end) > day.end else None
     end = year.end if year else day.end
-    if max(after_day, nw.run_end(words, day.end)) != end:
+    if max(after_day, number_grammar.run_end(words, day.end)) != end:
         return None
     free = _at(words, end) in CLOSED
     if not year and not free and not (dated and day.ordinal and not word_too):
@@ -543,28 +549,28 @@ def _day_first(words: Sequence[str], at: int) -> Written | None:
         return None
     end = day.end + of + 1
     year = _year(words, end)
-    if year and year.end != nw.run_end(words, end):
+    if year and year.end != number_grammar.run_end(words, end):
         year = None
-    suffix = nw.suffix(day.text) if of or _at(words, at - 1) == "the" else ""
+    suffix = number_grammar.suffix(day.text) if of or _at(words, at - 1) == "the" else ""
     text = f"{day.text}{suffix} of {month}" if of else f"{day.text}{suffix} {month}"
     return Written(f"{text} {year.text}" if year else text, year.end if year else end)
 
 
 def _day(words: Sequence[str], at: int, ordinal: bool) -> Number | None:
-    day = nw.ordinal(words, at) or (None if ordinal else nw.cardinal(words, at))
+    day = number_grammar.ordinal(words, at) or (None if ordinal else number_grammar.cardinal(words, at))
     return day if day and not day.bare and 1 <= day.value <= 31 and not _counted(words, day.end) else None
 
 
 def _year_pair(words: Sequence[str], at: int) -> Number | None:
-    century = nw.cardinal(words[at : at + 1], 0)
-    rest = nw.two_digits(words, at + 1) if century and 13 <= century.value <= 20 else None
+    century = number_grammar.cardinal(words[at : at + 1], 0)
+    rest = number_grammar.two_digits(words, at + 1) if century and 13 <= century.value <= 20 else None
     return Number(f"{century.text}{rest[0]:02}", rest[1]) if century and rest else None
 
 
 def _year(words: Sequence[str], at: int) -> Number | None:
     if pair := _year_pair(words, at):
         return pair
-    number = nw.cardinal(words, at)
+    number = number_grammar.cardinal(words, at)
     return number if number and not number.bare and 1000 <= number.value <= 2999 else None
 
 
@@ -589,20 +595,22 @@ def _sign(words: Sequence[str], at: int, end: int, style: Style) -> str:
 def _hundreds_of(words: Sequence[str], number: Number) -> bool:
     """ "two hundred dollar bills": two bills of a hundred dollars, or bills of two hundred?"""
     unit, noun = _at(words, number.end), _at(words, number.end + 1)
-    round_ = number.value >= 100 and _at(words, number.end - 1) in nw.LARGE and not number.scale
+    round_ = number.value >= 100 and _at(words, number.end - 1) in number_grammar.LARGE and not number.scale
     single = unit in {*CURRENCIES, "pound", "year", "meter", "metre", "mile", "page", "day", "foot", "watt"}
     return round_ and single and not unit.endswith("s") and noun.endswith("s") and noun not in CLOSED
 
 
 def _toll_free(words: Sequence[str], at: int, end: int) -> Written | None:
     """ "one eight hundred five five five one two three four", "oh eight hundred one two three four five six"."""
-    first, area = _at(words, at), nw.UNITS.get(_at(words, at + 1))
-    rest = nw.digit_string(words, at + 3)
+    first, area = _at(words, at), number_grammar.UNITS.get(_at(words, at + 1))
+    rest = number_grammar.digit_string(words, at + 3)
     if area not in (8, 9) or _at(words, at + 2) != "hundred" or not rest or rest.end != end:
         return None
     if first == "one" and len(rest.text) == 7:
         return Written(f"1-{area}00-{rest.text[:3]}-{rest.text[3:]}", end)
-    return Written(f"0{area}00 {rest.text}", end) if first in nw.ZEROS and len(rest.text) in (6, 7) else None
+    return (
+        Written(f"0{area}00 {rest.text}", end) if first in number_grammar.ZEROS and len(rest.text) in (6, 7) else None
+    )
 
 
 def _measured_with(words: Sequence[str], number: Number, style: Style) -> bool:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from device.text import number_grammar as nw
+from device.text import number_grammar
 
 
 def _set(text: str) -> frozenset[str]:
@@ -30,7 +30,7 @@ DIGIT_LABELS = _set("call dial phone telephone ring code pin password extension 
 CLOCK = _set("at until till before after since from by")
 YEAR = _set("in since until till from by before after during year early late mid summer winter spring autumn fall of")
 DATE = _set("on in by since until till from before after to of for early late mid this last next between and is was")
-COUNTED = {*CURRENCIES, *POUNDS, *PARTS, *nw.SCALES, "hundred", "percent", "times"}
+COUNTED = {*CURRENCIES, *POUNDS, *PARTS, *number_grammar.SCALES, "hundred", "percent", "times"}
 """They make the number before them an amount, not a year, a day or a time."""
 CONNECTORS = _set("to or and by plus minus times versus through in") | {"divided by", "multiplied by", "out of"}
 ARITHMETIC = _set("plus minus times divided multiplied")
@@ -71,9 +71,9 @@ FRACTIONS = _set("half quarter third fifth sixth eighth tenth") | _set(
 BEFORE_PARTS = _set("half point dot")
 AFTER_PARTS = _set("hundreds thousands nil love dot")
 """Beside these a number is only a part of what was said: "ten nil", "half ten"."""
-DECADES = {"tens": "10"} | {f"{word.removesuffix('y')}ies": str(value) for word, value in nw.TENS.items()}
+DECADES = {"tens": "10"} | {f"{word.removesuffix('y')}ies": str(value) for word, value in number_grammar.TENS.items()}
 """The plurals of tens, by which a century becomes a decade."""
-AMOUNTS_BEFORE = _set("half quarter couple few several dozen dozens hundreds thousands millions") | nw.LARGE
+AMOUNTS_BEFORE = _set("half quarter couple few several dozen dozens hundreds thousands millions") | number_grammar.LARGE
 """Amounts that a number with "and" adds to: "a couple hundred and fifty"."""
 OTHER_SCALES = _set("quintillion sextillion septillion zillion lakh lakhs crore crores gazillion")
 """Scales that the grammar does not know."""

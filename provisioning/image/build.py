@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,8 @@ def check_config(path: Path) -> None:
     if done.returncode:
         lines = done.stderr.removeprefix("dictate: ").strip().splitlines()
         raise UserError("; ".join(lines) or f"{path} cannot be used")
+    for line in done.stderr.splitlines():  # what still works but is called otherwise now
+        print(f"build-image: {line.removeprefix('dictate: ')}", file=sys.stderr)
 
 
 def read_key(path: Path | None) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from convert.edgetpu.compiled.output import Row
-from convert.edgetpu.predict import graph as tflite
-from convert.edgetpu.predict import rules
+from convert.edgetpu.predict import graph, rules
 from convert.edgetpu.predict.graph import Op
 from convert.edgetpu.predict.mapping import Prediction
 
@@ -16,8 +15,8 @@ def mapped_ops(source: bytes, compiled: bytes) -> tuple[bool, ...]:
 
     An op stayed on the CPU exactly if one of its name with the same output tensors is left in `compiled`.
     """
-    left = {_identity(op) for op in tflite.read(compiled).ops}
-    return tuple(_identity(op) not in left for op in tflite.read(source).ops)
+    left = {_identity(op) for op in graph.read(compiled).ops}
+    return tuple(_identity(op) not in left for op in graph.read(source).ops)
 
 
 def op_differences(prediction: Prediction, mapped: tuple[bool, ...]) -> Iterator[str]:

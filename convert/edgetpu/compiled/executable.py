@@ -13,7 +13,7 @@ from itertools import islice
 
 from convert.edgetpu.compiled.flatbuffer import Allowance, FlatBuffer, MalformedFile, Table
 from convert.edgetpu.compiled.flexbuffer import read_map
-from convert.edgetpu.predict import graph as tflite
+from convert.edgetpu.predict import graph
 from convert.edgetpu.predict.checks import NARROW_BYTES_PER_TILE, TILES
 
 IDENTIFIER = "DWN1"
@@ -166,8 +166,8 @@ def read(model: bytes) -> CompiledModel:
     Raises MalformedFile with one sentence for any file whose parts do not fit together, NotCompiled for a
     TFLite file that holds no Edge TPU executable.
     """
-    main = tflite.read(model)
-    compiled = [op for op in main.ops if op.name == f"CUSTOM:{tflite.COMPILED_OP}"]
+    main = graph.read(model)
+    compiled = [op for op in main.ops if op.name == f"CUSTOM:{graph.COMPILED_OP}"]
     if not compiled:
         raise NotCompiled(
             "the file holds no Edge TPU executable: compile it first, or see which of its operators would be "

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from convert.edgetpu.predict import checks, coverage, rules
-from convert.edgetpu.predict import graph as tflite
 from convert.edgetpu.predict.budget import Budget, estimate
-from convert.edgetpu.predict.graph import Graph, Op
+from convert.edgetpu.predict.graph import COMPILED_OP, Graph, Op, builtin_code, read
 
 PARTITION = "google-coral/edgetpu#30; M: deeplabv3, movenet and posenet pairs"
 
@@ -89,12 +88,12 @@ def predict(model: bytes) -> Prediction:
 
     Raises MalformedFile if it is not a TFLite file, AlreadyCompiled if it holds an Edge TPU executable.
     """
-    return predict_graph(tflite.read(model))
+    return predict_graph(read(model))
 
 
 def predict_graph(graph: Graph) -> Prediction:
     """Predict the mapping of an already read graph."""
-    if any(op.name == f"CUSTOM:{tflite.COMPILED_OP}" for op in graph.ops):
+    if any(op.name == f"CUSTOM:{COMPILED_OP}" for op in graph.ops):
         raise AlreadyCompiled(
             "the file is already compiled: give the model that went into the compiler, "
             "or read this one with `python -m convert.edgetpu inspect`"
@@ -199,8 +198,8 @@ def _refusals(graph: Graph) -> Iterator[str]:
         ceiling = rules.ceiling(op.name)
         if ceiling is not None and op.version > ceiling:
             yield f"Didn't find op for builtin opcode '{op.name}' version '{op.version}' (op {op.index})"
-        elif tflite.builtin_code(op.name) >= rules.FIRST_UNKNOWN_CODE:
-            yield f"Op builtin_code out of range: {tflite.builtin_code(op.name)} ({op.name}, op {op.index})"
+        elif builtin_code(op.name) >= rules.FIRST_UNKNOWN_CODE:
+            yield f"Op builtin_code out of range: {builtin_code(op.name)} ({op.name}, op {op.index})"
     if graph.ops and not any(tensor.dtype in ("INT8", "UINT8") for tensor in graph.tensors):
         yield "Model not quantized"
 

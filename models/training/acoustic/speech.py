@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
-from convert.quality import recordings as quality_recordings
+from convert.quality.recordings import read
 
 LOG_MEL = "/Slice_1_output_0"  # [1, T, 80] in hama's graph
 SECONDS = (0.5, 20.0)  # utterances outside are left out
@@ -101,7 +101,7 @@ def teach(files: list[tuple[Source, Path]], model: bytes, floor: float) -> Itera
     for index, (source, file) in enumerate(files):
         if index % 200 == 0:
             print(f"teacher: {index}/{len(files)} files", flush=True)
-        waveform = quality_recordings.read(file, 16_000)
+        waveform = read(file, 16_000)
         if not SECONDS[0] <= len(waveform) / 16_000 <= SECONDS[1]:
             continue
         random, even = np.random.default_rng(index), (len(waveform) // 160 + 1) // 2 * 2

@@ -199,6 +199,13 @@ def test_what_is_logged_is_read_back(
     assert list(samples_in(log.folder)) == samples
 
 
+def test_states_of_older_logs_have_their_names_of_today(tmp_path: Path) -> None:
+    log = PowerLog(tmp_path / "power", max_bytes=1 << 20, keep=2, flush_s=0)
+    for second, state in enumerate(["listening", "thinking", "ready"]):  # old name
+        log.add(Sample(float(second), 1.0, state, watts=2.0))
+    assert [sample.state for sample in samples_in(log.folder)] == ["listening", "finalizing", "ready"]
+
+
 def test_the_log_is_written_seldom(tmp_path: Path) -> None:
     log = PowerLog(tmp_path / "power", max_bytes=10**6, keep=3, flush_s=60)
     for second in range(59):
