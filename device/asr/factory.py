@@ -32,10 +32,10 @@ Mode = Literal["two-pass", "streaming", "accurate"]
 """two-pass: the CTC recogniser hears at once, the second one writes the final text of each segment. streaming: the CTC
 recogniser alone. accurate: as two-pass, but without lookahead windows, in longer segments, with the widest beam."""
 
-TWO_PASS_HURRY = 8.0
+SECOND_PASS_SOFT_LIMIT = 10.0
 """Seconds; a segment of the second pass that is longer ends at the next short pause: longer is better up to 10 s."""
 
-ACCURATE_PAUSE = 1.5
+ACCURATE_TRAILING_SILENCE = 1.5
 """Seconds; shorter pauses do not end a segment in the mode `accurate`."""
 
 
@@ -50,9 +50,11 @@ class Second:
 
     def endpointing(self, wanted: Endpointing) -> Endpointing:
         """Where its segments end: as wanted, but not so late that they get too long for it."""
-        hurry = min(wanted.hurry, TWO_PASS_HURRY)
+        soft_limit = min(wanted.soft_limit, SECOND_PASS_SOFT_LIMIT)
         return replace(
-            wanted, soft_limit=hurry, trailing_silence=max(wanted.pause, ACCURATE_PAUSE if self.accurate else 0.0)
+            wanted,
+            soft_limit=soft_limit,
+            trailing_silence=max(wanted.trailing_silence, ACCURATE_TRAILING_SILENCE if self.accurate else 0.0),
         )
 
 

@@ -2,7 +2,7 @@
 
 second = SecondPass(weights, linear, decoder)
 for chunk in segment:                       # the convolutions run while the speaker speaks
-    second.accept(chunk)
+    second.accept_waveform(chunk)
 second.finish(beam=4)[0].text
 """
 
@@ -58,7 +58,7 @@ class SecondPass:
 
     def finish(self, beam: int) -> Sequence[Transcript]:
         """The segment is over: its hypotheses, best first, and a second pass that is ready for the next segment."""
-        self.accept(np.zeros(max(0, SHORTEST - self.samples), np.int16))
+        self.accept_waveform(np.zeros(max(0, SHORTEST - self.samples), np.int16))
         seconds = self.samples / moonshine.SAMPLE_RATE
         with self._stage("pieces"):
             hidden = moonshine.encode(self._weights, self._stem.frames(), self._linear)

@@ -143,7 +143,7 @@ class TwoPass:
     def accept_waveform(self, samples: NDArray[np.int16]) -> list[Event]:
         """Take int16 samples [n]; return what they led to, oldest first."""
         self._sound.push(samples)
-        events = list(self._again(self._first.accept(samples)))
+        events = list(self._again(self._first.accept_waveform(samples)))
         self._feed(0 if self._first.encoded else FEED * len(samples))
         return events
 
@@ -169,7 +169,10 @@ class TwoPass:
         else:
             start, newest = speech
             needed = min(needed, start)
-            begin, end = self._begin(start), min(self._sound.end, round((newest + self._ends.gap) * RATE))
+            begin, end = (
+                self._begin(start),
+                min(self._sound.end, round((newest + self._ends.min_trailing_silence) * RATE)),
+            )
             fed = begin + self._second.samples if begin == self._fed else begin
             self._fill(begin, max(fed, min(end, fed + most)))
         needed = max(needed, self._sound.end / RATE - LONGEST - MARGIN)
@@ -180,7 +183,7 @@ class TwoPass:
         if self._fed != begin or self._second.samples > end - begin:
             self._drop()
             self._fed = begin
-        self._second.accept(self._sound.between(begin + self._second.samples, end))
+        self._second.accept_waveform(self._sound.between(begin + self._second.samples, end))
 
     def _drop(self) -> None:
         if self._fed is not None:
@@ -215,9 +218,14 @@ class TwoPass:
     def _silence_after(self, speech: float) -> float:
         """Seconds after the speech of a segment that are surely silent, MARGIN at most; see Recognizer._ended."""
         ends = self._ends
-        if speech + ends.pause < ends.hurry:
-            return min(MARGIN, ends.pause)
-        return min(MARGIN, ends.short_pause if speech + ends.short_pause < ends.limit else ends.gap)
+        if speech + ends.trailing_silence < ends.soft_limit:
+            return min(MARGIN, ends.trailing_silence)
+        return min(
+            MARGIN,
+            ends.short_trailing_silence
+            if speech + ends.short_trailing_silence < ends.max_segment
+            else ends.min_trailing_silence,
+        )
 
     def _measured(self, took: float, speech: float) -> None:
         if self._budget.spent(took, speech):

@@ -47,7 +47,7 @@ def heard(samples: NDArray[np.int16], cuts: Sequence[int] = ()) -> tuple[Float, 
     decoder = Kept()
     second = SecondPass(weights(), linear, decoder)
     for begin, end in pairwise([0, *sorted(cuts), len(samples)]):
-        second.accept(samples[begin:end])
+        second.accept_waveform(samples[begin:end])
     assert second.samples == len(samples)
     second.finish(2)
     ((hidden, seconds, beam),) = decoder.given
@@ -65,12 +65,12 @@ def test_a_segment_does_not_depend_on_the_one_before() -> None:
     decoder = Kept()
     second = SecondPass(weights(), linear, decoder)
     for given_up in (False, True):
-        second.accept(sound(20_000, seed=1))
+        second.accept_waveform(sound(20_000, seed=1))
         if given_up:
             second.reset()
         else:
             second.finish(4)
-    second.accept(sound(20_000))
+    second.accept_waveform(sound(20_000))
     second.finish(4)
     np.testing.assert_array_equal(decoder.given[-1][0], heard(sound(20_000))[0])
 

@@ -76,7 +76,7 @@ class Energy:
         for frame in range(self._frames, until):
             if loud[frame]:
                 self._segment = (self._segment[0] if self._segment else frame, frame)
-            elif self._segment and (frame - self._segment[1]) * 0.02 >= ENDS.pause:
+            elif self._segment and (frame - self._segment[1]) * 0.02 >= ENDS.trailing_silence:
                 events.append(self._close())
         self._frames = until
         return events
@@ -142,7 +142,7 @@ def hear(heard: TwoPass, samples: NDArray[np.int16], sizes: Sequence[int]) -> li
     events: list[Event] = []
     edges = [0, *np.cumsum(sizes).tolist()]
     for begin, end in pairwise([*(edge for edge in edges if edge < len(samples)), len(samples)]):
-        events += heard.accept(samples[begin:end])
+        events += heard.accept_waveform(samples[begin:end])
     return events + heard.finish()
 
 
@@ -178,10 +178,10 @@ def test_the_convolutions_are_fed_while_one_speaks() -> None:
     heard = recognizer(second)
     samples = scene([(1.0, 4.0)])
     for begin in range(0, 4 * RATE, 1_600):
-        heard.accept(samples[begin : begin + 1_600])
+        heard.accept_waveform(samples[begin : begin + 1_600])
     assert second.samples > 3 * RATE and not second.given
     resets = second.resets
-    heard.accept(samples[4 * RATE :])
+    heard.accept_waveform(samples[4 * RATE :])
     heard.finish()
     assert second.given and second.resets == resets + 1  # that of the end
 
@@ -190,11 +190,11 @@ def test_silence_and_endless_speech_grow_no_memory() -> None:
     second = Kept()
     heard = recognizer(second)
     for _ in range(80):
-        heard.accept(np.zeros(RATE // 2, np.int16))
+        heard.accept_waveform(np.zeros(RATE // 2, np.int16))
     assert len(heard._sound) < 3 * RATE
     loud = np.full(RATE, 9_000, np.int16)
     for _ in range(45):
-        heard.accept(loud)
+        heard.accept_waveform(loud)
         assert second.samples <= (LONGEST + 2) * RATE and len(heard._sound) <= (LONGEST + 3) * RATE
     events = heard.finish()
     assert [event.punctuated for event in events if isinstance(event, Segment)] == [False] and not second.given
@@ -206,7 +206,7 @@ def test_an_utterance_does_not_depend_on_the_one_before() -> None:
     first = hear(recognizer(alone), samples, [1_600] * 80)
     heard = recognizer(after)
     hear(heard, scene([(3.0, 2.5)]), [])
-    heard.accept(samples[: 2 * RATE])
+    heard.accept_waveform(samples[: 2 * RATE])
     heard.reset()
     assert hear(heard, samples, [1_600] * 80) == first
     assert all(np.array_equal(*pair) for pair in zip(alone.given, after.given[1:], strict=True))
@@ -259,6 +259,6 @@ def test_partial_results_pass_through() -> None:
         def accept_waveform(self, samples: NDArray[np.int16]) -> list[Event]:
             return [Partial("a", "b", 1.0)]
 
-    assert TwoPass(Partials(), Kept(), ENDS, Budget("best"), lambda: 0.0).accept(np.zeros(9, np.int16)) == [
+    assert TwoPass(Partials(), Kept(), ENDS, Budget("best"), lambda: 0.0).accept_waveform(np.zeros(9, np.int16)) == [
         Partial("a", "b", 1.0)
     ]
