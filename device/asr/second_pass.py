@@ -23,6 +23,8 @@ from models.pieces import Invoke, Piece
 SHORTEST = moonshine.SAMPLE_RATE
 """Samples that a segment has at least: silence is added to a shorter one; the model was not trained on such."""
 
+BATCH = 6_400
+"""Samples that the convolutions take at once: each time, all of their weights are read."""
 RIVALS = 1.5
 """Natural log; hypotheses within this of the best are wanted too: the guard may prefer another one."""
 
@@ -49,17 +51,20 @@ class SecondPass:
         self._stem = moonshine.Stem(weights)
         self.samples = 0
         """How many were accepted of this segment."""
+        self._waiting: list[NDArray[np.int16]] = []
 
     def accept_waveform(self, samples: NDArray[np.int16]) -> None:
         """Takes the next int16 samples [n] of the segment, at 16 kHz."""
         self.samples += len(samples)
-        with self._stage("stem"):
-            self._stem.push(samples.astype(np.float32) / np.float32(32_768))
+        self._waiting.append(samples)
+        if sum(map(len, self._waiting)) >= BATCH:
+            self._push()
 
     def finish(self, beam: int) -> Sequence[Transcript]:
         """The segment is over: its hypotheses, best first, and a second pass that is ready for the next segment."""
         self.accept_waveform(np.zeros(max(0, SHORTEST - self.samples), np.int16))
         seconds = self.samples / moonshine.SAMPLE_RATE
+        self._push()
         with self._stage("pieces"):
             hidden = moonshine.encode(self._weights, self._stem.frames(), self._linear)
         self.reset()
@@ -69,7 +74,12 @@ class SecondPass:
     def reset(self) -> None:
         """Forget the segment."""
         self._stem.reset()
-        self.samples = 0
+        self.samples, self._waiting = 0, []
+
+    def _push(self) -> None:
+        samples, self._waiting = np.concatenate([np.zeros(0, np.int16), *self._waiting]), []
+        with self._stage("stem"):
+            self._stem.push(samples.astype(np.float32) / np.float32(32_768))
 
 
 def in_pieces(around: Mapping[str, Piece], frames: int, invoke: Mapping[str, Invoke]) -> Linear:
