@@ -27,15 +27,16 @@ class Segment:
     """A finished stretch of speech, cut at a pause; it never changes."""
 
     text: str
-    """Words as recognised, space separated; lower case without marks, unless `punctuated`."""
+    """Words as recognised, space separated; lower case unless `punctuated`."""
     start: float
     """Seconds from the beginning of the utterance."""
     end: float
     """Seconds from the beginning of the utterance."""
     pauses: tuple[int, ...] = ()
-    """Indices of the words before which the speaker paused for a moment, ascending; never the first word."""
+    """Indices into ``text.split()`` of the words before which the speaker paused for a moment, ascending; never the
+    first word."""
     times: tuple[tuple[float, float], ...] = ()
-    """Of each word, (start, end) in seconds from the beginning of the utterance; or empty."""
+    """Begin and end in seconds of each word of ``text.split()``; empty where they are not known."""
     punctuated: bool = False
     """Whether `text` carries the recogniser's own capitals and punctuation."""
 
