@@ -134,13 +134,13 @@ def _run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
 
-        def keep(measured: Sequence[Measurement], missing: Mapping[str, str]) -> None:
+        def save_progress(measured: Sequence[Measurement], missing: Mapping[str, str]) -> None:
             nonlocal report
             report = _scored(replace(report, measurements=tuple(measured)), wanted, missing, heard)
             if args.report:
                 record.save(report, args.report / "bench.json")
 
-        runner.run(wanted, setting, args.repetitions, _teller(), keep)
+        runner.run(wanted, setting, args.repetitions, _teller(), save_progress)
     print(table.plain(report))
     if args.realtime:
         print("\nWaking late on busy cores\n" + scheduling.table(scheduling.wake_ups(settings.realtime)))
