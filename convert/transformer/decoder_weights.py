@@ -16,7 +16,7 @@ import numpy as np
 
 from convert.errors import GraphError
 from convert.transformer import ort_file
-from convert.transformer.ort_file import Array, Graph, Kind, Node
+from convert.transformer.ort_file import Array, Kind, Node, OrtGraph
 
 FILE = "decoder.bin"
 ALIGNMENT = 64  # bytes, of each array in the file
@@ -121,7 +121,7 @@ def _joined(name: str, products: list[Product]) -> Weights:
 class _Source:
     """Constants of the branch without a cache, which has all weights, by what is computed from them."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: OrtGraph) -> None:
         branches = [
             attribute.value
             for node in graph.nodes

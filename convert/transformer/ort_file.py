@@ -73,7 +73,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Graph:
+class OrtGraph:
     """A graph or subgraph; the order of its nodes is the file's, which none has to run in."""
 
     inputs: dict[
@@ -88,7 +88,7 @@ class Graph:
 class Model:
     """A file: its graph, and by which versions of the operators it goes."""
 
-    graph: Graph
+    graph: OrtGraph
     opsets: dict[str, int]  # domain -> version
     ir_version: int
 
@@ -111,14 +111,14 @@ def _schema(name: str) -> Any:
     return getattr(importlib.import_module(f"{SCHEMA}.{name}"), name)
 
 
-def _graph(graph: Any) -> Graph:
+def _graph(graph: Any) -> OrtGraph:
     kinds = dict(_value(graph.NodeArgs(i)) for i in range(graph.NodeArgsLength()))
     names = {
         side: [_text(getattr(graph, side)(i)) for i in range(getattr(graph, f"{side}Length")())]
         for side in ("Inputs", "Outputs")
     }
     constants = dict(_tensor(graph.Initializers(i)) for i in range(graph.InitializersLength()))
-    return Graph(
+    return OrtGraph(
         {name: kinds[name] for name in names["Inputs"] if name not in constants},
         {name: kinds[name] for name in names["Outputs"]},
         constants,

@@ -11,7 +11,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from convert.errors import GraphError
 from convert.transformer import ort_file
-from convert.transformer.ort_file import Attribute, Graph, Kind, Node
+from convert.transformer.ort_file import Attribute, Kind, Node, OrtGraph
 
 Array = NDArray[np.generic]
 
@@ -122,7 +122,7 @@ def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
                 yield from _nodes(attribute.g)
 
 
-def _graph(graph: Graph) -> GraphProto:
+def _graph(graph: OrtGraph) -> GraphProto:
     return helper.make_graph(
         _sorted([_node(node) for node in graph.nodes]),
         "graph",

@@ -37,7 +37,7 @@ class Transcript:
     ended: bool  # with the end token, and not because there were too many
 
 
-class Hypothesis(NamedTuple):
+class TokenHypothesis(NamedTuple):
     """A text so far: a row of the next step."""
 
     tokens: tuple[int, ...]
@@ -56,7 +56,7 @@ class Candidate(NamedTuple):
     loss: float
     row: int
     token: int
-    hypothesis: Hypothesis
+    hypothesis: TokenHypothesis
 
 
 class AttentionDecoder:
@@ -90,8 +90,8 @@ class AttentionDecoder:
         if not len(hidden):
             return []
         steps = DecoderSteps(self._cross, self._step, hidden)
-        live, parents = [Hypothesis((), 0.0, 0.0, State())], [0]
-        ended: list[Hypothesis] = []
+        live, parents = [TokenHypothesis((), 0.0, 0.0, State())], [0]
+        ended: list[TokenHypothesis] = []
         for _ in range(min(most_tokens(seconds), POSITIONS)):
             step = steps.advance([h.tokens[-1] if h.tokens else START for h in live], parents, 2 * beam)
             candidates = sorted(c for row, h in enumerate(live) for c in self._candidates(row, h, step, beam))
@@ -122,7 +122,7 @@ class AttentionDecoder:
         scores = DecoderSteps(self._cross, self._step, hidden).follow([*tokens, END])
         return Transcript(self._tokenizer.text(tokens), tokens, float(scores.sum()), True)
 
-    def _candidates(self, row: int, hypothesis: Hypothesis, step: Step, beam: int) -> Iterator[Candidate]:
+    def _candidates(self, row: int, hypothesis: TokenHypothesis, step: Step, beam: int) -> Iterator[Candidate]:
         """What may follow `hypothesis`: the likeliest tokens, and those that spell on the user's words."""
         tokens = step.ids[row].tolist()
         options = self._bonus.options(hypothesis.state)
@@ -138,5 +138,5 @@ class AttentionDecoder:
             else:
                 state, gain = self._bonus.advance(hypothesis.state, token)
                 spelled = (*hypothesis.tokens, token)
-            after = Hypothesis(spelled, score, hypothesis.bonus + gain, state)
+            after = TokenHypothesis(spelled, score, hypothesis.bonus + gain, state)
             yield Candidate(-after.total, row, token, after)
