@@ -17,7 +17,8 @@ PAGE = ROOT / "docs" / "architecture.md"
 # `config.schema` (the types of the settings) is open to all; the rest of `config`, which reads files, only where named.
 DEVICE = {
     "app": {"asr", "audio", "output", "panel", "power", "text", "vocabulary", "system", "config"},
-    "bench": {"asr", "audio", "inference", "power", "system", "drawing", "diagnostics", "config"},
+    "browser": {"asr", "text"},
+    "bench": {"browser", "asr", "audio", "inference", "power", "system", "drawing", "diagnostics", "config"},
     "diagnostics": {"audio", "inference", "panel", "power", "system", "config"},
     "drawing": {"panel", "power", "config"},
     "asr": {"inference"},
@@ -30,6 +31,7 @@ DEVICE = {
     "system": set(),
     "text": set(),
     "vocabulary": set(),
+    "wyoming_asr": {"asr", "audio", "text"},
 }
 
 # Modules beside the packages: open to all, and they import nothing of device/.
@@ -56,6 +58,7 @@ MODELS = {
         "models.transformer_bundle",
     },
     "device.bench": {"models", "models.bundle", "models.transformer_bundle"},
+    "device.browser": {"models.bundle"},
     "device.cli": {"models.bundle", "models.transformer_bundle"},
     "device.config": {"models"},
     "device.vocabulary": {"models.bundle"},

@@ -22,7 +22,7 @@ from device.asr.recognizer import Recognizer, Stage
 from device.asr.second_pass import SecondPass, in_pieces
 from device.asr.two_pass import TwoPass
 from device.inference.accelerator import Accelerator, Backend, Choice, Models, choose
-from device.inference.onnx_model import OnnxModel
+from device.inference.onnx_model import CPU, OnnxModel
 from device.inference.shapes import Shapes
 from models.bundle import Bundle, BundleError, Search
 from models.pieces import Invoke
@@ -78,8 +78,9 @@ class FloatEncoder:
 
     name = "cpu-float32"
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._model = OnnxModel(path, threads)
+    def __init__(self, path: Path, threads: int, provider: str = CPU) -> None:
+        """`provider` is one of ONNX Runtime's execution providers."""
+        self._model = OnnxModel(path, threads, provider)
         (_, mels, frames), (_, width, steps) = self._model.input_shape, self._model.output_shape
         self.shapes = [Shapes((1, 1, frames, mels), (1, 1, steps, width))]
 

@@ -26,9 +26,12 @@ COMMANDS = {
     "doctor": "device.cli.doctor",
     "run": "device.cli.run",
     "power": "device.cli.power",
+    "report": "device.cli.report",
     "leds": "device.cli.leds",
     "wiring": "device.cli.wiring",
     "realtime": "device.cli.realtime",
+    "wyoming": "device.cli.wyoming",
+    "browser": "device.cli.browser",
     "setup": "device.cli.setup",
     "update": "device.cli.update",
 }

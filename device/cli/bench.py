@@ -226,7 +226,9 @@ def _scored(
             except ScoringError as error:
                 unmeasured["word errors"] = str(error)
         why = missing.get(case.name, "")
-        rows.append(CaseRow(case.name, case.sweep, case.title, case.configuration, why, words))
+        adapter = measured[0].versions.get("adapter") if measured else None
+        title = f"{case.title}, {adapter}" if adapter else case.title
+        rows.append(CaseRow(case.name, case.sweep, title, case.configuration, why, words))
     if heard.texts is None:
         unmeasured["word errors"] = "no transcripts; put a transcripts.tsv beside the recordings: file<TAB>text"
     named = [row.case for row in rows if row.sweep == "configurations" and report.of(row.case)]

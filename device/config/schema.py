@@ -194,6 +194,20 @@ class VocabularySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Wyoming:
+    """The recogniser as a service for Home Assistant."""
+
+    enabled: bool = setting(False, help="true starts it with the device; whoever reaches it may use it.")
+    address: str = setting(
+        "0.0.0.0",
+        form=validators.ADDRESS,
+        help="Where it listens; 0.0.0.0 = every network, 127.0.0.1 = this machine only.",
+    )
+    port: int = setting(10_300, low=0, high=65_535, help="TCP port; 0 = any that is free.")
+    announce: bool = setting(True, help="Let Home Assistant find it by multicast DNS.")
+
+
+@dataclass(frozen=True, slots=True)
 class SystemSettings:
     """The machine itself; `dictate setup` reads it at boot from the image's card."""
 
@@ -221,4 +235,5 @@ class Config:
     power: PowerSettings = section(PowerSettings)
     realtime: RealtimeSettings = section(RealtimeSettings)
     vocabulary: VocabularySettings = section(VocabularySettings)
+    wyoming: Wyoming = section(Wyoming)
     system: SystemSettings = section(SystemSettings)

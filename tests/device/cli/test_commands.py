@@ -36,6 +36,8 @@ CONFIGURED = [
     ["realtime", "restore"],
     ["realtime", "wake-ups"],
     ["bench"],
+    ["wyoming"],
+    ["report", "--no-bench"],
 ]
 """Every command that reads the configuration."""
 
@@ -70,6 +72,10 @@ MISUSED = [
     ["power", "hours", "--duty", "1.5"],
     ["power", "hours", "--battery-wh", "-1"],
     ["realtime"],
+    ["wyoming", "--set", "wyoming.address=nowhere"],
+    ["wyoming", "--port", "1"],
+    ["report", "--no-bench", "--json"],
+    ["browser", "--port", "70000"],
     ["setup"],
     ["update"],
     ["nonsense"],
