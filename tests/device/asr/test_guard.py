@@ -56,7 +56,7 @@ def test_what_was_said_twice_is_no_loop() -> None:
 
 
 def test_a_word_of_the_users_that_both_heard_counts() -> None:
-    close = [transcript("ask show ming", -0.1), transcript("Ask Xiaoming.", -1.2)]
+    close = [transcript("ask show ming", -0.1), transcript("Ask Xiaoming.", -2.0)]
     assert judge(close, ["ask", "xiaoming"], 1.0, {"xiaoming"}).transcript is close[1]
     assert judge(close, ["ask", "showing"], 1.0, {"xiaoming"}).transcript is close[0]
     assert judge(close, ["ask", "xiaoming"], 1.0).transcript is close[0]

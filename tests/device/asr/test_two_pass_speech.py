@@ -39,7 +39,7 @@ def load(bundle: Path, second_bundle: Path) -> Load:
 
 
 @pytest.fixture(scope="module")
-def ears(load: Load) -> Pipeline:
+def pipeline(load: Load) -> Pipeline:
     return load()
 
 
