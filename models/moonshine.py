@@ -108,8 +108,12 @@ class Stem:
         self._shift = gained.sum((1, 2))
         self._offset = weights.conv2_bias + np.einsum("ock,c->o", weights.conv2, weights.group_bias)
         self._conv3 = _columns(weights.conv3)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all that was pushed: the next sample begins a segment."""
         self._samples = np.zeros(0, np.float32)
-        self._tanh = np.zeros((0, weights.width), np.float32)
+        self._tanh = np.zeros((0, self._weights.width), np.float32)
         self._done: list[Float] = []
         self._count, self._sum, self._squares = 0, 0.0, 0.0
 

@@ -43,19 +43,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("shared")]
 
 
-@pytest.fixture(scope="session")
-def bundle() -> Path:
-    """The base model's bundle, built by the real command; seconds where nothing has changed since the last build."""
-    return built("base")
-
-
-@pytest.fixture(scope="session")
-def second_bundle() -> Path:
-    """The second recogniser's bundle, built likewise."""
-    return built("moonshine-tiny")
-
-
 def built(name: str) -> Path:
+    """A bundle, built by the real command; seconds where nothing has changed since the last build."""
     folder = ROOT / "models" / "build" / name
     answer = subprocess.run(
         [sys.executable, "convert/build.py", "--model", name, "--out", str(folder)],
@@ -66,3 +55,15 @@ def built(name: str) -> Path:
     )
     assert answer.returncode == 0, answer.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Path:
+    """The base model's bundle."""
+    return built("base")
+
+
+@pytest.fixture(scope="session")
+def second_bundle() -> Path:
+    """That of the second pass."""
+    return built("moonshine-tiny")

@@ -8,6 +8,7 @@ loaded.recognizer.accept_waveform(samples)
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from device.app.ports import LoadedRecognizer
@@ -17,11 +18,14 @@ from device.config.schema import Config
 from device.vocabulary.user_words import UserWord, own_words
 from models.bundle import Bundle
 
+log = logging.getLogger(__name__)
+
 
 def load_recognizer(settings: Config, words: tuple[UserWord, ...]) -> LoadedRecognizer:
     """Load the configured bundle to hear live. Raises UserError."""
     wanted = settings.recognizer
     bundle = Bundle.open(settings.bundle.dir)
+    second = factory.second_pass(wanted.mode, settings.bundle.second_pass, wanted.effort, log.warning)
     pipeline = factory.recognizer(
         bundle,
         wanted.backend,
@@ -30,6 +34,7 @@ def load_recognizer(settings: Config, words: tuple[UserWord, ...]) -> LoadedReco
         endpointing=Endpointing(trailing_silence=wanted.endpoint_silence_ms / 1_000, max_segment=wanted.max_segment_s),
         search=replace(bundle.description.search, beam=wanted.beam) if wanted.beam else None,
         words=own_words(words, bundle),
+        second=replace(second, words=tuple(word.written for word in words)) if second else None,
     )
 
     def on_cpu() -> str:

@@ -80,11 +80,12 @@ class AttentionDecoder:
             raise BundleError(f"{bundle.root}: {error}; build the bundle again") from None
         return cls(cross, step, tokenizer, words)
 
-    def decode(self, hidden: Float, seconds: float, beam: int = BEAM) -> list[Transcript]:
+    def decode(self, hidden: Float, seconds: float, beam: int = BEAM, margin: float = 0.0) -> list[Transcript]:
         """The texts of `hidden` [T, C], the encoder's output for `seconds` of speech, best first; none of no frames.
 
         `beam` is how many hypotheses are followed; 1 takes the likeliest token each time. Texts that have ended come
-        before those that have not; within both, by score and bonus.
+        before those that have not; within both, by score and bonus. The search ends when no other text can come within
+        `margin` of the best: 0 where only the best is wanted.
         """
         if not len(hidden):
             return []
@@ -103,7 +104,7 @@ class AttentionDecoder:
                     parents.append(candidate.row)
                 if len(live) == beam:
                     break
-            if ended and (not live or max(h.total for h in ended) >= live[0].total):
+            if ended and (not live or max(h.total for h in ended) - margin >= live[0].total):
                 live = []
                 break
         return [

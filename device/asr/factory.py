@@ -3,27 +3,63 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from device.asr.attention_decoder import AttentionDecoder
 from device.asr.decoder import Decoder
+from device.asr.effort import Budget
 from device.asr.encoder import Encoder
 from device.asr.endpointing import Endpointing
 from device.asr.recognizer import Recognizer, Stage
-from device.inference.accelerator import Accelerator, Backend, Choice, choose
+from device.asr.second_pass import SecondPass, in_pieces
+from device.asr.two_pass import TwoPass
+from device.config.schema import Effort, Mode
+from device.inference.accelerator import Accelerator, Backend, Choice, Models, choose
 from device.inference.onnx_model import CPU, OnnxModel
-from models.bundle import Bundle, Search
+from device.inference.shapes import Shapes
+from models.bundle import Bundle, BundleError, Search
+from models.pieces import Invoke
+from models.transformer_bundle import TransformerBundle
+
+SECOND_PASS_SOFT_LIMIT = 10.0
+"""Seconds; a segment of the second pass that is longer ends at the next short pause: longer is better up to 10 s."""
+
+ACCURATE_TRAILING_SILENCE = 1.5
+"""Seconds; shorter pauses do not end a segment in the mode `accurate`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """The second pass: its bundle, how it is to be used, and the user's words as they are written."""
+
+    bundle: TransformerBundle
+    accurate: bool = False
+    effort: Effort = "auto"
+    words: tuple[str, ...] = ()
+
+    def endpointing(self, wanted: Endpointing) -> Endpointing:
+        """Where its segments end: as wanted, but not so late that they get too long for it."""
+        soft_limit = min(wanted.soft_limit, SECOND_PASS_SOFT_LIMIT)
+        return replace(
+            wanted,
+            soft_limit=soft_limit,
+            trailing_silence=max(wanted.trailing_silence, ACCURATE_TRAILING_SILENCE if self.accurate else 0.0),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """A recogniser, and what runs its encoder."""
 
-    recognizer: Recognizer
+    recognizer: Recognizer | TwoPass
     accelerator: Accelerator
     why: str
     degraded: bool = False
@@ -43,9 +79,9 @@ class FloatEncoder:
         """`provider` is one of ONNX Runtime's execution providers."""
         self._model = OnnxModel(path, threads, provider)
         (_, mels, frames), (_, width, steps) = self._model.input_shape, self._model.output_shape
-        self.input_shape, self.output_shape = (1, 1, frames, mels), (1, 1, steps, width)
+        self.shapes = [Shapes((1, 1, frames, mels), (1, 1, steps, width))]
 
-    def invoke(self, window: NDArray[Any]) -> NDArray[Any]:
+    def invoke(self, window: NDArray[Any], model: int = 0) -> NDArray[Any]:
         return self._model(window[0].swapaxes(1, 2)).swapaxes(1, 2)[None]
 
     def close(self) -> None:
@@ -62,25 +98,71 @@ def recognizer(
     words: tuple[tuple[str, tuple[int, ...]], ...] = (),
     stage: Stage = lambda name: nullcontext(),
     word_times: bool = False,
+    second: Second | None = None,
 ) -> Pipeline:
-    """Loads a bundle's models and search graph; `backend` is auto, coral or cpu (device/inference/accelerator.py)."""
-    chosen = accelerator(bundle, backend, threads)
+    """Loads a bundle's models and search graph; `backend` is auto, coral or cpu (device/inference/accelerator.py).
+
+    With `second`, its segments are decoded again by the second pass, whose pieces share the Coral with the encoder
+    where both bundles were compiled.
+    """
+    ends = endpointing or Endpointing()
+    if second:
+        ends, live = second.endpointing(ends), live and not second.accurate
+    chosen, pieces = accelerators(bundle, second.bundle if second else None, backend, threads)
     encoder = Encoder(bundle, chosen.accelerator, threads)
-    decoder = Decoder.of(bundle, words, search)
-    return Pipeline(
-        Recognizer(bundle, encoder, decoder, live, endpointing, stage, word_times),
-        chosen.accelerator,
-        chosen.reason,
-        chosen.degraded,
-    )
+    first = Recognizer(bundle, encoder, Decoder.of(bundle, words, search), live, ends, stage, word_times)
+    heard = _two_pass(first, second, pieces, threads, ends, stage) if second else first
+    return Pipeline(heard, chosen.accelerator, chosen.reason, chosen.degraded)
 
 
-def accelerator(bundle: Bundle, backend: Backend, threads: int) -> Choice:
-    """What runs the bundle's encoder."""
+def _two_pass(
+    first: Recognizer, second: Second, pieces: dict[str, Invoke], threads: int, ends: Endpointing, stage: Stage
+) -> TwoPass:
+    bundle = second.bundle
+    linear = in_pieces(bundle.pieces(), bundle.description.frames, pieces)
+    decoder = AttentionDecoder.of(bundle, second.words, threads)
+    budget = Budget("best" if second.accurate else second.effort)
+    again = SecondPass(bundle.weights(), linear, decoder, stage)
+    return TwoPass(first, again, ends, budget, time.monotonic, second.words)
+
+
+def accelerators(
+    bundle: Bundle, second: TransformerBundle | None, backend: Backend, threads: int
+) -> tuple[Choice, dict[str, Invoke]]:
+    """What runs the bundle's encoder and, by name, the pieces of the second pass.
+
+    They share one accelerator, unless only one of the two bundles was compiled: then the other's run on the CPU.
+    """
+    names = second.names if second else []
+    plain = [second.piece(name) for name in names] if second else []
+    compiled = [second.piece(name, True) for name in names] if second and second.description.edge_tpu.compiled else None
     if bundle.description.encoder_input.dtype == "float32":
         encoder = FloatEncoder(bundle.path("onnx_encoder"), threads)
-        return Choice(encoder, "the CPU: the encoder is float32", backend == "coral")
-    return choose(backend, bundle.path("encoder"), bundle.optional("encoder_edgetpu"), threads=threads)
+        chosen = Choice(encoder, "the CPU: the encoder is float32", backend == "coral")
+    else:
+        own = bundle.optional("encoder_edgetpu")
+        if not plain or (own is None) == (compiled is None):
+            coral = [own, *(compiled or [])] if own else None
+            chosen = choose(backend, Models([bundle.path("encoder"), *plain], coral), threads=threads)
+            return chosen, _invokes(chosen.accelerator, names, first=1)
+        chosen = choose(backend, Models([bundle.path("encoder")], [own] if own else None), threads=threads)
+    pieces = choose(backend, Models(plain, compiled), threads=threads).accelerator if plain else None
+    return chosen, _invokes(pieces, names, first=0) if pieces else {}
+
+
+def _invokes(accelerator: Accelerator, names: list[str], first: int) -> dict[str, Invoke]:
+    return {name: partial(accelerator.invoke, model=model) for model, name in enumerate(names, first)}
+
+
+def second_pass(mode: Mode, folder: Path, effort: Effort, warn: Callable[[str], None]) -> Second | None:
+    """The second pass for `mode`; None, and a line to `warn` where it is wanted but cannot be had."""
+    if mode == "streaming":
+        return None
+    try:
+        return Second(TransformerBundle.open(folder), mode == "accurate", effort)
+    except BundleError as error:
+        warn(f"the second pass is left out, the text is that of the first: {error}")
+        return None
 
 
 def say_backend(command: str, pipeline: Pipeline, backend: str) -> None:

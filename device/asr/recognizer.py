@@ -29,6 +29,7 @@ Spelled = Sequence[tuple[str, Sequence[int]]]
 """Words with their spellings in token indices."""
 
 PARTIAL_BEAM = 30  # hypotheses of what is said just now
+DEFERRED = 0.2  # seconds; a longer chunk is searched at once
 LEAD = 0.2  # seconds before the first sound of a segment that are searched with it
 
 
@@ -55,11 +56,14 @@ class Recognizer:
         """`live` also shows what the newest sound may be, before enough has been heard after it to be sure.
 
         `word_times` gives each segment the times of its words, for which its posteriors are kept until it ends.
+
+        A window that is due is then encoded at once, but searched when the next samples come: a short chunk has to wait
+        for one of the two only.
         """
         d = bundle.description
         self._features, self._encoder, self._decoder = LogMel.of(bundle), encoder, decoder
         self._windows = Windows(d.window, d.front_end.mels, d.front_end.feature_floor, live)
-        self._rate = d.front_end.sample_rate
+        self._rate, self._defers = d.front_end.sample_rate, live
         self._frame = d.front_end.hop * d.window.stride / self._rate  # seconds a posterior frame
         self._blank, self._boundary = d.blank, d.boundary
         self._quiet_tokens = [d.blank] if d.boundary is None else [d.blank, d.boundary]
@@ -80,9 +84,32 @@ class Recognizer:
         self._segment: tuple[int, int] | None = None  # first and newest frame with speech
         self._paused_after: list[tuple[str, ...]] = []  # the words of the segment before each of its pauses
         self._lead: NDArray[np.float32] | None = None  # what was heard last, outside a segment
-        self._searched: list[NDArray[np.float32]] = []  # of the segment, where the times of its words are wanted
-        self._searched_from = 0  # the frame with which they begin
+        self._segment_posteriors: list[NDArray[np.float32]] = []  # where times of words are wanted
+        self._segment_from = 0  # the frame with which they begin
+        self._pending: tuple[WindowCall, NDArray[np.float32]] | None = None  # encoded, not searched yet
+        self._looked_voiced: tuple[int, int] | None = None  # first and last frame with speech in the last look
         self._shown = Partial("", "", 0.0)
+
+    @property
+    def committed(self) -> float:
+        """Seconds of the utterance in which speech begins or ends for good; a later segment begins after them."""
+        return self._posteriors * self._frame
+
+    @property
+    def speech(self) -> tuple[float, float] | None:
+        """Start and newest end, in seconds, of the segment that is being heard; None where there is none.
+
+        What was only looked at counts, so both may still change.
+        """
+        spans = [span for span in (self._segment, self._looked_voiced) if span]
+        if not spans:
+            return None
+        return spans[0][0] * self._frame, (max(last for _, last in spans) + 1) * self._frame
+
+    @property
+    def encoded(self) -> bool:
+        """Whether the last samples made a window due, and so cost more than others."""
+        return self._pending is not None
 
     @property
     def searched(self) -> float:
@@ -91,30 +118,46 @@ class Recognizer:
 
     def accept_waveform(self, samples: NDArray[np.int16]) -> list[Event]:
         """Take int16 samples [n]; return what they led to, oldest first."""
+        events = list(self._answer_pending())
         self._samples += len(samples)
         with self._stage("features"):
             calls = self._windows.push(self._features.extract(samples))
-        return list(self._answer(calls))
+        if calls and self._defers and len(samples) <= DEFERRED * self._rate:
+            *calls, last = calls
+            events += self._answer(calls, more=True)
+            self._pending = last, self._posterior(last.mel)
+            return events
+        return [*events, *self._answer(calls)]
 
     def finish(self) -> list[Event]:
         """The utterance is over: return its last segment, if any, and Final; begin a new utterance."""
+        events = list(self._answer_pending())
         with self._stage("features"):
             calls = self._windows.push(self._features.finish()) + self._windows.finish()
-        events = [*self._answer(calls), *self._close(), Final(self._samples / self._rate)]
+        events += [*self._answer(calls), *self._close(), Final(self._samples / self._rate)]
         self.reset()
         return events
 
-    def _answer(self, calls: list[WindowCall]) -> Iterator[Event]:
-        """Runs the windows that are due and tells what they led to."""
+    def _answer(self, calls: list[WindowCall], more: bool = False) -> Iterator[Event]:
+        """Runs the windows that are due and tells what they led to; `more`: others were cut after them."""
         for call in calls:
-            log_probs = self._posterior(call.mel)
-            yield from self._decode_committed(log_probs[call.committed])
-            lookahead = log_probs[call.lookahead]
-            committed = self._paused(lookahead) if call is calls[-1] else 0  # those after it were cut before
-            if committed:
-                self._windows.commit(committed)
-                yield from self._decode_committed(lookahead[:committed])
-            yield from self._partial(lookahead[committed:])
+            yield from self._searched(call, self._posterior(call.mel), call is calls[-1] and not more)
+
+    def _answer_pending(self) -> Iterator[Event]:
+        """Tells what the window led to that was encoded last time."""
+        pending, self._pending = self._pending, None
+        if pending:
+            yield from self._searched(*pending, newest=True)
+
+    def _searched(self, call: WindowCall, log_probs: NDArray[np.float32], newest: bool) -> Iterator[Event]:
+        yield from self._decode_committed(log_probs[call.committed])
+        lookahead = log_probs[call.lookahead]
+        committed = self._paused(lookahead) if newest else 0  # the windows after it were cut before
+        if committed:
+            self._windows.commit(committed)
+            yield from self._decode_committed(lookahead[:committed])
+        self._looked_voiced = self._span(lookahead[committed:])
+        yield from self._partial(lookahead[committed:])
 
     def _posterior(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         with self._stage("encoder"):
@@ -144,6 +187,11 @@ class Recognizer:
         """Which frames are speech: [frames]."""
         silent: NDArray[np.bool_] = np.exp(log_probs[:, self._quiet_tokens]).sum(1) >= 0.5
         return ~silent
+
+    def _span(self, lookahead: NDArray[np.float32]) -> tuple[int, int] | None:
+        """The first and the last frame with speech of those looked at."""
+        speech = np.flatnonzero(self._is_speech(lookahead))
+        return (self._posteriors + int(speech[0]), self._posteriors + int(speech[-1])) if len(speech) else None
 
     def _paused(self, lookahead: NDArray[np.float32]) -> int:
         """How many of the frames looked at end with so long a pause that the words before were heard well; or 0."""
@@ -176,8 +224,8 @@ class Recognizer:
             return
         self._lead = None
         if self._word_times:
-            self._searched_from = self._searched_from if self._searched else end - len(log_probs)
-            self._searched.append(log_probs)
+            self._segment_from = self._segment_from if self._segment_posteriors else end - len(log_probs)
+            self._segment_posteriors.append(log_probs)
         with self._stage("search"):
             self._decoder.advance(log_probs)
 
@@ -215,16 +263,18 @@ class Recognizer:
             pauses = tuple(sorted({at for said in self._paused_after if (at := resumed(said, words))}))
             times = self._times(found, first, last + 1) if self._word_times else ()
             yield Segment(" ".join(words), first * self._frame, (last + 1) * self._frame, pauses, times)
-        self._segment, self._shown, self._paused_after, self._searched = None, Partial("", "", 0.0), [], []
+        self._segment, self._shown, self._paused_after, self._segment_posteriors = None, Partial("", "", 0.0), [], []
 
     def _times(self, found: Spelled, first: int, end: int) -> tuple[tuple[float, float], ...]:
         """Start and end of each word in seconds, within the frames from `first` to the one before `end`."""
         spellings = [spelling for _, spelling in found]
         try:
-            frames = alignment.word_frames(np.concatenate(self._searched), spellings, self._blank, self._boundary)
+            frames = alignment.word_frames(
+                np.concatenate(self._segment_posteriors), spellings, self._blank, self._boundary
+            )
         except ValueError:  # the search closed a word that was cut off
-            frames = alignment.spread(end - first, len(found)) + first - self._searched_from
-        begins, ends = np.clip(frames + self._searched_from, first, end).T
+            frames = alignment.spread(end - first, len(found)) + first - self._segment_from
+        begins, ends = np.clip(frames + self._segment_from, first, end).T
         return tuple(
             time
             for (word, _), begin, after in zip(found, begins.tolist(), ends.tolist(), strict=True)

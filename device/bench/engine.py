@@ -56,6 +56,8 @@ class Job:
     """Hear as the appliance does; otherwise as a file is read, more accurately and later."""
     priority: int = 0
     """SCHED_FIFO priority of the worker; 0 is an ordinary process."""
+    second_pass: str = ""
+    """The bundle of the second pass."""
 
 
 class Engine(Protocol):
@@ -109,6 +111,8 @@ CONFIGURATIONS = {
         Configuration("onnx-fp32", "ONNX Runtime, float32", "onnx"),
         Configuration("onnx-int8", "ONNX Runtime, static int8", "onnx"),
         Configuration("tflite-int8", "the bundle on the CPU, int8", "tflite"),
+        Configuration("two-pass", "both passes on the CPU, int8", "two_pass"),
+        Configuration("accurate", "the same, longer segments", "two_pass"),
         Configuration("coral", "the bundle on the Edge TPU", "coral"),
         Configuration("moonshine", "Moonshine tiny", "moonshine", streams=False, ours=False),
         Configuration("whisper", "Whisper tiny.en, int8", "whisper", streams=False, ours=False),

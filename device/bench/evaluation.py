@@ -6,14 +6,13 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from device.asr import factory, results
-from device.inference.accelerator import Backend
 from models.errors import UserError
 
 TRANSCRIPTS = "transcripts.tsv"  # file<TAB>text, one line a recording
@@ -67,22 +66,20 @@ def read_transcripts(folder: Path) -> list[tuple[Path, str]]:
     return pairs
 
 
-def evaluate(
-    folder: Path, bundle_dir: Path | None, backend: Backend, threads: int, live: bool, progress: bool
-) -> dict[str, Any]:
+Opened = Callable[[StageClock], tuple[factory.Pipeline, dict[str, Any]]]
+"""Loads a recogniser whose stages are measured; returns it and what the report says of it."""
+
+
+def evaluate(folder: Path, load_recognizer: Opened, progress: bool) -> dict[str, Any]:
     """Transcribes every recording of `folder` and returns the report that --json prints."""
     from device.audio.file import WaveFile
     from device.bench import wer
-    from device.config import places
-    from models.bundle import Bundle
 
     pairs = read_transcripts(folder)
     wer.normalizer()  # fail before the work, not after it
     clock = StageClock()
     began = time.monotonic()
-    bundle = Bundle.open(bundle_dir or places.default_bundle())
-    pipeline = factory.recognizer(bundle, backend, threads, live, stage=clock)
-    factory.say_backend("eval", pipeline, backend)
+    pipeline, about = load_recognizer(clock)
     start = time.monotonic() - began
     seconds, total, items, wall = 0.0, 0.0, [], time.monotonic()
     for index, (file, reference) in enumerate(pairs):
@@ -100,9 +97,8 @@ def evaluate(
         print("\r\x1b[K", end="", file=sys.stderr)
     score = wer.score([i["reference"] for i in items], [i["hypothesis"] for i in items])
     return {
-        "bundle": bundle.description.name,
+        **about,
         "backend": pipeline.accelerator.name,
-        "live": live,
         "utterances": len(items),
         "seconds": round(seconds, 2),
         "wer": round(score.wer, 4),
@@ -114,7 +110,6 @@ def evaluate(
         "rtf_by_stage": {name: round(spent / seconds, 5) for name, spent in clock.seconds.items()},
         "wall_rtf": round((time.monotonic() - wall) / seconds, 5),
         "start_seconds": round(start, 3),
-        "threads": threads,
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "items": items,
     }
@@ -122,7 +117,9 @@ def evaluate(
 
 def table(report: dict[str, Any]) -> Iterator[str]:
     """The report for people."""
-    yield f"{report['utterances']} recordings, {report['seconds'] / 60:.1f} min, backend {report['backend']}"
+    how = report["mode"] + (f" (effort {report['effort']})" if report["effort"] else "")
+    heard = f"{report['utterances']} recordings, {report['seconds'] / 60:.1f} min"
+    yield f"{heard}, mode {how}, backend {report['backend']}"
     yield (
         f"WER {100 * report['wer']:.2f} %  ({report['substitutions']} substitutions, "
         f"{report['deletions']} deletions, {report['insertions']} insertions in {report['words']} words)"

@@ -49,6 +49,7 @@ class RunSettings:
     counters: Counters
     energy: Energy
     scratch: Path
+    second_pass: Path
 
 
 def run(
@@ -111,6 +112,7 @@ def _measured(case: Case, repetition: int, setting: RunSettings) -> Measurement:
         case.cpus,
         case.live,
         case.priority,
+        str(setting.second_pass),
     )
     phases: dict[str, Any] = {}
     with ExitStack() as stack:

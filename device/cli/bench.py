@@ -107,7 +107,8 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     _check(args)
     settings = options.load_from(args).config
-    bundle = Bundle.open(args.bundle or places.default_bundle())
+    folders = places.default_bundles(args.bundle)
+    bundle = Bundle.open(folders.dir)
     wanted = _cases(args, settings.realtime, bundle)
     if args.report:
         _folder(args.report)
@@ -124,6 +125,7 @@ def _run(args: argparse.Namespace) -> int:
             Counters.found(),
             Energy.found(),
             Path(scratch),
+            folders.second_pass,
         )
         report = _begun(args, settings, setting)
         print(

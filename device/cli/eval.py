@@ -10,6 +10,8 @@ from typing import Any
 
 from device.bench.evaluation import TRANSCRIPTS, evaluate, table
 from device.cli import options
+from device.cli.recognizer import load_recognizer
+from device.config import places
 
 
 def add_parser(subparsers: Any) -> None:
@@ -25,10 +27,7 @@ def add_parser(subparsers: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     report = evaluate(
         arguments.directory,
-        arguments.bundle,
-        arguments.backend,
-        arguments.threads,
-        arguments.live,
+        lambda clock: load_recognizer(arguments, "eval", places.default_bundles(arguments.bundle), clock),
         progress=sys.stderr.isatty() and not arguments.json,
     )
     if arguments.json:

@@ -15,18 +15,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import models
-from device.config import bundle_folder, places
+from device.config import bundle_folder, places, schema
 from models import python
+from models.bundle import BUILT_SECOND_PASS, second_pass
 from models.errors import UserError
 
-SHIPPED = Path(models.__file__).parent / "base"
-PARTS = ("model.toml", "prebuilt/prebuilt.json", "lexicon.tsv.gz", "language.bin")
+SHIPPED = Path(models.__file__).parent
+PARTS = (
+    "base/model.toml",
+    "base/prebuilt/prebuilt.json",
+    "base/lexicon.tsv.gz",
+    "base/language.bin",
+    "moonshine-tiny/model.toml",
+    "moonshine-tiny/prebuilt/prebuilt.json",
+)
 """What decides the bundle: small files by their content, the others by their size."""
 
 
-def bundle_for(command: str, named: Path | None) -> Path:
-    """The bundle that is `named`, or else the one to use, put together if it is this user's and not there yet."""
-    return named or put_together(command, places.default_bundle())
+def bundles_for(command: str, named: Path | None) -> schema.BundleSettings:
+    """The bundles that go with the one that is `named`, or else those to use, put together if they are this user's."""
+    return places.default_bundles(named or put_together(command, places.default_bundle()))
 
 
 def put_together(command: str, chosen: Path) -> Path:
@@ -38,18 +46,42 @@ def put_together(command: str, chosen: Path) -> Path:
     with _alone(own.parent):
         if not own.is_dir() or not mark.is_file() or mark.read_text() != wanted:
             print(f"dictate {command}: first use: putting the model together in {own}", file=sys.stderr, flush=True)
-            _convert(own)
+            if not _convert(own, "base"):
+                raise UserError(
+                    "the model could not be put together; the line above says why, and the next use tries again"
+                )
+            _convert_second_pass(command, own)
             mark.write_text(wanted)
+        elif second_pass(own) is None:
+            _convert_second_pass(command, own)
     return own
 
 
-def _convert(out: Path) -> None:
-    arguments = ("--prebuilt", "--compiler", "none", "--out", out, "--cache", places.cache() / "convert")
+def _convert_second_pass(command: str, own: Path) -> None:
+    if not _convert(own.with_name(BUILT_SECOND_PASS), BUILT_SECOND_PASS):
+        print(
+            f"dictate {command}: without the second model: the line above says why, and the next use tries again",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _convert(out: Path, model: str) -> bool:
+    arguments = (
+        "--prebuilt",
+        "--model",
+        model,
+        "--compiler",
+        "none",
+        "--out",
+        out,
+        "--cache",
+        places.cache() / "convert",
+    )
     done = subprocess.run(
         python.module("convert", *arguments), env=python.environment(), stdin=subprocess.DEVNULL, stdout=sys.stderr
     )
-    if done.returncode:
-        raise UserError("the model could not be put together; the line above says why, and the next use tries again")
+    return done.returncode == 0
 
 
 def _shipped() -> bool:

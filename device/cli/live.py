@@ -146,10 +146,11 @@ def _run(args: argparse.Namespace) -> int:
 def _with_bundle(loaded: Loaded) -> Loaded:
     """The configuration with a bundle that is there, put together if need be."""
     from device.cli.first_use import put_together
+    from device.config.bundle_folder import with_second_pass
 
     config: Config = loaded.config
     found = put_together("live", config.bundle.dir)
-    return replace(loaded, config=replace(config, bundle=replace(config.bundle, dir=found)))
+    return with_second_pass(replace(loaded, config=replace(config, bundle=replace(config.bundle, dir=found))))
 
 
 def _sinks(screen: Screen, tool: Tool | None, trouble: Callable[[str, str | None], None]) -> Sequence[Sink]:

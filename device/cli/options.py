@@ -6,9 +6,10 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from device.cli import argument_types
+from device.config import schema
 from device.config.loader import DEFAULT_FILE, Loaded, load
 from device.config.places import default_file, with_user_places
 
@@ -59,3 +60,18 @@ def add_recognizer_options(parser: argparse.ArgumentParser) -> None:
         "--threads", type=argument_types.count, default=1, help="CPU threads for encoder and head (default: 1)"
     )
     parser.add_argument("--live", action="store_true", help="hear as the appliance does: posteriors within 0.5 s")
+    parser.add_argument(
+        "--mode",
+        choices=get_args(schema.Mode),
+        default="two-pass",
+        help="two-pass: a second model writes the final text; streaming: the first alone; accurate: longer segments",
+    )
+    parser.add_argument(
+        "--second-pass", type=Path, metavar="DIR", help="the second model's bundle (default: as --bundle)"
+    )
+    parser.add_argument(
+        "--effort",
+        choices=get_args(schema.Effort),
+        default="best",
+        help="hypotheses of the second model: four (best), one (fast), or as many as there is time for (auto)",
+    )

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device.asr.factory import say_backend
 from device.asr.results import Event, Partial, Segment, joined
 from device.audio.gather import Recording, gather
 from device.cli import options
@@ -327,10 +326,9 @@ def _own_words(file: Path) -> tuple[UserWord, ...]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from device.asr import factory
-    from device.cli.first_use import bundle_for
+    from device.cli.first_use import bundles_for
+    from device.cli.recognizer import load_recognizer
     from device.config.places import forgiving
-    from models.bundle import Bundle
 
     format = _format(arguments.format, arguments.output)
     jobs, faults = _jobs(arguments.files)
@@ -342,16 +340,9 @@ def _run(arguments: argparse.Namespace) -> int:
     config = forgiving()
     words = _own_words(config.vocabulary.file)
     rules = formatter.rules_from(config.text, user_words.spellings(words))
-    bundle = Bundle.open(bundle_for("transcribe", arguments.bundle))
-    pipeline = factory.recognizer(
-        bundle,
-        arguments.backend,
-        arguments.threads,
-        arguments.live,
-        words=user_words.own_words(words, bundle),
-        word_times=format in ("srt", "vtt", "json"),
-    )
-    say_backend("transcribe", pipeline, arguments.backend)
+    folders = bundles_for("transcribe", arguments.bundle)
+    timed = format in ("srt", "vtt", "json")
+    pipeline, _ = load_recognizer(arguments, "transcribe", folders, words=words, word_times=timed)
     watch = Watch(arguments.partials, in_place=format != "json")
     for fault in faults:
         print(f"dictate transcribe: {fault}", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from device.config import schema, skip_invalid
-from device.config.bundle_folder import with_built_bundle
+from device.config.bundle_folder import with_built_bundle, with_first, with_second_pass
 from device.config.loader import DEFAULT_FILE, Loaded
 
 NAME = "coral-dictation"
@@ -70,9 +70,17 @@ def forgiving() -> schema.Config:
     return with_user_places(loaded).config
 
 
+def default_bundles(named: Path | None = None) -> schema.BundleSettings:
+    """The bundles for commands that read no configuration but may be given the first; `named`, if they were."""
+    loaded, _ = skip_invalid.load(default_file())
+    if named:
+        return with_second_pass(with_first(loaded, named, "named")).config.bundle
+    return with_user_places(loaded).config.bundle
+
+
 def default_bundle() -> Path:
-    """The bundle for commands that read no configuration but may be given a bundle."""
-    return forgiving().bundle.dir
+    """The first of them."""
+    return default_bundles().dir
 
 
 def _base(environ: Mapping[str, str], variable: str, below_home: str) -> Path:

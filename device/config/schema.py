@@ -17,11 +17,20 @@ STATE = Path("/var/lib/dictate")
 """What the appliance keeps: systemd's StateDirectory=dictate."""
 
 
+Mode = Literal["two-pass", "streaming", "accurate"]
+"""two-pass: the CTC recogniser hears at once, the second one writes the final text of each segment. streaming: the CTC
+recogniser alone. accurate: as two-pass, but without lookahead windows, in longer segments, with the widest beam."""
+
+Effort = Literal["auto", "fast", "best"]
+"""How wide the second pass searches."""
+
+
 @dataclass(frozen=True, slots=True)
 class BundleSettings:
     """The built model."""
 
     dir: Path = setting(STATE / "bundle", help="Folder that convert/ wrote.")
+    second_pass: Path = setting(STATE / "second-pass", help="The same of the model that writes the final text.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,13 @@ class RecognizerSettings:
     backend: Literal["auto", "coral", "cpu"] = setting(
         "auto",
         help="auto uses a Coral that is plugged in; coral also complains without one; cpu never looks for one.",
+    )
+    mode: Mode = setting(
+        "two-pass",
+        help="A second, better model writes the final text; streaming does without; accurate waits for longer pauses.",
+    )
+    effort: Effort = setting(
+        "auto", help="Hypotheses of the second model: as many as there is time for, one, or always four."
     )
     threads: int = setting(2, low=1, high=16, help="CPU threads for what runs on the CPU.")
     beam: int = setting(0, low=0, high=1_000, help="Hypotheses kept at each frame; 0 = as the bundle was tuned.")

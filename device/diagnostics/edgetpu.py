@@ -5,7 +5,7 @@ A group of checks is a function that returns a list; the command prints the grou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,20 +28,20 @@ class CoralEnvironment:
     interpreters: Callable[[], dict[str, str]] = compatibility.interpreters
     pycoral: Callable[[], bool | None] = compatibility.coral_pycoral
     left_out: Callable[[], bool] = release_info.without_coral
-    open: Callable[[Path], CoralAccelerator] = lambda model: open_coral(model, start_s=20.0)
+    open: Callable[[Sequence[Path]], CoralAccelerator] = lambda models: open_coral(models, start_s=20.0)
 
 
 def coral_checks(
-    backend: Backend, coral_model: Path | None, setting: CoralEnvironment = CoralEnvironment()
+    backend: Backend, compiled: Sequence[Path] | None, setting: CoralEnvironment = CoralEnvironment()
 ) -> list[Check]:
-    """The chain from the USB plug to the backend in use; `coral_model` is the bundle's compiled encoder.
+    """The chain from the USB plug to the backend in use; `compiled` are the models that were compiled for the Edge TPU.
 
-    Loads the model on the Coral in a child process if everything before it is well, so it may take seconds.
+    Loads them on the Coral in a child process if everything before it is well, so it may take seconds.
     """
-    return list(_coral_chain(backend, coral_model, setting))
+    return list(_coral_chain(backend, compiled, setting))
 
 
-def _coral_chain(backend: Backend, model: Path | None, setting: CoralEnvironment) -> Iterator[Check]:
+def _coral_chain(backend: Backend, models: Sequence[Path] | None, setting: CoralEnvironment) -> Iterator[Check]:
     missed = CheckState.BAD if backend == "coral" else CheckState.NOTE
     coral = setting.find()
     yield _usb(coral, missed)
@@ -55,8 +55,8 @@ def _coral_chain(backend: Backend, model: Path | None, setting: CoralEnvironment
     if library is not None and package is not None:
         yield _pairing(library, package, interpreters[package])
     yield _pycoral(setting.pycoral())
-    yield _bundle(model, missed)
-    yield _used(backend, model, allowed and package is not None, missed, setting)
+    yield _bundle(models, missed)
+    yield _used(backend, models, allowed and package is not None, missed, setting)
 
 
 def _usb(coral: UsbCoral | None, missed: CheckState) -> Check:
@@ -111,20 +111,26 @@ def _pycoral(corals: bool | None) -> Check:
     return Check("pycoral", CheckState.BAD, "an unrelated program of that name is installed", advice)
 
 
-def _bundle(model: Path | None, missed: CheckState) -> Check:
-    if model is None:
+def _bundle(models: Sequence[Path] | None, missed: CheckState) -> Check:
+    if not models:
         advice = "build the bundle on a machine with the compiler, see docs/edge-tpu.md"
         return Check("bundle", missed, "holds no encoder compiled for the Edge TPU", advice)
-    return Check("bundle", CheckState.GOOD, f"compiled encoder {model.name}")
+    return Check("bundle", CheckState.GOOD, f"compiled encoder {models[0].name}" + _more(models))
 
 
-def _used(backend: Backend, model: Path | None, possible: bool, missed: CheckState, setting: CoralEnvironment) -> Check:
+def _more(models: Sequence[Path]) -> str:
+    return f" and {len(models) - 1} pieces of the second pass" if len(models) > 1 else ""
+
+
+def _used(
+    backend: Backend, models: Sequence[Path] | None, possible: bool, missed: CheckState, setting: CoralEnvironment
+) -> Check:
     if backend == "cpu":
         return Check("backend", CheckState.GOOD, "the CPU, as configured")
-    if model is None or not possible:
+    if not models or not possible:
         return Check("backend", missed, "the CPU, because of what stands above")
     try:
-        with setting.open(model) as coral:
+        with setting.open(models) as coral:
             detail = f"the Coral, through {coral.route}; {coral.runtime or 'runtime version unknown'}"
             return Check("backend", CheckState.GOOD, detail)
     except CoralError as error:

@@ -1,14 +1,15 @@
-"""Where the encoder runs: on the Coral, on the CPU, or on the Coral with the CPU behind it.
+"""Where the encoders run: on the Coral, on the CPU, or on the Coral with the CPU behind it.
 
-An accelerator takes one int8 window and gives one int8 result, of shapes that never change. When a Coral fails
-in the middle of a sentence, `FallbackAccelerator` runs the same window on the CPU, so no sound is lost.
+An accelerator takes one int8 window and gives one int8 result, of shapes that never change. It may hold several models,
+which share one Coral and are called by their number. When a Coral fails in the middle of a sentence,
+`FallbackAccelerator` runs the same window on the CPU, so no sound is lost.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -20,6 +21,7 @@ from device.inference.edgetpu import compatibility
 from device.inference.edgetpu.client import CoralError, CoralStart
 from device.inference.edgetpu.usb import PERMISSION_ADVICE, UsbCoral, find_coral, permitted
 from device.inference.interpreter import Model
+from device.inference.shapes import Shapes, checked
 
 Backend = Literal["auto", "coral", "cpu"]
 RETRY_S = 30.0
@@ -32,7 +34,7 @@ class NoCoral(CoralError):
 
 
 class Accelerator(Protocol):
-    """Runs the encoder: a full int8 input tensor in, a full int8 output tensor out."""
+    """Runs models: a full int8 input tensor in, a full int8 output tensor out."""
 
     @property
     def name(self) -> str:
@@ -40,13 +42,12 @@ class Accelerator(Protocol):
         ...
 
     @property
-    def input_shape(self) -> tuple[int, ...]: ...
+    def shapes(self) -> Sequence[Shapes]:
+        """What each model takes and gives, in the order in which they were named."""
+        ...
 
-    @property
-    def output_shape(self) -> tuple[int, ...]: ...
-
-    def invoke(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Run one window; the result is the caller's own. Raises ValueError for another shape or dtype."""
+    def invoke(self, window: NDArray[np.int8], model: int = 0) -> NDArray[np.int8]:
+        """Run one window by a model; the result is the caller's own. Raises ValueError for another shape or dtype."""
         ...
 
     def close(self) -> None:
@@ -65,25 +66,22 @@ class Starting(Protocol):
 
 
 class CpuAccelerator:
-    """The uncompiled int8 model on the CPU.
+    """The uncompiled int8 models on the CPU.
 
     >>> cpu = CpuAccelerator(Path("tests/data/edgetpu/separable_block.tflite"))
-    >>> cpu.invoke(np.zeros(cpu.input_shape, np.int8)).shape
+    >>> cpu.invoke(np.zeros(cpu.shapes[0].input, np.int8)).shape
     (1, 1, 32, 8)
     """
 
     name = "cpu"
 
-    def __init__(self, model: Path, threads: int = 1) -> None:
-        """Load the file `model`; raises device.inference.interpreter.InterpreterError with the cause."""
-        self._model = Model(model, threads)
-        self.input_shape = self._model.input_shape
-        self.output_shape = self._model.output_shape
+    def __init__(self, *models: Path, threads: int = 1) -> None:
+        """Load the files `models`; raises device.inference.interpreter.InterpreterError with the cause."""
+        self._models = [Model(model, threads) for model in models]
+        self.shapes = [Shapes(model.input_shape, model.output_shape) for model in self._models]
 
-    def invoke(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
-        if window.shape != self.input_shape or window.dtype != np.int8:
-            raise ValueError(f"a window is int8 {self.input_shape}, not {window.dtype} {window.shape}")
-        return self._model(window)
+    def invoke(self, window: NDArray[np.int8], model: int = 0) -> NDArray[np.int8]:
+        return self._models[model](checked(window, self.shapes[model]))
 
     def close(self) -> None:
         pass
@@ -91,7 +89,7 @@ class CpuAccelerator:
 
 @dataclass(frozen=True)
 class Change:
-    """The encoder moved to `backend`, "coral" or "cpu", because of `reason`."""
+    """The encoders moved to `backend`, "coral" or "cpu", because of `reason`."""
 
     backend: str
     reason: str
@@ -138,25 +136,21 @@ class FallbackAccelerator:
         return self._cpu.name if self._coral is None else self._coral.name
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        return self._cpu.input_shape
+    def shapes(self) -> Sequence[Shapes]:
+        return self._cpu.shapes
 
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        return self._cpu.output_shape
-
-    def invoke(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+    def invoke(self, window: NDArray[np.int8], model: int = 0) -> NDArray[np.int8]:
         self.wait(0.0)
         if self._coral is not None:
             try:
-                return self._coral.invoke(window)
+                return self._coral.invoke(window, model)
             except CoralError as error:
                 self._coral, self.missed = None, True
                 if self._clock() - self._used_since >= LONGEST_RETRY_S:
                     self._pause_s = self._retry_s
                 self._failed(str(error))
                 self._on_change(Change(self._cpu.name, str(error)))
-        return self._cpu.invoke(window)
+        return self._cpu.invoke(window, model)
 
     def wait(self, wait_s: float) -> None:
         """Take the Coral if it is, or within `wait_s` becomes, ready; begin another try if one is due."""
@@ -184,13 +178,11 @@ class FallbackAccelerator:
         self._starting = self._coral = None
 
     def _use(self, coral: Accelerator) -> None:
-        shapes = (coral.input_shape, coral.output_shape)
-        if shapes != (self.input_shape, self.output_shape):
+        if (compiled := list(coral.shapes)) != (plain := list(self.shapes)):
             coral.close()
-            raise CoralError(
-                f"the compiled model takes and gives {shapes}, the CPU's {self.input_shape, self.output_shape}: "
-                "build the bundle again"
-            )
+            differ = next((pair for pair in zip(compiled, plain, strict=False) if pair[0] != pair[1]), None)
+            which = f"{differ[0]}, the CPU's {differ[1]}" if differ else f"{len(compiled)} parts, not {len(plain)}"
+            raise CoralError(f"a compiled model has {which}: build the bundle again")
         self._coral, self.problem, self._used_since = coral, None, self._clock()
         self.missed = False
         self._on_change(Change(coral.name, "the Coral is ready"))
@@ -210,10 +202,17 @@ class Choice:
     degraded: bool
 
 
+@dataclass(frozen=True)
+class Models:
+    """Files of the models to run, for the CPU and, where they were compiled, for the Coral, in the same order."""
+
+    cpu: Sequence[Path]
+    coral: Sequence[Path] | None
+
+
 def choose(
     backend: Backend,
-    cpu_model: Path,
-    coral_model: Path | None,
+    models: Models,
     *,
     threads: int = 1,
     library: str = compatibility.LIBRARY,
@@ -222,22 +221,22 @@ def choose(
     clock: Callable[[], float] = time.monotonic,
     wait_s: float = START_WAIT_S,
 ) -> Choice:
-    """The accelerator for a bundle with `cpu_model` and, where it was compiled, `coral_model`.
+    """The accelerator for `models`, all of which share one Coral.
 
     With "auto" and "coral" a Coral that is missing or fails leaves the CPU at work and is tried again later;
-    waits up to `wait_s` seconds for one that is there. Raises InterpreterError if `cpu_model` cannot be loaded.
+    waits up to `wait_s` seconds for one that is there. Raises InterpreterError if a model for the CPU cannot be loaded.
     """
-    cpu = CpuAccelerator(cpu_model, threads)
+    cpu = CpuAccelerator(*models.cpu, threads=threads)
     if backend == "cpu":
         return Choice(cpu, "the CPU, as configured", False)
-    if coral_model is None:
+    if models.coral is None:
         reason = "the bundle holds no encoder compiled for the Edge TPU; build it with a compiler"
         return Choice(cpu, reason, backend == "coral" or find() is not None)
-    model = coral_model
+    compiled = tuple(models.coral)
 
     def start() -> Starting:
         usable(find())
-        return CoralStart(model, library)
+        return CoralStart(compiled, library)
 
     accelerator = FallbackAccelerator(cpu, start, on_change, clock)
     accelerator.wait(wait_s)

@@ -16,7 +16,7 @@ CPU = "CPUExecutionProvider"
 
 
 def session(path: str | Path, threads: int = 1, provider: str = CPU) -> Any:
-    """An onnxruntime.InferenceSession of the file; InterpreterError if it is missing or no model.
+    """An onnxruntime.InferenceSession; InterpreterError if the file is missing, no model, or `provider` cannot run it.
 
     Its threads do not spin while they wait: between two calls the processor is to sleep.
     """

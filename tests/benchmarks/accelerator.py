@@ -32,14 +32,14 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--hand-over", action="store_true")
     options = parser.parse_args()
-    cpu = CpuAccelerator(options.plain, options.threads)
-    window = np.zeros(cpu.input_shape, np.int8)
+    cpu = CpuAccelerator(options.plain, threads=options.threads)
+    window = np.zeros(cpu.shapes[0].input, np.int8)
     show(f"CPU, {options.threads} threads", cpu.invoke, window, options.calls)
     if options.compiled is None:
         return
     try:
         started = time.perf_counter()
-        with open_coral(options.compiled, options.library) as coral:
+        with open_coral([options.compiled], options.library) as coral:
             print(f"{'Coral ready after':28} {1e3 * (time.perf_counter() - started):9.1f} ms ({coral.route})")
             show("Coral, child process", coral.invoke, window, options.calls)
     except CoralError as error:

@@ -51,7 +51,7 @@ def test_the_converter_and_the_coral_start_their_own(trap: Path, tmp_path: Path)
     with pytest.raises(ConvertError, match="No module named 'nothing'"):
         subprocess_runner.run("nothing:at_all", log=tmp_path / "log")
     with pytest.raises(CoralFailed):
-        open_coral(tmp_path / "none.tflite", "libnone.so", package="ai_edge_litert")
+        open_coral([tmp_path / "none.tflite"], "libnone.so", package="ai_edge_litert")
     assert not trap.exists()
 
 

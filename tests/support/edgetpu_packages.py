@@ -61,6 +61,7 @@ def compiled_model(
     spec: PackageSpec = PackageSpec(),
     cpu_ops: tuple[str, ...] = (),
     cpu_outputs: tuple[str, ...] = (),
+    shape: tuple[int, ...] = (1, 1, 32, 8),
 ) -> bytes:
     """A TFLite file with one Edge TPU operator holding `spec`, followed by `cpu_ops` making `cpu_outputs`."""
     model = schema.ModelT()
@@ -81,7 +82,7 @@ def compiled_model(
     graph = schema.SubGraphT()
     graph.inputs, graph.outputs, graph.operators = [0], [len(names)], operators
     made = cpu_outputs or tuple(f"made{i}" for i in range(len(cpu_ops)))
-    graph.tensors = [_tensor(name) for name in ("window", "region", *made)]
+    graph.tensors = [_tensor(name, shape) for name in ("window", "region", *made)]
     model.subgraphs = [graph]
     builder = flatbuffers.Builder(4096)
     builder.Finish(model.Pack(builder), b"TFL3")

@@ -15,7 +15,7 @@ def missing(job: Job) -> str:
     from device.diagnostics.edgetpu import coral_checks
 
     model = Bundle.open(job.bundle, verify=False).optional("encoder_edgetpu")
-    amiss = [check for check in coral_checks("coral", model) if check.state is CheckState.BAD]
+    amiss = [check for check in coral_checks("coral", [model] if model else None) if check.state is CheckState.BAD]
     if not amiss:
         return ""
     advice = f"; {amiss[0].advice}" if amiss[0].advice else ""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from device.asr.recognizer import Recognizer
 from device.asr.results import Partial, Segment
+from device.asr.two_pass import TwoPass
 from device.bench.engine import Job
 from models.bundle import Bundle, BundleError
 
@@ -18,9 +19,9 @@ SHARED = ("front_end", "tokens", "lexicon", "language")
 
 
 class StreamingEngine:
-    """Wraps a `Recognizer`."""
+    """Wraps a `Recognizer`, or two of them."""
 
-    def __init__(self, recognizer: Recognizer, model: Sequence[Path]) -> None:
+    def __init__(self, recognizer: Recognizer | TwoPass, model: Sequence[Path]) -> None:
         self._recognizer, self.model = recognizer, model
         self._said: list[str] = []
 

@@ -1,9 +1,10 @@
-"""Runs a compiled model on the Coral in a child process, and tells how it failed when it does.
+"""Runs compiled models on the Coral in a child process, and tells how it failed when it does.
 
 A call into libedgetpu can crash (wrong library pairing) or never return (a hung device), and neither can be
 undone inside a process: so the Coral always lives in a child. A window and its result pass through shared
 memory, and one line each way over a socket wakes the other side; what that costs is printed by
-`python tests/benchmarks/accelerator.py`. The child loads the model and runs one window before it counts as ready.
+`python tests/benchmarks/accelerator.py`. The child loads the models, all of them on one delegate, and runs one window
+of each before it counts as ready.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.inference.edgetpu import compatibility
+from device.inference.shapes import Shapes, checked
 from models import python
 from models.errors import UserError
 
@@ -59,7 +62,7 @@ class CoralStart:
 
     def __init__(
         self,
-        model: Path,
+        models: Sequence[Path],
         library: str = compatibility.LIBRARY,
         package: str | None = None,
         start_s: float = START_S,
@@ -70,7 +73,7 @@ class CoralStart:
             raise CoralFailed("no TensorFlow Lite interpreter is installed: `pip install coral-dictation[device]`")
         self._deadline_s = deadline_s
         try:
-            self._worker = _Worker(model, library, chosen)
+            self._worker = _Worker(models, library, chosen)
         except OSError as error:
             raise CoralFailed(f"no process can be started for the Coral ({error}); memory or files ran out") from error
         self._late = time.monotonic() + start_s
@@ -98,10 +101,10 @@ class CoralStart:
 
 
 class CoralAccelerator:
-    """A compiled model on the Coral; made ready by `CoralStart`.
+    """Compiled models on the Coral; made ready by `CoralStart`.
 
-    >>> with open_coral(Path("encoder_edgetpu.tflite")) as coral:    # doctest: +SKIP
-    ...     hidden = coral.invoke(np.zeros(coral.input_shape, np.int8))
+    >>> with open_coral([Path("encoder_edgetpu.tflite")]) as coral:    # doctest: +SKIP
+    ...     hidden = coral.invoke(np.zeros(coral.shapes[0].input, np.int8))
     """
 
     name = "coral"
@@ -109,25 +112,24 @@ class CoralAccelerator:
     def __init__(self, worker: _Worker, ready: dict[str, Any], deadline_s: float) -> None:
         self._worker = worker
         self._deadline_s = deadline_s
-        self.input_shape: tuple[int, ...] = tuple(ready["input"])
-        self.output_shape: tuple[int, ...] = tuple(ready["output"])
+        self.shapes = [Shapes(tuple(given), tuple(made)) for given, made in ready["models"]]
         self.route: str = ready["route"]
         self.runtime: str = ready["runtime"]
-        self._window, self._result = worker.buffers(self.input_shape, self.output_shape)
+        self._buffers = worker.buffers(self.shapes)
 
-    def invoke(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+    def invoke(self, window: NDArray[np.int8], model: int = 0) -> NDArray[np.int8]:
         """Run one window; int8 in and out, full shapes. Raises CoralError, after which it is closed."""
-        if window.shape != self.input_shape or window.dtype != np.int8:
-            raise ValueError(f"a window is int8 {self.input_shape}, not {window.dtype} {window.shape}")
+        given, made = self._buffers[model]
+        checked(window, self.shapes[model])
         try:
-            self._window[...] = window
-            self._worker.send()
+            given[...] = window
+            self._worker.send(model)
             if self._worker.receive(self._deadline_s) is None:
                 raise CoralHung(f"the Coral did not answer within {self._deadline_s:g} s: it hangs")
         except CoralError:
             self.close()
             raise
-        return self._result.copy()
+        return made.copy()
 
     def close(self) -> None:
         """End the child process; nothing is shared any more."""
@@ -142,9 +144,9 @@ class CoralAccelerator:
         self.close()
 
 
-def open_coral(model: Path, library: str = compatibility.LIBRARY, **options: Any) -> CoralAccelerator:
+def open_coral(models: Sequence[Path], library: str = compatibility.LIBRARY, **options: Any) -> CoralAccelerator:
     """Start a Coral and wait until it is ready; `options` are those of CoralStart. Raises CoralError."""
-    start = CoralStart(model, library, **options)
+    start = CoralStart(models, library, **options)
     while (ready := start.poll(1.0)) is None:
         pass
     return ready
@@ -153,7 +155,7 @@ def open_coral(model: Path, library: str = compatibility.LIBRARY, **options: Any
 class _Worker:
     """The child process: a socket for lines, a memory file for tensors, a pipe whose end means leave."""
 
-    def __init__(self, model: Path, library: str, package: str) -> None:
+    def __init__(self, models: Sequence[Path], library: str, package: str) -> None:
         self._about = f"{library} with {package}"
         self._pending = b""
         self._answered = False
@@ -166,16 +168,17 @@ class _Worker:
             watched, self._lifeline = os.pipe()
             undo.callback(os.close, self._lifeline)
             with theirs, os.fdopen(watched, "rb"):
-                self._process = _child(model, library, package, theirs.fileno(), self._memory, watched)
+                self._process = _child(models, library, package, theirs.fileno(), self._memory, watched)
             undo.pop_all()
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self) -> None:
+    def send(self, model: int) -> None:
+        """The window of this model is in the shared memory: run it."""
         try:
-            self._socket.sendall(b"\n")
+            self._socket.sendall(b"%d\n" % model)
         except OSError as error:
             raise self._death() from error
 
@@ -204,15 +207,18 @@ class _Worker:
         except ConnectionError:  # the child died before it had read the last line
             return b""
 
-    def buffers(self, given: tuple[int, ...], made: tuple[int, ...]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-        sizes = int(np.prod(given)), int(np.prod(made))
+    def buffers(self, shapes: Sequence[Shapes]) -> list[tuple[NDArray[np.int8], NDArray[np.int8]]]:
+        """Input and output of each model in the shared memory, one after the other."""
+        tensors = [shape for model in shapes for shape in (model.input, model.output)]
+        ends = np.cumsum([int(np.prod(shape)) for shape in tensors])
         # Sealed, the file cannot be cut short: reading behind its end would kill this process with SIGBUS.
         fcntl.fcntl(self._memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-        if os.fstat(self._memory).st_size != sum(sizes):
+        if os.fstat(self._memory).st_size != ends[-1]:
             self.close()
             raise CoralFailed("the process that uses the Coral made no memory for its tensors")
-        shared = np.frombuffer(mmap.mmap(self._memory, sum(sizes)), np.int8)
-        return shared[: sizes[0]].reshape(given), shared[sizes[0] :].reshape(made)
+        shared = np.frombuffer(mmap.mmap(self._memory, int(ends[-1])), np.int8)
+        parts = [part.reshape(shape) for part, shape in zip(np.split(shared, ends[:-1]), tensors, strict=True)]
+        return list(zip(parts[::2], parts[1::2], strict=True))
 
     def close(self) -> None:
         if self._closed:
@@ -243,12 +249,13 @@ class _Worker:
 
 
 def _child(
-    model: Path, library: str, package: str, control: int, memory: int, lifeline: int
+    models: Sequence[Path], library: str, package: str, control: int, memory: int, lifeline: int
 ) -> subprocess.Popen[bytes]:
-    options = {"--model": model, "--library": library, "--interpreter": package}
+    options = {"--library": library, "--interpreter": package}
     inherited = {"--control": control, "--memory": memory, "--lifeline": lifeline}
+    named = map(str, chain.from_iterable((options | inherited).items()))
     return subprocess.Popen(
-        python.module("device.inference.edgetpu.worker", *map(str, chain.from_iterable((options | inherited).items()))),
+        python.module("device.inference.edgetpu.worker", *named, "--models", *map(str, models)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,8 +1,9 @@
 """The process that talks to the Coral, because a native call that crashes or never returns takes its process down.
 
 Started by `device.inference.edgetpu.client` as `python -m device.inference.edgetpu.worker`; speaks lines of JSON over
-an inherited socket and keeps windows and results in an inherited memory file. It loads libedgetpu, runs one window of
-zeros (a wrong library pairing often crashes only then), says that it is ready, and then answers one line per window.
+an inherited socket and keeps windows and results in an inherited memory file. It loads libedgetpu and all models on one
+delegate, runs one window of zeros through each (a wrong library pairing often crashes only then), says that it is
+ready, and then answers one line per window; the line that asks is the number of the model.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from device.inference.edgetpu import compatibility
 
@@ -31,9 +34,9 @@ OUT_OF_ORDER = 3
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A loaded model on the Coral: the interpreter, and how it was loaded, for the record."""
+    """Loaded models on the Coral: an interpreter each, and how they were loaded, for the record."""
 
-    interpreter: Any
+    interpreters: list[Any]
     route: str
 
 
@@ -44,16 +47,18 @@ def main() -> int:
     _leave_with_parent(options.lifeline)
     _use_every_core()
     try:
-        engine = load(options.model, options.library, options.interpreter)
-        buffers = _Buffers(engine.interpreter, options.memory)
-        engine.interpreter.invoke()
+        engine = load(options.models, options.library, options.interpreter)
+        buffers = _shared(engine.interpreters, options.memory)
+        for interpreter in engine.interpreters:
+            interpreter.invoke()
     except Exception as error:
         _say(lines, {"error": _sentence(error)})
         return OUT_OF_ORDER
-    _say(lines, {"ready": {**buffers.shapes(), "route": engine.route, "runtime": runtime(options.library)}})
-    for _ in lines:
+    shapes = [model.shapes() for model in buffers]
+    _say(lines, {"ready": {"models": shapes, "route": engine.route, "runtime": runtime(options.library)}})
+    for line in lines:
         try:
-            buffers.run()
+            buffers[int(line)].run()
         except Exception as error:
             _say(lines, {"error": _sentence(error)})
             return OUT_OF_ORDER
@@ -61,22 +66,25 @@ def main() -> int:
     return 0
 
 
-def load(model: str, library: str, package: str) -> LoadedModel:
-    """Load `model` with Coral's pycoral if that and tflite_runtime, which it runs on, are installed.
+def load(models: Sequence[str], library: str, package: str) -> LoadedModel:
+    """Load `models` with Coral's pycoral if that and tflite_runtime, which it runs on, are installed.
 
-    Otherwise with load_delegate of `package`: there is no tflite_runtime for Python 3.12 and later.
+    Otherwise with load_delegate of `package`: there is no tflite_runtime for Python 3.12 and later. All models are
+    given the same delegate (pycoral keeps one itself): a second one would have to open the Coral a second time.
     """
     if compatibility.coral_pycoral() and importlib.util.find_spec("tflite_runtime"):
         pycoral = importlib.import_module("pycoral.utils.edgetpu")
         version = importlib.metadata.version("tflite-runtime")
-        engine = LoadedModel(pycoral.make_interpreter(model, device="usb"), f"pycoral on tflite_runtime {version}")
+        made = [pycoral.make_interpreter(model, device="usb") for model in models]
+        engine = LoadedModel(made, f"pycoral on tflite_runtime {version}")
     else:
         module = importlib.import_module(f"{package}.interpreter")
         version = importlib.metadata.version(package.replace("_", "-"))
         delegate = module.load_delegate(library, {"device": "usb"})
-        interpreter = module.Interpreter(model_path=model, experimental_delegates=[delegate])
-        engine = LoadedModel(interpreter, f"load_delegate on {package} {version}")
-    engine.interpreter.allocate_tensors()
+        made = [module.Interpreter(model_path=model, experimental_delegates=[delegate]) for model in models]
+        engine = LoadedModel(made, f"load_delegate on {package} {version}")
+    for interpreter in engine.interpreters:
+        interpreter.allocate_tensors()
     return engine
 
 
@@ -93,7 +101,7 @@ def runtime(library: str) -> str:
 class _Buffers:
     """The one input and output of the interpreter, copied from and to the memory shared with the parent."""
 
-    def __init__(self, interpreter: Any, memory: int) -> None:
+    def __init__(self, interpreter: Any) -> None:
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
             raise ValueError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
@@ -102,19 +110,33 @@ class _Buffers:
         for tensor in (self._input, self._output):
             if tensor["dtype"] != np.int8:
                 raise ValueError(f"tensor {tensor['name']} is {np.dtype(tensor['dtype'])}, not int8")
-        sizes = [int(np.prod(tensor["shape"])) for tensor in (self._input, self._output)]
-        os.ftruncate(memory, sum(sizes))
-        shared = np.frombuffer(mmap.mmap(memory, sum(sizes)), np.int8)
-        self._window = shared[: sizes[0]].reshape(self._input["shape"])
-        self._result = shared[sizes[0] :].reshape(self._output["shape"])
+        self._sizes = [int(np.prod(tensor["shape"])) for tensor in (self._input, self._output)]
+        self.size = sum(self._sizes)
 
-    def shapes(self) -> dict[str, list[int]]:
-        return {"input": self._input["shape"].tolist(), "output": self._output["shape"].tolist()}
+    def share(self, memory: NDArray[np.int8]) -> None:
+        """Use these `size` bytes, the input first."""
+        self._window = memory[: self._sizes[0]].reshape(self._input["shape"])
+        self._result = memory[self._sizes[0] :].reshape(self._output["shape"])
+
+    def shapes(self) -> list[list[int]]:
+        """Of the input and of the output."""
+        return [tensor["shape"].tolist() for tensor in (self._input, self._output)]
 
     def run(self) -> None:
         self._interpreter.set_tensor(self._input["index"], self._window)
         self._interpreter.invoke()
         self._result[...] = self._interpreter.get_tensor(self._output["index"])
+
+
+def _shared(interpreters: list[Any], memory: int) -> list[_Buffers]:
+    """The tensors of all interpreters, one model after another in the memory file."""
+    buffers = [_Buffers(interpreter) for interpreter in interpreters]
+    ends = np.cumsum([model.size for model in buffers])
+    os.ftruncate(memory, int(ends[-1]))
+    parts = np.split(np.frombuffer(mmap.mmap(memory, int(ends[-1])), np.int8), ends[:-1])
+    for model, part in zip(buffers, parts, strict=True):
+        model.share(part)
+    return buffers
 
 
 def _use_every_core() -> None:
@@ -146,7 +168,7 @@ def _sentence(error: Exception) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--models", nargs="+", required=True)
     parser.add_argument("--library", required=True)
     parser.add_argument("--interpreter", required=True)
     for name in ("--control", "--memory", "--lifeline"):

@@ -1,5 +1,7 @@
 """The recogniser on real speech: the committed bundle, a sentence of a CC0 recording, whole and in pieces."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -157,3 +159,21 @@ def test_an_utterance_does_not_depend_on_the_one_before(recognizer: Recognizer) 
     recognizer.accept_waveform(SPEECH[: len(SPEECH) // 2])
     recognizer.reset()
     assert hear(recognizer, SPEECH) == first
+
+
+def test_a_chunk_of_the_microphone_waits_for_the_encoder_or_for_the_search(opened: Bundle) -> None:
+    stages: set[str] = set()
+
+    @contextmanager
+    def stage(name: str) -> Iterator[None]:
+        stages.add(name)
+        yield
+
+    heard = factory.recognizer(opened, "cpu", live=True, stage=stage).recognizer
+    seen: list[set[str]] = []
+    for block in np.split(SPEECH, range(1_600, len(SPEECH), 1_600)):
+        heard.accept_waveform(block)
+        seen.append(set(stages))
+        stages.clear()
+    assert sum("encoder" in names for names in seen) > 5
+    assert not any({"encoder", "search"} <= names for names in seen)

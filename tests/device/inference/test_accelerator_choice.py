@@ -14,7 +14,7 @@ from edgetpu_packages import compiled_model, relu_model
 
 from device.diagnostics.check import Check, CheckState
 from device.diagnostics.edgetpu import CoralEnvironment, coral_checks
-from device.inference.accelerator import Change, FallbackAccelerator, choose, log_change, usable
+from device.inference.accelerator import Change, FallbackAccelerator, Models, choose, log_change, usable
 from device.inference.edgetpu import compatibility
 from device.inference.edgetpu.client import CoralError, open_coral
 from device.inference.edgetpu.compatibility import KNOWN_GOOD, Library, Pairing, installed_library, judge, preferred
@@ -166,13 +166,13 @@ def models(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_choosing_without_a_coral(models: tuple[Path, Path]) -> None:
     plain, compiled = models
-    chosen = choose("cpu", plain, compiled)
+    chosen = choose("cpu", Models([plain], [compiled]))
     assert (chosen.accelerator.name, chosen.degraded) == ("cpu", False)
-    chosen = choose("coral", plain, None)
+    chosen = choose("coral", Models([plain], None))
     assert chosen.degraded and "holds no encoder compiled" in chosen.reason
-    assert not choose("auto", plain, None).degraded
+    assert not choose("auto", Models([plain], None)).degraded
     for backend, degraded in (("auto", False), ("coral", True)):
-        chosen = choose(backend, plain, compiled, find=lambda: None)  # type: ignore[arg-type]
+        chosen = choose(backend, Models([plain], [compiled]), find=lambda: None)  # type: ignore[arg-type]
         assert isinstance(chosen.accelerator, FallbackAccelerator)
         assert chosen.degraded is degraded and "no Coral found" in chosen.reason
         assert chosen.accelerator.invoke(np.ones(SHAPE, np.int8)).sum() == 256
@@ -185,7 +185,7 @@ def test_choosing_with_a_coral_that_is_plugged_in_later(models: tuple[Path, Path
     seconds = [0.0]
     chosen = choose(
         "auto",
-        *models,
+        Models(*([model] for model in models)),
         library=str(library),
         find=lambda: plugged[0] if plugged else None,
         on_change=changes.append,
@@ -200,7 +200,7 @@ def test_choosing_with_a_coral_that_is_plugged_in_later(models: tuple[Path, Path
     chosen.accelerator.wait(20.0)
     assert chosen.accelerator.name == "coral" and [change.backend for change in changes] == ["coral"]
     chosen.accelerator.close()
-    chosen = choose("coral", *models, library=str(library), find=lambda: found)
+    chosen = choose("coral", Models(*([model] for model in models)), library=str(library), find=lambda: found)
     assert (chosen.reason, chosen.degraded) == ("the Coral", False)
     chosen.accelerator.close()
 
@@ -215,7 +215,7 @@ def test_a_model_compiled_from_another_is_not_used(models: tuple[Path, Path], tm
     found = find_coral(*plug_in(tmp_path))
     plain, compiled = models
     plain.write_bytes(relu_model((1, 1, 16, 8)))
-    chosen = choose("auto", plain, compiled, library=str(library), find=lambda: found)
+    chosen = choose("auto", Models([plain], [compiled]), library=str(library), find=lambda: found)
     assert "build the bundle again" in chosen.reason and chosen.accelerator.name == "cpu"
     chosen.accelerator.close()
 
@@ -235,8 +235,8 @@ def by_name(checks: list[Check]) -> dict[str, Check]:
 
 def test_the_doctor_prints_the_whole_chain_when_all_is_well(models: tuple[Path, Path], tmp_path: Path) -> None:
     library = build_delegate(tmp_path)
-    setting = replace(GOOD, open=lambda model: open_coral(model, str(library), package=PACKAGE))
-    checks = coral_checks("auto", models[1], setting)
+    setting = replace(GOOD, open=lambda models: open_coral(models, str(library), package=PACKAGE))
+    checks = coral_checks("auto", models[1:], setting)
     assert [check.name for check in checks] == [
         "Coral on USB", "permission", "libedgetpu", "interpreter", "pairing", "pycoral", "bundle", "backend",
     ]  # fmt: skip
@@ -259,11 +259,11 @@ def test_the_doctor_prints_the_whole_chain_when_all_is_well(models: tuple[Path, 
 def test_the_doctor_names_the_broken_link_and_the_next_step(
     changed: dict[str, object], name: str, state: CheckState, says: str, models: tuple[Path, Path]
 ) -> None:
-    def refuse(_: Path) -> object:
+    def refuse(_: object) -> object:
         raise CoralError("libedgetpu crashed (SIGSEGV) while loading: they do not match")
 
     setting = replace(GOOD, open=refuse, **changed)  # type: ignore[arg-type]
-    checks = by_name(coral_checks("coral", models[1], setting))
+    checks = by_name(coral_checks("coral", models[1:], setting))
     assert checks[name].state is state
     assert says in checks[name].advice
     assert checks["backend"].state is CheckState.BAD and "the CPU" in checks["backend"].detail
@@ -283,8 +283,8 @@ def test_the_doctor_survives_a_crashing_library(
 ) -> None:
     library = build_delegate(tmp_path)
     monkeypatch.setenv("FAKE_CORAL", "prepare:crash")
-    setting = replace(GOOD, open=lambda model: open_coral(model, str(library), package=PACKAGE))
-    backend = by_name(coral_checks("auto", models[1], setting))["backend"]
+    setting = replace(GOOD, open=lambda models: open_coral(models, str(library), package=PACKAGE))
+    backend = by_name(coral_checks("auto", models[1:], setting))["backend"]
     assert backend.state is CheckState.BAD and "SIGSEGV" in backend.detail and "libedgetpu1-std" in backend.advice
 
 

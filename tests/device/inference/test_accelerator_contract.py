@@ -1,5 +1,7 @@
 """What every accelerator promises, kept by the CPU, by a Coral behind the faulty delegate, and by both together.
 
+Each holds three models: two of one shape and one of another.
+
 The delegate is a real shared library loaded by the real interpreter in the real child process; only the chip
 behind it is missing (tests/data/edgetpu/faulty_delegate.c).
 """
@@ -32,36 +34,49 @@ from device.inference.edgetpu.client import (
     open_coral,
 )
 from device.inference.interpreter import PACKAGES
+from device.inference.shapes import Shapes
 
 PATIENCE_S = 20.0  # where a call is to come back: this machine may be busy
 HANG_S = 1.0  # where it is not
+OTHER = (1, 1, 16, 8)
 
 INTERPRETERS = [name for name in PACKAGES if importlib.util.find_spec(name) is not None]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Files to run: the model, its compiled twin, the library that stands in for libedgetpu."""
+    """Files to run: the models, their compiled twins, the library that stands in for libedgetpu."""
 
-    plain: Path
-    compiled: Path
+    models: list[Path]
+    twins: list[Path]
     library: Path
+
+    @property
+    def plain(self) -> Path:
+        return self.models[0]
+
+    @property
+    def compiled(self) -> Path:
+        return self.twins[0]
 
     def coral(self, **options: float | str) -> CoralAccelerator:
         values: dict[str, float | str] = {"package": INTERPRETERS[0], "deadline_s": PATIENCE_S, **options}
-        return open_coral(self.compiled, str(self.library), **values)
+        return open_coral(self.twins, str(self.library), **values)
 
     def start(self, deadline_s: float = PATIENCE_S) -> CoralStart:
-        return CoralStart(self.compiled, str(self.library), INTERPRETERS[0], deadline_s=deadline_s)
+        return CoralStart(self.twins, str(self.library), INTERPRETERS[0], deadline_s=deadline_s)
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     folder = tmp_path_factory.mktemp("bench")
-    plain, compiled = folder / "relu.tflite", folder / "relu_edgetpu.tflite"
-    plain.write_bytes(relu_model())
-    compiled.write_bytes(compiled_model())
-    return Bench(plain, compiled, build_delegate(folder))
+    models, twins = [], []
+    for number, shape in enumerate((SHAPE, OTHER, SHAPE)):
+        models.append(folder / f"relu{number}.tflite")
+        models[-1].write_bytes(relu_model(shape))
+        twins.append(folder / f"relu{number}_edgetpu.tflite")
+        twins[-1].write_bytes(compiled_model(shape=shape))
+    return Bench(models, twins, build_delegate(folder))
 
 
 def windows(count: int, seed: int = 1) -> list[NDArray[np.int8]]:
@@ -74,7 +89,7 @@ def expected(window: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def fallback(bench: Bench, start: Callable[[], CoralStart]) -> FallbackAccelerator:
-    made = FallbackAccelerator(CpuAccelerator(bench.plain), start)
+    made = FallbackAccelerator(CpuAccelerator(*bench.models), start)
     made.wait(20.0)
     return made
 
@@ -84,7 +99,7 @@ def no_coral() -> CoralStart:
 
 
 MAKERS: dict[str, Callable[[Bench], Accelerator]] = {
-    "cpu": lambda bench: CpuAccelerator(bench.plain),
+    "cpu": lambda bench: CpuAccelerator(*bench.models),
     **{
         f"coral-{name}": lambda bench, name=name: bench.coral(package=name)  # type: ignore[misc]
         for name in INTERPRETERS
@@ -104,11 +119,28 @@ def accelerator(request: pytest.FixtureRequest, bench: Bench) -> Iterator[Accele
 
 
 def test_it_runs_window_after_window(accelerator: Accelerator) -> None:
-    assert accelerator.input_shape == accelerator.output_shape == SHAPE
+    assert list(accelerator.shapes) == [Shapes(shape, shape) for shape in (SHAPE, OTHER, SHAPE)]
     for window in windows(50):
         result = accelerator.invoke(window)
         assert result.dtype == np.int8
         np.testing.assert_array_equal(result, expected(window))
+
+
+def test_it_runs_its_models_in_any_order(accelerator: Accelerator) -> None:
+    random = np.random.default_rng(3)
+    kept: list[tuple[NDArray[np.int8], NDArray[np.int8]]] = []
+    for model in random.integers(0, 3, 40):
+        window = random.integers(-128, 128, accelerator.shapes[model].input).astype(np.int8)
+        kept.append((window, accelerator.invoke(window, int(model))))
+    for window, result in kept:
+        np.testing.assert_array_equal(result, expected(window))
+
+
+def test_a_window_of_another_model_is_refused(accelerator: Accelerator) -> None:
+    with pytest.raises(ValueError, match="a window is int8"):
+        accelerator.invoke(np.zeros(OTHER, np.int8), 0)
+    with pytest.raises(ValueError, match="a window is int8"):
+        accelerator.invoke(np.zeros(SHAPE, np.int8), 1)
 
 
 def test_window_and_result_stay_the_callers(accelerator: Accelerator) -> None:
@@ -160,9 +192,9 @@ def test_a_coral_that_fails_while_loading_is_an_error_in_this_process(
 
 
 RUNNING = {
-    "invoke:error:4": (CoralFailed, "the Coral is gone"),
-    "invoke:crash:4": (CoralCrashed, "SIGSEGV.*after it had worked"),
-    "invoke:hang:4": (CoralHung, f"did not answer within {HANG_S:g} s"),
+    "invoke:error:6": (CoralFailed, "the Coral is gone"),
+    "invoke:crash:6": (CoralCrashed, "SIGSEGV.*after it had worked"),
+    "invoke:hang:6": (CoralHung, f"did not answer within {HANG_S:g} s"),
 }
 
 
@@ -174,7 +206,7 @@ def test_a_coral_that_fails_while_running_is_an_error_and_its_process_is_gone(
     kind, says = RUNNING[plan]
     coral = bench.coral(deadline_s=HANG_S)
     sentence = windows(6)
-    for window in sentence[:3]:  # starting ran the first of the four good calls
+    for window in sentence[:3]:  # starting ran the first three of the six good calls
         np.testing.assert_array_equal(coral.invoke(window), expected(window))
     with pytest.raises(kind, match=says):
         coral.invoke(sentence[3])
@@ -192,7 +224,7 @@ def test_a_sentence_goes_on_when_the_coral_fails_in_its_middle(
     changes: list[Change] = []
     clock = Clock()
     accelerator = FallbackAccelerator(
-        CpuAccelerator(bench.plain), lambda: bench.start(deadline_s=HANG_S), changes.append, clock, retry_s=30.0
+        CpuAccelerator(*bench.models), lambda: bench.start(deadline_s=HANG_S), changes.append, clock, retry_s=30.0
     )
     accelerator.wait(20.0)
     names = []
@@ -218,7 +250,7 @@ def test_a_sentence_goes_on_when_the_coral_fails_in_its_middle(
 
 def test_windows_never_wait_for_a_coral_that_is_starting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_CORAL", "load:hang")
-    accelerator = FallbackAccelerator(CpuAccelerator(bench.plain), bench.start)
+    accelerator = FallbackAccelerator(CpuAccelerator(*bench.models), bench.start)
     for window in windows(20):
         np.testing.assert_array_equal(accelerator.invoke(window), expected(window))
     assert accelerator.name == "cpu"
@@ -239,7 +271,7 @@ def test_a_machine_that_can_start_no_process_goes_on_with_the_cpu(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.executable", "/nonexistent/python")
-    accelerator = FallbackAccelerator(CpuAccelerator(bench.plain), bench.start)
+    accelerator = FallbackAccelerator(CpuAccelerator(*bench.models), bench.start)
     descriptors = Path("/proc/self/fd")
     before = len(list(descriptors.iterdir()))
     (window,) = windows(1)
@@ -256,7 +288,7 @@ def test_a_child_killed_in_the_middle_of_a_sentence_changes_no_result(bench: Ben
         started.append(bench.start())
         return started[-1]
 
-    accelerator = FallbackAccelerator(CpuAccelerator(bench.plain), start)
+    accelerator = FallbackAccelerator(CpuAccelerator(*bench.models), start)
     accelerator.wait(20.0)
     for step, window in enumerate(windows(10)):
         if step == 5:
@@ -274,7 +306,7 @@ def test_an_unplugged_coral_is_used_again_after_it_is_plugged_in(
     plug.touch()
     monkeypatch.setenv("FAKE_CORAL_PLUGGED", str(plug))
     clock, changes = Clock(), list[Change]()
-    accelerator = FallbackAccelerator(CpuAccelerator(bench.plain), bench.start, changes.append, clock)
+    accelerator = FallbackAccelerator(CpuAccelerator(*bench.models), bench.start, changes.append, clock)
     accelerator.wait(20.0)
     for step, window in enumerate(windows(12)):
         if step == 4:
@@ -295,7 +327,7 @@ def test_an_unplugged_coral_is_used_again_after_it_is_plugged_in(
 def test_a_compiled_model_of_other_shapes_is_not_used(bench: Bench) -> None:
     other = Path(__file__).parents[2] / "data" / "edgetpu" / "stranded.tflite"
     with pytest.raises(CoralFailed, match="1 inputs and 2 outputs"):
-        open_coral(other, str(bench.library), package=INTERPRETERS[0])
+        open_coral([other], str(bench.library), package=INTERPRETERS[0])
 
 
 OPEN = """
@@ -303,7 +335,7 @@ import sys
 from pathlib import Path
 from device.inference.edgetpu.client import CoralError, open_coral
 try:
-    open_coral(Path(sys.argv[1]), sys.argv[2], package=sys.argv[3]).close()
+    open_coral([Path(sys.argv[1])], sys.argv[2], package=sys.argv[3]).close()
     print("opened")
 except CoralError as error:
     print(error)
@@ -334,7 +366,7 @@ def test_a_file_without_permission_is_named_as_such(bench: Bench, tmp_path: Path
 def test_what_is_missing_is_said(bench: Bench, model: str | None, library: str | None, says: str) -> None:
     with pytest.raises(CoralFailed, match=says):
         open_coral(
-            bench.compiled if model is None else Path(model),
+            [bench.compiled if model is None else Path(model)],
             str(bench.library if library is None else bench.library.with_name(library)),
             package=INTERPRETERS[0],
         )
@@ -347,7 +379,7 @@ def test_the_child_ends_with_its_parent_even_in_a_call_that_never_returns(
 import os, sys
 from pathlib import Path
 from device.inference.edgetpu.client import CoralStart
-start = CoralStart(Path({str(bench.compiled)!r}), {str(bench.library)!r}, {INTERPRETERS[0]!r})
+start = CoralStart([Path({str(bench.compiled)!r})], {str(bench.library)!r}, {INTERPRETERS[0]!r})
 print(start.pid, flush=True)
 start.poll(3.0)
 os._exit(0)
@@ -391,3 +423,19 @@ def test_an_unrelated_pycoral_is_never_run(bench: Bench, tmp_path: Path, monkeyp
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     with bench.coral() as coral:
         assert coral.route.startswith("load_delegate on")
+
+
+def test_a_compiled_set_of_another_size_is_not_used(bench: Bench) -> None:
+    accelerator = FallbackAccelerator(CpuAccelerator(bench.plain), bench.start)
+    accelerator.wait(20.0)
+    assert accelerator.name == "cpu" and "3 parts, not 1: build the bundle again" in str(accelerator.problem)
+    accelerator.close()
+
+
+def test_all_models_share_one_process_and_one_delegate(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan counts calls in the library's memory: the fourth good call of any model is the last."""
+    monkeypatch.setenv("FAKE_CORAL", "invoke:error:4")  # three of them when starting
+    coral = bench.coral()
+    coral.invoke(np.zeros(OTHER, np.int8), 1)
+    with pytest.raises(CoralFailed, match="the Coral is gone"):
+        coral.invoke(np.zeros(SHAPE, np.int8), 0)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from device.inference.accelerator import LONGEST_RETRY_S, Change, FallbackAccelerator, NoCoral
 from device.inference.edgetpu.client import CoralError
+from device.inference.shapes import Shapes
 
 SHAPE = (1, 1, 2, 4)
 RETRY_S = 30.0
@@ -25,10 +26,9 @@ class Scripted:
     name: str
     calls: int = 1 << 30
     closed: bool = False
-    input_shape = SHAPE
-    output_shape = SHAPE
+    shapes: list[Shapes] = field(default_factory=lambda: [Shapes(SHAPE, SHAPE)])
 
-    def invoke(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+    def invoke(self, window: NDArray[np.int8], model: int = 0) -> NDArray[np.int8]:
         if not self.calls:
             raise CoralError("gone")
         self.calls -= 1
@@ -117,7 +117,7 @@ def test_a_coral_that_worked_for_long_is_tried_again_soon() -> None:
 def test_a_coral_with_other_shapes_is_closed_and_not_used() -> None:
     clock = Clock()
     other = Scripted("coral")
-    other.input_shape = (1, 1, 9, 9)
+    other.shapes = [Shapes((1, 1, 9, 9), SHAPE)]
     starts = Starts([Life(False, 0, 9)], clock)
     starts.poll = lambda wait_s=0.0: other  # type: ignore[method-assign]
     accelerator = FallbackAccelerator(Scripted("cpu"), starts, lambda change: None, clock)
