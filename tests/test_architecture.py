@@ -59,6 +59,7 @@ MODELS = {
     "device.browser": {"models.bundle"},
     "device.cli": {"models", "models.bundle"},
     "device.config": {"models"},
+    "device.diagnostics": {"models.bundle"},
     "device.vocabulary": {"models.bundle"},
     "convert": {
         "models",
