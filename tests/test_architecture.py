@@ -21,6 +21,7 @@ DEVICE = {
     "bench": {"browser", "asr", "audio", "inference", "power", "system", "drawing", "diagnostics", "config"},
     "diagnostics": {"audio", "inference", "panel", "power", "system", "config"},
     "drawing": {"panel", "power", "config"},
+    "web": {"output", "power", "vocabulary", "drawing", "diagnostics", "config"},
     "asr": {"inference"},
     "output": {"text"},
     "audio": set(),
@@ -61,6 +62,7 @@ MODELS = {
     "device.config": {"models"},
     "device.diagnostics": {"models.bundle"},
     "device.vocabulary": {"models.bundle"},
+    "device.web": {"models.bundle"},
     "convert": {
         "models",
         "models.bundle",
