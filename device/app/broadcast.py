@@ -12,6 +12,7 @@ import numpy as np
 
 from device.asr.results import Event, Partial
 from device.audio.chunk import Chunk
+from device.output.dispatcher import Sink
 from device.output.feed import Feed
 from device.output.journal import JournalEntry
 from device.panel.leds import LedState
@@ -19,6 +20,23 @@ from device.power.log import Sample
 
 SILENCE_DBFS = -96.0
 """What digital silence is said to be: one step of 16 bits."""
+
+
+class FeedSink:
+    """Edits on the feed, as a sink."""
+
+    name = "feed"
+    marks = False
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    def deliver(self, entry: JournalEntry) -> None:
+        """Publish."""
+        self._feed.publish("segment", id=entry.id, time=entry.time, delete=entry.delete, text=entry.text)
+
+    def close(self) -> None:
+        """Leave the feed open: it ends with the session."""
 
 
 class Broadcast:
@@ -47,11 +65,9 @@ class Broadcast:
         if self._feed is not None and isinstance(event, Partial):
             self._feed.publish("partial", stable=event.stable, tail=event.tail)
 
-    def edit(self, entry: JournalEntry | None) -> JournalEntry | None:
-        """An edit that was kept in the journal and given to the outputs."""
-        if self._feed is not None and entry is not None:
-            self._feed.publish("segment", id=entry.id, time=entry.time, delete=entry.delete, text=entry.text)
-        return entry
+    def sinks(self) -> tuple[Sink, ...]:
+        """What takes the edits, once they are in the journal."""
+        return () if self._feed is None else (FeedSink(self._feed),)
 
     def level(self, chunk: Chunk) -> None:
         """The level of the sound, if anybody reads."""

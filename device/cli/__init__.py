@@ -29,6 +29,7 @@ COMMANDS = {
     "run": "device.cli.run",
     "follow": "device.cli.follow",
     "web": "device.cli.web",
+    "keyboard": "device.cli.keyboard",
     "power": "device.cli.power",
     "report": "device.cli.report",
     "leds": "device.cli.leds",

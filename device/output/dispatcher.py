@@ -164,7 +164,10 @@ def open_sinks(
     on_status: OnStatus,
     more: Iterable[Sink] = (),
 ) -> Fanout:
-    """The sinks that the configuration asks for, and `more`, behind `journal`; `clock` is monotonic seconds."""
+    """The sinks that the configuration asks for, and `more`, behind `journal`; `clock` is monotonic seconds.
+
+    Calls wait for the disk: :class:`device.output.background.BackgroundOutput` makes them in a thread.
+    """
     sinks: list[Sink] = []
     if settings.keyboard.enabled:
         wanted = settings.keyboard
