@@ -21,6 +21,7 @@ DEVICE = {
     "bench": {"browser", "asr", "audio", "inference", "power", "system", "drawing", "diagnostics", "config"},
     "diagnostics": {"audio", "inference", "panel", "power", "system", "config"},
     "drawing": {"panel", "power", "config"},
+    "web": {"output", "power", "vocabulary", "drawing", "diagnostics", "config"},
     "asr": {"inference"},
     "output": {"text"},
     "audio": set(),
@@ -61,7 +62,9 @@ MODELS = {
     "device.browser": {"models.bundle"},
     "device.cli": {"models", "models.bundle", "models.transformer_bundle"},
     "device.config": {"models", "models.bundle"},
+    "device.diagnostics": {"models.bundle", "models.transformer_bundle"},
     "device.vocabulary": {"models.bundle"},
+    "device.web": {"models.bundle"},
     "convert": {
         "models",
         "models.bundle",

@@ -24,9 +24,9 @@ REQUIRED = {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "Makefile",
 WELCOME = {"docs"}
 
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {  # universal lock file: extras
-    "dev": ("device", "eval", "wyoming", "browser", "convert", "dev"),
-    "run": ("device", "eval"),
-    "convert": ("device", "eval", "convert"),
+    "dev": ("device", "web", "eval", "wyoming", "browser", "convert", "dev"),
+    "run": ("device", "web", "eval"),
+    "convert": ("device", "web", "eval", "convert"),
     "train": ("convert", "train"),
 }
 DEVICES = {"device-py311": "3.11", "device-py313": "3.13"}  # lock file without markers: its Python

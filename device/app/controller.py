@@ -248,6 +248,7 @@ class Appliance:
             self._leave()
 
     def _take(self, event: Event) -> None:
+        self._dependencies.recognised(event)
         match event:
             case Segment(text=text, pauses=pauses, end=end, punctuated=punctuated):
                 self._spoken_s = max(self._spoken_s, end)

@@ -142,3 +142,5 @@ class Dependencies:
     """A dictation ends after so much sound without a word."""
     once: bool = False
     """Whether to end with the first dictation."""
+    recognised: Callable[[Event], None] = lambda event: None
+    """Gets each partial result and segment as the recogniser gave it; never waits."""

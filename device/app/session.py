@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from gpiozero.pins import Factory
 
+from device.app.broadcast import Broadcast
 from device.app.controller import Appliance
 from device.app.ports import (
     Dependencies,
@@ -41,6 +43,7 @@ from device.config.loader import ConfigError, Loaded
 from device.config.schema import AudioSettings, Config
 from device.output.background import BackgroundOutput
 from device.output.dispatcher import Sink, open_sinks
+from device.output.feed import open_feed
 from device.output.journal import open_journal
 from device.panel.gpio import Panel, gestures_from, pin_factory
 from device.panel.leds import LedState
@@ -61,7 +64,7 @@ OUTPUT_HANG_S = 20.0
 """With a segment at the disk for longer than this, the watchdog is not pinged; cards that tidy up take seconds."""
 
 WORDS_S = 2.0
-"""How often the file with the user's words is looked at."""
+"""How often the files with the user's words and the page's settings are looked at."""
 
 TRIAL = "DICTATE_TRIAL"
 """Set where a release is on trial (provisioning/rootfs-overlay/all/usr/bin/dictate)."""
@@ -130,6 +133,8 @@ class Session:
         self._inbox, self._read_again = inbox, read_again
         self._watchdog = Watchdog(environment.environ, notifier.alive)
         self._words = Watched(settings.vocabulary.file)
+        self._page = _version(settings.web.settings)
+        self._broadcast = Broadcast(None)
         self._known: tuple[UserWord, ...] = ()
         self._faults: tuple[str, ...] = ()  # of the file with the user's words
         self._wanted: Config | None = None
@@ -141,7 +146,8 @@ class Session:
         """Open the parts, dictate until the end, close them. Returns why it ended and what to go on with."""
         settings = self._config
         with ExitStack() as stack:
-            set_leds = self._panel(stack)
+            self._broadcast = self._feed(stack)
+            set_leds = self._broadcast.showing(self._panel(stack))
             set_leds(frozenset({LedState.STARTING}))
             journal = open_journal(settings.sinks.journal, time.time)
             desktop = self._environment.desktop
@@ -149,7 +155,7 @@ class Session:
             def output_status(sink: str, message: str | None) -> None:
                 self._inbox.put(OutputStatus(sink, message))
 
-            more = desktop.sinks(output_status) if desktop else ()
+            more = (*(desktop.sinks(output_status) if desktop else ()), *self._broadcast.sinks())
             fanout = open_sinks(settings.sinks, journal, sys.stdout, time.monotonic, output_status, more)
             sinks = BackgroundOutput(fanout, time.monotonic)
             stack.callback(sinks.close)
@@ -175,6 +181,7 @@ class Session:
                 record_usage=note,
                 microphone=sound.want,
                 warning="; ".join(warnings),
+                recognised=self._broadcast.recognised,
             )
             if desktop:
                 dependencies = replace(
@@ -198,6 +205,7 @@ class Session:
                 log.warning("%s", problem)
             status = ""
             self._notifier.ready(appliance.status())
+            self._broadcast.status(appliance.status())
             while appliance.outcome is None:
                 self._step(appliance)
                 captures = sound.idle < CAPTURE_HANG_S + self._config.audio.retry_s
@@ -206,12 +214,15 @@ class Session:
                 if (now := appliance.status()) != status:
                     status = now
                     self._notifier.status(status)
+                    self._broadcast.status(status)
         for happened in self._held:
             self._inbox.put(happened)
         return appliance.outcome
 
     def _step(self, appliance: Appliance) -> None:
         happened = self._next(min(0.5, max(0.0, appliance.deadline - time.monotonic())))
+        if isinstance(happened, Chunk):
+            self._broadcast.level(happened)
         if isinstance(happened, Reload):
             self._reload(appliance)
         elif isinstance(happened, Chunk) and appliance.phase is Phase.LISTENING:
@@ -244,10 +255,20 @@ class Session:
         if self._environment.desktop:
             return lambda usage: None
         settings = self._config.power
-        monitor = Monitor(settings, LastingMeter(settings.meter, reverse=settings.reverse_current), self._inbox.put)
+        meter = LastingMeter(settings.meter, reverse=settings.reverse_current)
+        monitor = Monitor(settings, meter, self._inbox.put, on_sample=self._broadcast.sample)
         stack.callback(monitor.stop)
         monitor.start()
         return monitor.record_usage
+
+    def _feed(self, stack: ExitStack) -> Broadcast:
+        settings = self._config.feed
+        if not settings.enabled or self._environment.desktop:
+            return Broadcast(None)
+        feed = open_feed(settings.socket, settings.group, lambda text: log.info("%s", text))
+        if feed is not None:
+            stack.callback(feed.close)
+        return Broadcast(feed)
 
     def _panel(self, stack: ExitStack) -> Callable[[frozenset[LedState]], None]:
         settings = self._config.panel
@@ -312,10 +333,14 @@ class Session:
                 self._notifier.allow(self._watchdog.period)
 
     def _check_vocabulary(self, appliance: Appliance) -> None:
-        """Every two seconds, between dictations: has the user taught it a word?"""
+        """Every two seconds, between dictations: has the user taught it a word, or changed a setting on the page?"""
         if time.monotonic() < self._check_at or appliance.phase not in (Phase.READY, Phase.FAULT):
             return
         self._check_at = time.monotonic() + WORDS_S
+        if (page := _version(self._config.web.settings)) != self._page:
+            self._page = page
+            log.info("settings were changed on the page")
+            self._inbox.put(Reload())
         words = self._read_words()
         if words != self._known:
             self._known = words
@@ -357,3 +382,12 @@ class Session:
         if text != self._warned:
             self._warned = text
             log.warning("%s", text)
+
+
+def _version(file: Path) -> tuple[int, ...]:
+    """Differs whenever a file was replaced, made or removed."""
+    try:
+        status = file.stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -27,6 +27,8 @@ COMMANDS = {
     "format": "device.cli.format",
     "doctor": "device.cli.doctor",
     "run": "device.cli.run",
+    "follow": "device.cli.follow",
+    "web": "device.cli.web",
     "keyboard": "device.cli.keyboard",
     "power": "device.cli.power",
     "report": "device.cli.report",

@@ -30,7 +30,7 @@ def load_from(args: argparse.Namespace, tell: Callable[[str], None] = warn) -> L
 
     Raises :class:`device.config.loader.ConfigError`.
     """
-    loaded = load(args.config or default_file(), args.set)
+    loaded = load(args.config or default_file(), args.set, page=True)
     for line in loaded.renamed:
         tell(line)
     return with_user_places(loaded)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from device import cli
-from device.cli import doctor, options
+from device.cli import options
 from device.config.schema import Config
-from device.diagnostics import checklist
+from device.diagnostics import checklist, doctor
 from device.diagnostics.check import Check
 from models import python
 from models.bundle import Bundle

@@ -6,10 +6,12 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from device.cli import options
 from device.config import skip_invalid
+from device.config.loader import ConfigError, Loaded
 from device.config.places import default_file, with_user_places
 from device.system import boot_config
 from models import terminal
@@ -30,12 +32,26 @@ def add_parser(subparsers: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     wrong: tuple[str, ...] = ()
     renamed: list[str] = []
-    if args.skip_invalid:
-        loaded, wrong = skip_invalid.load(args.config or default_file(), args.set)
-        renamed += loaded.renamed
-        loaded = with_user_places(loaded)
-    else:
-        loaded = options.load_from(args, renamed.append)
+
+    def read(tell: Callable[[str], None]) -> Loaded:
+        nonlocal wrong
+        if not args.skip_invalid:
+            return options.load_from(args, tell)
+        loaded, wrong = skip_invalid.load(args.config or default_file(), args.set, page=True)
+        for line in loaded.renamed:
+            tell(line)
+        return with_user_places(loaded)
+
+    def read_again() -> Loaded:
+        """As at the start, but a file that cannot be read at all leaves the old configuration in force."""
+        try:
+            return options.load_from(args, logging.warning)
+        except ConfigError as error:
+            if not (args.skip_invalid and error.problems):
+                raise
+        return read(logging.warning)
+
+    loaded = read(renamed.append)
     log = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)  # device.audio.microphone silences descriptor 2
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.INFO,
@@ -49,4 +65,4 @@ def _run(args: argparse.Namespace) -> int:
     from device.app.session import Environment
 
     environment = Environment(load_recognizer, warnings=lambda: wrong + boot_config.warnings())
-    return serve(loaded, lambda: options.load_from(args, logging.warning), environment)
+    return serve(loaded, read_again, environment)

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from device.config import skip_invalid
-from device.config.schema import Config
+from device.config.schema import Config, WebSettings
 from device.system import boot_config
 from device.system.boot_config import Plan
 from models.errors import UsageError
@@ -73,7 +73,9 @@ def setup(file: Path, root: Path, hands: Hands) -> tuple[str, ...]:
     elif not hands.mounted(file.parent):
         told = (f"{file.parent}: the card's first partition is not mounted; going on with the defaults",)
         tree = skip_invalid.unread(environ={}).config
-    plan = boot_config.plan(tree.system)
+    if any(": web." in line for line in told):  # a mistake must not open what it was meant to close
+        tree = replace(tree, web=WebSettings())
+    plan = boot_config.plan(tree.system, tree.web)
     _write(root, plan, _configuration(file, tree, told), told)
     _tried("the host name", lambda: hands.name(plan.hostname), failed)
     if plan.units:

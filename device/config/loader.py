@@ -12,8 +12,9 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from device.config import fields, toml_lines
+from device.config import changes, fields, toml_lines
 from device.config.fields import Problem
 from device.config.schema import Config
 from models.errors import UsageError
@@ -52,6 +53,8 @@ class Loaded:
     """A line for each key that was given under the name that it had before."""
     skipped: tuple[toml_lines.Fault, ...] = ()
     """Lines that are no TOML."""
+    page: tuple[Path, str] | None = None
+    """The file of what was set on the web page and its text, if it was taken."""
 
     def origins(self) -> dict[str, str]:
         """For every key: ``default``, ``file:line`` or the override as it was given."""
@@ -60,6 +63,9 @@ class Loaded:
         today = {leaf.was: leaf.key for leaf in fields.walk(Config) if leaf.was}
         found |= {today[key]: f"{self.file}:{line}" for key, line in lines.items() if key in today}
         found |= {key: f"{self.file}:{line}" for key, line in lines.items()}
+        if self.page:
+            on_page = toml_lines.lines_of(self.page[1])
+            found |= {key: f"{self.page[0]}:{line}" for key, line in on_page.items() if key in changes.CHANGEABLE}
         return found | dict(self.overridden)
 
 
@@ -69,14 +75,17 @@ def load(
     environ: Mapping[str, str] = os.environ,
     left_out: Collection[str] = (),
     skip_invalid: bool = False,
+    page: bool = False,
+    proposed: str | None = None,
 ) -> Loaded:
     """Read and check `file` (None: defaults only), then `overrides`, each ``key=value``.
 
     :data:`DEFAULT_FILE` may be missing; any other file, and what a link leads to, may not. Relative paths in the file
     start from its folder, those in overrides from the working directory. DICTATE_BUNDLE of `environ` is the bundle's
     folder where neither says another. Keys in `left_out` are not taken from the file, nor, with `skip_invalid`, lines
-    that are no TOML. A key may have the name that it had before; :attr:`Loaded.renamed` says so. Raises
-    :class:`ConfigError`.
+    that are no TOML. A key may have the name that it had before; :attr:`Loaded.renamed` says so. With `page`, what was
+    set on the web page (`web.settings`, device/config/changes.py) is taken on top of the file; `proposed` stands for
+    that file's text before it is written. Raises :class:`ConfigError`.
     """
     text, skipped = _decoded(file, skip_invalid) if file is not None else ("", ())
     try:
@@ -93,6 +102,7 @@ def load(
         if "bundle.dir" not in set(toml_lines.flatten(table)):
             given["bundle.dir"] = "DICTATE_BUNDLE"
         table = fields.merge(fields.nested("bundle.dir", str(Path(bundle).absolute())), table)
+    over: dict[str, Any] = {}
     paths = {leaf.key for leaf in fields.walk(Config) if leaf.type is Path}
     said = {leaf.key for leaf in fields.walk(Config) if not leaf.spec.secret}
     for override in overrides:
@@ -105,16 +115,37 @@ def load(
         below, old = fields.renamed(Config, fields.nested(key, value))
         notes += [_renamed("--set", before, today) for before, today in old.items()]
         key = old.get(key, key)
-        table = fields.merge(table, below)
+        over = fields.merge(over, below)
         given[key] = f"--set {override}" if key in said else f"--set {key}={fields.HIDDEN}"
-    loaded = Loaded(Config(), file, text, given, tuple(notes), skipped)
+    base = file.parent if file else Path()
+    on_page = _page(fields.merge(table, over), base, proposed) if page else None
+    if on_page:
+        table = fields.merge(table, _taken(*on_page))
+    table = fields.merge(table, over)
+    loaded = Loaded(Config(), file, text, given, tuple(notes), skipped, on_page)
     try:
-        config = fields.build(Config, table, file.parent if file else Path())
+        config = fields.build(Config, table, base)
     except fields.SettingError as error:
         raise ConfigError(_report(loaded, error.problems), error.problems) from None
     if problems := tuple(conflicts(config)):
         raise ConfigError(_report(loaded, problems), problems)
     return replace(loaded, config=config)
+
+
+def _page(table: Mapping[str, Any], base: Path, proposed: str | None) -> tuple[Path, str] | None:
+    """The file of the page's settings, where there is one, and its text."""
+    web = table.get("web")
+    named = web.get("settings") if isinstance(web, Mapping) else None
+    file = base / named if isinstance(named, str) and named and "\0" not in named else Config().web.settings
+    text = changes.read(file) if proposed is None else proposed
+    return (file, text) if text else None
+
+
+def _taken(file: Path, text: str) -> dict[str, Any]:
+    try:
+        return changes.taken(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}") from None
 
 
 def conflicts(config: Config) -> Iterator[Problem]:

@@ -13,6 +13,9 @@ from typing import Literal
 from device.config import validators
 from device.config.fields import section, setting
 
+USB_ADDRESS = "10.55.0.1"
+"""The appliance on the network that the USB cable is, where `web.usb` asks for one (device/system/boot_config.py)."""
+
 STATE = Path("/var/lib/dictate")
 """What the appliance keeps: systemd's StateDirectory=dictate."""
 
@@ -223,6 +226,36 @@ class Wyoming:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedSettings:
+    """What happens, as it happens, for `dictate follow` and the web page."""
+
+    enabled: bool = setting(True, help="Publish state, partial and finished text, level and battery on a local socket.")
+    socket: Path = setting(Path("/run/dictate/feed"), help="The Unix socket.")
+    group: str = setting("dictate-web", help="Group that may read it beside the appliance's own user.")
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """The page in a browser."""
+
+    enabled: bool = setting(False, help="Serve it; false = nothing listens.")
+    usb: bool = setting(True, help="Also over the USB cable, as a network card beside the keyboard (image only).")
+    address: str = setting(
+        "",
+        form=validators.OPTIONAL_ADDRESS,
+        help="Also on this address of the device; 0.0.0.0 = on every network.",
+    )
+    port: int = setting(8_080, low=1_024, high=65_535, help="TCP port.")
+    token: str = setting(
+        "", form=validators.TOKEN, secret=True, help="What a browser must know once; empty = a new one at each start."
+    )
+    operations: Path = setting(
+        Path("/run/dictate-web-operations"), help="Unix socket behind which words and settings are changed."
+    )
+    settings: Path = setting(STATE / "settings.toml", help="What was set on the page; taken on top of this file.")
+
+
+@dataclass(frozen=True, slots=True)
 class SystemSettings:
     """The machine itself; `dictate setup` reads it at boot from the image's card."""
 
@@ -251,4 +284,6 @@ class Config:
     realtime: RealtimeSettings = section(RealtimeSettings)
     vocabulary: VocabularySettings = section(VocabularySettings)
     wyoming: Wyoming = section(Wyoming)
+    feed: FeedSettings = section(FeedSettings)
+    web: WebSettings = section(WebSettings)
     system: SystemSettings = section(SystemSettings)

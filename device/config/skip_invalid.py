@@ -22,12 +22,13 @@ JOURNAL = "sinks.journal.mode"
 
 
 def load(
-    file: Path, overrides: Iterable[str] = (), environ: Mapping[str, str] = os.environ
+    file: Path, overrides: Iterable[str] = (), environ: Mapping[str, str] = os.environ, page: bool = False
 ) -> tuple[Loaded, tuple[str, ...]]:
     """The configuration without the keys that are wrong and the lines that are no TOML, and a line for each of them;
     `unread` if the file cannot be read at all.
 
-    Raises :class:`device.config.loader.ConfigError` only for what is wrong in `overrides`.
+    With `page`, what was set on the web page is taken on top, all of it or, where it does not go together with the
+    file, nothing. Raises :class:`device.config.loader.ConfigError` only for what is wrong in `overrides`.
     """
     told: list[str] = []
     left_out: set[str] = set()
@@ -49,9 +50,13 @@ def load(
         contradicted = loaded.config.sinks.journal.mode == "disk" and JOURNAL in [fault.key for fault in loaded.skipped]
         if contradicted or (doubtful and not _said(loaded, left_out)):
             told.append(f"{file}: {JOURNAL}: what is dictated is kept in memory only until this is put right")
-            loaded = loader.load(
-                file, [f"{JOURNAL}=memory", *overrides], environ, {*left_out, JOURNAL}, skip_invalid=True
-            )
+            overrides, left_out = [f"{JOURNAL}=memory", *overrides], {*left_out, JOURNAL}
+            loaded = loader.load(file, overrides, environ, left_out, skip_invalid=True)
+        if page:
+            try:
+                loaded = loader.load(file, overrides, environ, left_out, skip_invalid=True, page=True)
+            except ConfigError as error:
+                told += str(error).splitlines()
         return loaded, tuple(told)
 
 

@@ -80,4 +80,13 @@ WIFI_PASSWORD = pattern("8 to 63 ASCII characters, 64 hex digits, or empty", r"(
 COUNTRY = pattern('two capital letters, such as "DE"', r"([A-Z]{2})?")
 """ISO 3166-1 alpha-2, as the kernel's regulatory database names countries."""
 
+TOKEN_PATTERN = r"[A-Za-z0-9_-]{22,100}"
+"""22 characters of base64 are 132 bits."""
+
+TOKEN = pattern("22 to 100 letters, digits, - and _, drawn at random, or empty", rf"({TOKEN_PATTERN}|\*{{8}})?")
+"""Asterisks stand in the copy of the card's configuration that everyone may read."""
+
+
+OPTIONAL_ADDRESS = Form("an IP address, or empty", lambda text: not text or is_address(text))
+
 SSH_KEY = Form("the line of an SSH public key file (.pub)", lambda text: not text or is_ssh_key(text))

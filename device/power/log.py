@@ -104,9 +104,12 @@ def log_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("power-*.csv"))
 
 
-def samples_in(folder: Path, since: float = 0.0) -> Iterator[Sample]:
-    """Every sample of `folder` from the moment `since`, oldest first; damaged rows are passed over."""
-    for file in log_files(folder):
+def samples_in(folder: Path, since: float = 0.0, files: int = 0) -> Iterator[Sample]:
+    """Every sample of `folder` from the moment `since`, oldest first; damaged rows are passed over.
+
+    With `files`, only the newest so many files are read.
+    """
+    for file in log_files(folder)[-files:]:
         with file.open(newline="", encoding="utf-8", errors="replace") as stream:
             for row in csv.reader(line.replace("\0", "") for line in stream):
                 sample = _sample(row)

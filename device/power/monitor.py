@@ -99,7 +99,7 @@ class Monitor:
     """Measures every `interval_s`, and at every change of state, in a thread of its own; logs each sample.
 
     `on_battery` is called, in that thread, when the battery's state changes. A meter or a disk that fails is
-    logged once and tried again; it never stops the appliance.
+    logged once and tried again; it never stops the appliance. `on_sample` gets each sample, in the same thread.
     """
 
     def __init__(
@@ -110,8 +110,10 @@ class Monitor:
         gauges: Callable[[], Gauges] = read_gauges,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
+        on_sample: Callable[[Sample], object] = lambda sample: None,
     ) -> None:
         self._settings, self._meter, self._gauges = settings, meter, gauges
+        self._on_sample = on_sample
         self._monotonic, self._clock = monotonic, clock
         self._on_battery = on_battery
         self._log = PowerLog(settings.dir, int(settings.max_mb * 1e6), settings.keep, settings.flush_s)
@@ -182,6 +184,7 @@ class Monitor:
             if sample is None:
                 self._log.flush()
             else:
+                self._on_sample(sample)
                 self._log.add(sample)
         except OSError as error:
             self._warn_once("log", f"{self._settings.dir}: cannot be written ({error.strerror}); free some space")

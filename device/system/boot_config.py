@@ -24,7 +24,12 @@ UPDATE_ERROR = FOLDER / "update-error"
 """Written by /usr/lib/dictate/release."""
 KEYS = FOLDER / "authorized_keys"
 WIFI = FOLDER / "wpa_supplicant.conf"
+TOKEN = FOLDER / "web-token"
+"""A credential of dictate-web.service."""
+USB = FOLDER / "usb-network"
+"""Where it is, /usr/lib/dictate/keyboard-gadget makes a network card beside the keyboard."""
 NETWORKS = Path("run/systemd/network")
+CABLE = NETWORKS / "15-dictate-usb.network"
 WIRED, WIRELESS = NETWORKS / "20-dictate-wired.network", NETWORKS / "25-dictate-wireless.network"
 
 PUBLIC, PRIVATE = 0o644, 0o600
@@ -43,6 +48,25 @@ ClientIdentifier=mac
 """systemd.network(5). The lease goes by the MAC address, for the machine id is another after each start."""
 
 
+CABLE_NETWORK = f"""[Match]
+Type=gadget
+
+[Network]
+Address={schema.USB_ADDRESS}/29
+DHCPServer=yes
+LinkLocalAddressing=no
+IPv6AcceptRA=no
+
+[DHCPServer]
+EmitDNS=no
+EmitNTP=no
+EmitRouter=no
+"""
+"""The computer at the cable gets an address, and no route or name server: its other networks stay as they are."""
+
+WEB = ("dictate-web-operations.socket", "dictate-web.service")
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is to be done to the machine: the host name, files with their modes, the units to start."""
@@ -52,11 +76,11 @@ class Plan:
     units: tuple[str, ...] = ()
 
 
-OWNED = (CONFIGURATION, ERROR, KEYS, WIFI, WIRED, WIRELESS)
+OWNED = (CONFIGURATION, ERROR, KEYS, WIFI, TOKEN, USB, CABLE, WIRED, WIRELESS)
 """Every file that a plan may have, so that those that it has not can be removed."""
 
 
-def plan(system: schema.SystemSettings) -> Plan:
+def plan(system: schema.SystemSettings, web: schema.WebSettings | None = None) -> Plan:
     """The machine that a configuration asks for: as it stands it has no network and nobody can log in."""
     files: dict[Path, tuple[str, int]] = {}
     units: list[str] = []
@@ -64,11 +88,26 @@ def plan(system: schema.SystemSettings) -> Plan:
         files[KEYS] = (f"{system.ssh_key}\n", PRIVATE)
         files[WIRED] = (NETWORK.format(kind="ether"), PUBLIC)
         units += ["systemd-networkd.service", "dictate-ssh.service"]
+    if web and web.enabled:
+        files |= _web_files(web)
+        units += [*(["systemd-networkd.service"] if web.usb or web.address else []), *WEB]
     if system.wifi_ssid:
         files[WIFI] = (supplicant(system), PRIVATE)
         files[WIRELESS] = (NETWORK.format(kind="wlan"), PUBLIC)
         units.append("systemd-networkd.service")
     return Plan(system.hostname, files, tuple(dict.fromkeys(units)))
+
+
+def _web_files(web: schema.WebSettings) -> dict[Path, tuple[str, int]]:
+    files: dict[Path, tuple[str, int]] = {}
+    if web.token:
+        files[TOKEN] = (f"{web.token}\n", PRIVATE)
+    if web.usb:
+        files[USB] = ("", PUBLIC)
+        files[CABLE] = (CABLE_NETWORK, PUBLIC)
+    if web.address:
+        files[WIRED] = (NETWORK.format(kind="ether"), PUBLIC)
+    return files
 
 
 def supplicant(system: schema.SystemSettings) -> str:

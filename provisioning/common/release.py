@@ -39,7 +39,7 @@ FROM_DEBIAN = {"pyaudio"}
 NOT_ON_THE_DEVICE = {
     "coloredlogs", "humanfriendly", "mpmath", "sympy",  # onnxruntime names them for its tools, not for inference
     "ml-dtypes", "tqdm",  # ai-edge-litert, the same
-    "click", "indic-numtowords", "jiwer", "more-itertools", "rapidfuzz", "regex", "text2num",  # `dictate eval`
+    "indic-numtowords", "jiwer", "more-itertools", "rapidfuzz", "regex", "text2num",  # `dictate eval`
     "whisper-normalizer", "rich", "markdown-it-py", "mdurl", "pygments",  # the same, and the demo
     "setuptools",
 }  # fmt: skip

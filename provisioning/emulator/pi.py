@@ -48,7 +48,8 @@ class Wiring:
         return (
             f'[audio]\ndevice = "hw:0,1"\n\n[panel]\nbutton_pin = {self.button}\nleds.pins = {list(self.leds)}\n'
             "shutdown_press_s = 30.0  # words are heard so late here that talking is taken for a long press\n\n"
-            '[recognizer]\nmode = "streaming"  # the emulator is too slow for more\nthreads = 1  # the other core is capture\'s\n\n'
+            '[recognizer]\nmode = "streaming"  # the emulator is too slow for more\n'
+            "threads = 1  # the other core is capture's\n\n"
             "[realtime]\nencoder_cpus = [0, 1]\ndecoder_cpus = [0, 1]\n"
         )
 

@@ -40,6 +40,9 @@ CONFIGURED = [
     ["wyoming"],
     ["report", "--no-bench"],
     ["live"],
+    ["follow"],
+    ["web"],
+    ["web", "serve"],
 ]
 """Every command that reads the configuration."""
 
@@ -86,6 +89,8 @@ MISUSED = [
     ["browser", "--port", "70000"],
     ["setup"],
     ["update"],
+    ["web", "serve", "--set", "web.port=80"],
+    ["web", "serve", "--set", "web.token=short"],
     ["nonsense"],
     [],
 ]
@@ -105,6 +110,9 @@ NOTHING_THERE = [
     ["leds", "--svg", "/nonexistent/leds.svg"],
     ["wiring", "--svg", "/nonexistent/wiring.svg"],
     ["update", "/nonexistent.update"],
+    ["follow", "--socket", "/nonexistent"],
+    ["web", "--set", "web.enabled=true", "--token-file", "/nonexistent"],
+    ["web", "serve"],
 ]
 
 

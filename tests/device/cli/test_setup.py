@@ -93,6 +93,37 @@ def test_a_whole_file_is_applied(root: Path) -> None:
     assert "correct horse" not in (root / CONFIGURATION).read_text(), "the appliance need not know the password"
 
 
+WEB = '[web]\nenabled = true\ntoken = "a-token-of-24-characters"\n'
+
+
+def test_a_page_over_the_cable_is_set_up_and_its_token_kept_from_others(root: Path) -> None:
+    told, noted = boot(root, WEB)
+    assert told == ()
+    assert noted["units"] == (
+        "systemd-networkd.service",
+        "dictate-web-operations.socket",
+        "dictate-web.service",
+    )
+    assert (root / boot_config.USB).exists() and not (root / WIRED).exists()
+    cable = (root / boot_config.CABLE).read_text()
+    assert "Address=10.55.0.1/29" in cable and "EmitRouter=no" in cable and "EmitDNS=no" in cable
+    assert (root / boot_config.TOKEN).read_text() == "a-token-of-24-characters\n"
+    assert mode(root / boot_config.TOKEN) == 0o600
+    assert "a-token" not in (root / CONFIGURATION).read_text()
+    assert taken(root).web.enabled and taken(root).web.token == fields.HIDDEN
+
+
+def test_a_page_for_the_network_alone_changes_nothing_at_the_cable(root: Path) -> None:
+    boot(root, WEB + 'usb = false\naddress = "0.0.0.0"\n')
+    assert (root / WIRED).exists() and not (root / boot_config.USB).exists() and not (root / boot_config.CABLE).exists()
+
+
+@pytest.mark.parametrize("line", ['usb = "no"', 'address = "desk"', "token = 5", "prt = 80"])
+def test_a_mistake_about_the_page_opens_nothing(root: Path, line: str) -> None:
+    told, noted = boot(root, f"[web]\nenabled = true\n{line}\n")
+    assert len(told) == 1 and "units" not in noted and not taken(root).web.enabled
+
+
 def test_without_being_asked_there_is_no_network_and_no_login(root: Path) -> None:
     for content in (None, "", "\n", "[panel]\nbutton_pin = 5\n"):
         told, noted = boot(root, content)
@@ -102,7 +133,7 @@ def test_without_being_asked_there_is_no_network_and_no_login(root: Path) -> Non
 
 
 def test_what_is_no_longer_asked_for_is_taken_back(root: Path) -> None:
-    boot(root, WHOLE + "[audio]\nrat = 1\n")
+    boot(root, f"{WHOLE}{WEB}[audio]\nrat = 1\n")
     assert all((root / name).exists() for name in boot_config.OWNED)
     boot(root, "")
     assert [name for name in boot_config.OWNED if (root / name).exists()] == [CONFIGURATION]

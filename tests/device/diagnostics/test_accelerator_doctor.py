@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from device import cli
-from device.cli import doctor
 from device.config.schema import Config
+from device.diagnostics import doctor
 from device.diagnostics.check import Check
 
 

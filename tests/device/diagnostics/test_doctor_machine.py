@@ -18,6 +18,7 @@ from device.cli import doctor
 from device.config import schema
 from device.diagnostics.audio import microphone_checks
 from device.diagnostics.check import Check, CheckState, Operator
+from device.diagnostics.doctor import GROUPS
 from device.diagnostics.machine import card_checks, clock_check, disk_check, keyboard_check, meter_checks
 from device.diagnostics.panel import panel_checks
 
@@ -152,7 +153,7 @@ def test_the_command(sound_card: Callable[..., Any], tmp_path: Path, capsys: pyt
     assert args.run(args) == 1
     out = capsys.readouterr().out
     assert "Microphone:\n  ok    microphone: Virtual mic" in out and "fault bundle:" in out
-    assert [line[:-1] for line in out.splitlines() if not line.startswith(" ")] == list(doctor.GROUPS)
+    assert [line[:-1] for line in out.splitlines() if not line.startswith(" ")] == list(GROUPS)
 
 
 def test_what_was_not_taken_of_the_card_is_a_fault() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -75,6 +76,35 @@ def test_start_puts_right_what_differs(root: Path, file: str, content: str) -> N
     assert gadget(root, "--udc", "fe980000.usb", "status").returncode == 1
     assert gadget(root, "--udc", "fe980000.usb", "start").returncode == 0
     assert (made / file).read_bytes() == wanted
+
+
+def test_a_network_card_is_beside_the_keyboard_only_where_the_card_asks_for_it(root: Path) -> None:
+    made = root / "sys/kernel/config/usb_gadget/dictate"
+    gadget(root, "start")
+    assert not (made / "functions/ncm.usb0").exists() and not (made / "bDeviceClass").exists()
+    plain = (made / "bcdDevice").read_text()
+    asked = root / "run/dictate-setup/usb-network"
+    asked.parent.mkdir(parents=True)
+    asked.touch()
+    assert gadget(root, "status").returncode == 1
+    assert gadget(root, "start").returncode == 0
+    assert (made / "configs/c.1/ncm.usb0").resolve() == (made / "functions/ncm.usb0").resolve()
+    assert [(made / f"bDevice{name}").read_text() for name in ("Class", "SubClass", "Protocol")] == [
+        "0xef\n",
+        "0x02\n",
+        "0x01\n",
+    ], "interface association descriptors"
+    addresses = [(made / "functions/ncm.usb0" / name).read_text().strip() for name in ("dev_addr", "host_addr")]
+    assert all(re.fullmatch(r"0[26](:[0-9a-f]{2}){5}", address) for address in addresses)
+    assert len(set(addresses)) == 2 and (made / "bcdDevice").read_text() != plain
+    before = snapshot(root)
+    assert gadget(root, "start").returncode == 0 and snapshot(root) == before
+    asked.unlink()
+    assert gadget(root, "start").returncode == 0
+    assert not (made / "functions/ncm.usb0").exists() and (made / "bcdDevice").read_text() == plain
+    asked.touch()
+    gadget(root, "start")
+    assert gadget(root, "stop").returncode == 0 and list(snapshot(root)) == ["sys/kernel/config/usb_gadget"]
 
 
 def test_failures_say_what_to_do(root: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from device.config.schema import USB_ADDRESS, WebSettings
 
 OVERLAY = Path(__file__).parents[3] / "provisioning" / "rootfs-overlay" / "all" / "usr" / "lib"
 IMAGE = OVERLAY.parents[1].with_name("image")
@@ -71,14 +74,34 @@ def test_ssh_takes_keys_only() -> None:
     assert said["authorizedkeysfile"] == "/run/dictate-setup/authorized_keys"
 
 
-@pytest.mark.parametrize(("unit", "tenths"), [("dictate.service", 15), ("dictate-wyoming.service", 15)])
-def test_the_exposure_stays_low(unit: str, tenths: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "tenths"), [("dictate", 15), ("dictate-wyoming", 15), ("dictate-web", 10), ("dictate-web-operations@", 10)]
+)
+def test_the_exposure_stays_low(name: str, tenths: int) -> None:
     result = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", f"--threshold={tenths}", UNIT.with_name(unit)],
+        ["systemd-analyze", "security", "--offline=true", f"--threshold={tenths}", UNIT.with_name(f"{name}.service")],
         capture_output=True,
         text=True,
     )
     assert result.returncode == 0, result.stdout[-200:]
+
+
+def test_what_faces_the_network_can_reach_neither_the_texts_nor_the_internet() -> None:
+    text = UNIT.with_name("dictate-web.service").read_text()
+    assert re.search(r"^User=dictate-web$", text, re.M) and "StateDirectory" not in text
+    assert re.search(r"^InaccessiblePaths=.*-/var/lib/dictate\b", text, re.M)
+    (allowed,) = re.findall(r"^IPAddressAllow=(.*)$", text, re.M)
+    networks = [ipaddress.ip_network(word) for word in allowed.split() if word != "localhost"]
+    assert "\nIPAddressDeny=any\n" in text and networks and all(network.is_private for network in networks)
+    assert ipaddress.ip_address(USB_ADDRESS) in next(network for network in networks if network.version == 4)
+
+
+def test_only_the_page_may_ask_for_operations() -> None:
+    socket = UNIT.with_name("dictate-web-operations.socket").read_text()
+    assert {"SocketGroup=dictate-web", "SocketMode=0660", "Accept=yes"} <= set(socket.split())
+    assert f"ListenStream={WebSettings().operations}\n" in socket
+    presets = [path.read_text() for path in OVERLAY.parents[2].rglob("*.preset")]
+    assert len(presets) > 1 and not any("enable dictate-web" in text for text in presets), "nothing listens by default"
 
 
 def test_a_hang_is_restarted_within_15_seconds() -> None:
@@ -101,6 +124,7 @@ def test_the_user_is_made(tmp_path: Path) -> None:
     assert "dictate:" in (tmp_path / "etc" / "passwd").read_text()
     groups = (tmp_path / "etc" / "group").read_text()
     assert all(re.search(rf"^{name}:.*:dictate$", groups, re.M) for name in ("audio", "gpio", "plugdev", "video"))
+    assert re.search(r"^dictate-web:.*:dictate$", groups, re.M), "the appliance gives the feed to the page's group"
 
 
 GENERATOR = OVERLAY / "systemd/system-generators/dictate-board"
@@ -129,7 +153,9 @@ def test_only_a_pi_5_may_open_the_firmwares_mailbox(tmp_path: Path, model: str, 
     assert list(written.values()) == (["[Service]\nDeviceAllow=char-vcio rw\n"] if mailbox else [])
 
 
-@pytest.mark.parametrize("name", ["dictate", "dictate-setup", "dictate-wifi@"])
+@pytest.mark.parametrize(
+    "name", ["dictate", "dictate-setup", "dictate-wifi@", "dictate-web", "dictate-web-operations@"]
+)
 def test_what_knows_secrets_leaves_no_core_dump(name: str) -> None:
     (unit,) = (unit for unit in UNITS if unit.stem == name)
     assert "\nLimitCORE=0\n" in unit.read_text()
