@@ -53,6 +53,7 @@ MODELS = {
     "convert": {
         "models",
         "models.bundle",
+        "models.download",
         "models.lexicon",
         "models.manifest",
         # The contract of a transformer's bundle: its float parts, the int8 pieces, the bundle itself.
