@@ -8,16 +8,15 @@ models.download.DownloadError: ftp://example.org/x: only http and https addresse
 from __future__ import annotations
 
 import hashlib
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO, Protocol
 
+from models import files
 from models.errors import UserError
 
 TIMEOUT_S = 60.0
@@ -119,17 +118,10 @@ class _Answer:
 @contextmanager
 def _verified(source: str, target: Path, sha256: str) -> Iterator[IO[bytes]]:
     """A file beside `target` that takes its place, synced, if the block ends well and its SHA-256 is `sha256`."""
-    with NamedTemporaryFile(prefix=f".{target.name}.", dir=target.parent, delete=False) as file:
-        part = Path(file.name)
-        try:
+    with files.replacing(target) as part:
+        with part.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-            with part.open("rb") as written:
-                found = hashlib.file_digest(written, "sha256").hexdigest()
-            if found != sha256:
-                raise WrongFile(f"{source} is not the pinned file (SHA-256 {found}, wanted {sha256})")
-            part.chmod(0o644)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        with part.open("rb") as written:
+            found = hashlib.file_digest(written, "sha256").hexdigest()
+        if found != sha256:
+            raise WrongFile(f"{source} is not the pinned file (SHA-256 {found}, wanted {sha256})")

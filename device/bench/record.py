@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from models import files
 from models.errors import UserError
 
 FORMAT = 1
@@ -185,12 +186,9 @@ class BenchReport:
 
 def replaced(path: Path, text: str) -> None:
     """Write `text` to `path`, beside it first, and rename. Raises RecordError."""
-    beside = path.with_name(f".{path.name}.part")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.rename(path)
+        files.write(path, text)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise RecordError(f"{path}: {error.strerror}; name another place") from None
 
 

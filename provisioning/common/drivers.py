@@ -8,6 +8,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from models import files
 from models.bundle import sha256
 from models.download import DownloadError, WrongFile, download, take
 from models.errors import UserError
@@ -106,9 +107,7 @@ def record(file: Path, path: Path = LOCK) -> str:
                 raise UserError(f"{file} is {package} {version}, not {pin.package} {pin.version}")
             text = path.read_text()
             section = re.compile(rf"(^\[{suite}\]\n(?:(?!\[).*\n)*?sha256 = )\"[0-9a-f]*\"", re.M)
-            beside = path.with_name(f".{path.name}.new")
-            beside.write_text(section.sub(rf'\g<1>"{sha256(file)}"', text))
-            beside.replace(path)
+            files.write(path, section.sub(rf'\g<1>"{sha256(file)}"', text))
             return suite
     raise UserError(f"{path.name} has no package called {file.name}; keep the name that it was published under")
 
