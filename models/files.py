@@ -5,9 +5,9 @@
 >>> write(folder / "words", "hello")
 >>> with replacing(folder / "words") as part:
 ...     part.write_text("not finished")
-...     raise KeyboardInterrupt
+...     raise ValueError
 Traceback (most recent call last):
-KeyboardInterrupt
+ValueError
 >>> [path.name for path in folder.iterdir()], (folder / "words").read_text()
 (['words'], 'hello')
 
