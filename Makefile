@@ -7,7 +7,7 @@ PYTHON   ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
                 $$p -c '$(SUITABLE)' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bundle test test-image rootfs lint lock lock-upgrade baselines clean setup-run setup-convert setup-dev setup-image
+.PHONY: help demo bundle test test-image rootfs lint lock lock-upgrade baselines browser clean setup-run setup-convert setup-dev setup-image
 
 help:  ## Say what each target does
 	@echo "coral-dictation: offline dictation on a Raspberry Pi 4 and a Coral USB Accelerator"
@@ -42,6 +42,13 @@ lock-upgrade: setup-dev  ## The same, taking the newest versions
 
 baselines: setup-dev  ## Measure Moonshine, Whisper and PocketSphinx beside this recogniser: SPEECH='DIR …'
 	@$(BIN)/python tests/benchmarks/baselines.py $(SPEECH)
+
+CERTIFICATES := $(wildcard /etc/ssl/certs/ca-certificates.crt)
+
+browser:  ## Fetch ONNX Runtime Web by npm, for dictate browser and the benchmark's row of WebGPU
+	@command -v npm >/dev/null || { echo "browser: npm is needed; sudo apt install npm" >&2; exit 1; }
+	@mkdir -p .cache/browser && cp device/browser/npm/*.json .cache/browser/
+	@npm ci --prefix .cache/browser --ignore-scripts --no-audit --no-fund --loglevel=error $(if $(CERTIFICATES),--cafile=$(CERTIFICATES))
 
 clean:  ## Remove the environment and what was built
 	rm -rf .venv models/build .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BESIDE = ("csrc/*.[ch]", "*.lock")
 """Files of a package that its modules are compiled from or read, as patterns below its folder."""
+OURS = frozenset({"coral-dictation"})
+"""What this project is called where it is installed."""
 
 
 def sources(*modules: str, root: Path = ROOT) -> list[Path]:
@@ -47,7 +49,7 @@ def sources(*modules: str, root: Path = ROOT) -> list[Path]:
 def libraries(*modules: str, root: Path = ROOT) -> Mapping[str, str]:
     """Distribution -> version of every installed library that `modules` import, directly or through this repository."""
     imported = {name.partition(".")[0] for path in sources(*modules, root=root) for name in _imports(path)}
-    tops = {top for top in imported if not (root / top).is_dir()}
+    tops = {top for top in imported if _file(top, root) is None}
     owners = _distributions()
     return {owner: importlib.metadata.version(owner) for top in sorted(tops) for owner in sorted(owners.get(top, ()))}
 
@@ -58,7 +60,12 @@ def _distributions() -> Mapping[str, frozenset[str]]:
 
 
 def _file(module: str, root: Path) -> Path | None:
-    """The source of a dotted module below `root`; None where it is not of this repository."""
+    """The source of a dotted module below `root`; None where it is not of this repository.
+
+    Installed, this project lies among its libraries.
+    """
+    if not _distributions().get(module.partition(".")[0], OURS) <= OURS:
+        return None
     place = root.joinpath(*module.split("."))
     return next((path for path in (place / "__init__.py", place.with_suffix(".py")) if path.is_file()), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +52,7 @@ def _build(options: Options, chosen: Manifest, stages: Stages) -> Bundle:
     names = metadata.tokens(chosen, assets)
     words = _words(stages, chosen, assets, names)  # before the slow stages, so that a mistake here costs no minutes
     conversion = None if options.prebuilt else _convert(stages, chosen, options)
-    files = {**words, "notice": ROOT / "NOTICE"}
+    files = {**words, "notice": _notice()}
     files |= conversion.files if conversion else prebuilt.read(chosen)
     with display.stage("mapping") as note:
         mapping = fit.require(files["encoder"])
@@ -78,9 +79,19 @@ def _build(options: Options, chosen: Manifest, stages: Stages) -> Bundle:
     if options.ship:
         display.lines(f"shipped: {prebuilt.write(chosen, files)}")
     display.lines(report.summary(json.loads(files["quality"].read_text())))
-    if compiler is None:
+    if compiler is None and options.compiler != "none":
         display.lines(f"[yellow]{stage.HOW}[/]")
     return made
+
+
+def _notice() -> Path:
+    """The NOTICE of this repository, or of the package that was installed from it."""
+    if (ROOT / "NOTICE").is_file():
+        return ROOT / "NOTICE"
+    for file in importlib.metadata.files("coral-dictation") or ():
+        if file.name == "NOTICE":
+            return Path(str(file.locate()))
+    raise SourceError("NOTICE: not among the package's files; install it again")
 
 
 def _convert(stages: Stages, chosen: Manifest, options: Options) -> Conversion:

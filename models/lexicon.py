@@ -85,6 +85,15 @@ class Lexicon:
         begin = int(self._breaks[row - 1]) + 1 if row else 0
         return self.text[begin : int(self._breaks[row])].decode()
 
+    def spelling(self, row: int) -> tuple[int, ...]:
+        """The token indices of one row.
+
+        >>> Lexicon.of([("to", (3, 5)), ("two", (3, 6))], scores=[-1.5, -3.0]).spelling(1)
+        (3, 6)
+        """
+        begin = int(self.ends[row - 1]) if row else 0
+        return tuple(self.tokens[begin : int(self.ends[row])].tolist())
+
     def save(self, path: Path) -> None:
         """Writes the arrays as one .npz file, made in memory so that a full disk is a plain OSError."""
         content = io.BytesIO()

@@ -20,11 +20,13 @@ from models.bundle import BundleError, EdgeTpu
 from models.moonshine import Weights
 from models.pieces import Piece
 
-KIND, FORMAT = "transformer", 1
+KIND, FORMAT = "transformer", 2  # 2: the decoder is two ONNX graphs and their weights
 FILES = (
     "encoder.npz",  # models.moonshine.Weights, the part on the CPU
     "pieces.npz",  # models.pieces: scales and offsets around the pieces
-    "decoder.ort",  # ONNX Runtime's format, with a key/value cache
+    "decoder_cross.onnx",  # hidden float32 [1, T, C] -> keys and values of the cross-attention
+    "decoder_step.onnx",  # any number of hypotheses a token further; see models/decoder_steps.py
+    "decoder.bin",  # the weights of both, which they name by their place in it
     "tokenizer.bin",  # the tokens, each behind its length
     "quality.json",  # what the build measured
     "NOTICE",
@@ -80,8 +82,12 @@ class TransformerBundle:
         return self._file(_model(name, edge_tpu))
 
     @property
-    def decoder(self) -> Path:
-        return self._file("decoder.ort")
+    def decoder_cross(self) -> Path:
+        return self._file("decoder_cross.onnx")
+
+    @property
+    def decoder_step(self) -> Path:
+        return self._file("decoder_step.onnx")
 
     @property
     def tokenizer(self) -> Path:

@@ -74,6 +74,8 @@ def debian_packages(lists: Iterable[str]) -> list[str]:
         "python3-venv": find_spec("ensurepip") is not None,
         "python3-dev": Path(sysconfig.get_path("include"), "Python.h").exists(),
     }
+    # The nodejs of other vendors brings npm, and cannot be installed beside Debian's.
+    names = {name: None for name in names if name != "npm" or shutil.which("npm") is None}
     version = f"python3.{sys.version_info.minor}"
     for name, there in present.items():
         if name in names and not there and sys.base_prefix != "/usr":

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -24,6 +28,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes depends on what else the machine does.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+
+# What the user of this machine has taught and configured is nothing to the tests.
+NOBODY = tempfile.mkdtemp(prefix="dictate-tests-home-")
+atexit.register(shutil.rmtree, NOBODY, ignore_errors=True)
+os.environ |= {"XDG_DATA_HOME": f"{NOBODY}/data", "XDG_CONFIG_HOME": f"{NOBODY}/config"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

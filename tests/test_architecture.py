@@ -17,7 +17,8 @@ PAGE = ROOT / "docs" / "architecture.md"
 # `config.schema` (the types of the settings) is open to all; the rest of `config`, which reads files, only where named.
 DEVICE = {
     "app": {"asr", "audio", "output", "panel", "power", "text", "vocabulary", "system", "config"},
-    "bench": {"asr", "audio", "inference", "power", "system", "drawing", "diagnostics", "config"},
+    "browser": {"asr", "text"},
+    "bench": {"browser", "asr", "audio", "inference", "power", "system", "drawing", "diagnostics", "config"},
     "diagnostics": {"audio", "inference", "panel", "power", "system", "config"},
     "drawing": {"panel", "power", "config"},
     "asr": {"inference"},
@@ -30,6 +31,7 @@ DEVICE = {
     "system": set(),
     "text": set(),
     "vocabulary": set(),
+    "wyoming_asr": {"asr", "audio", "text"},
 }
 
 # Modules beside the packages: open to all, and they import nothing of device/.
@@ -46,9 +48,17 @@ OPEN = {
 }
 MODELS = {
     "device.app": {"models.bundle"},
-    "device.asr": {"models", "models.bundle", "models.lexicon"},
+    "device.asr": {
+        "models",
+        "models.bundle",
+        "models.lexicon",
+        "models.decoder_steps",
+        "models.tokenizer",
+        "models.transformer_bundle",
+    },
     "device.bench": {"models", "models.bundle"},
-    "device.cli": {"models.bundle"},
+    "device.browser": {"models.bundle"},
+    "device.cli": {"models", "models.bundle"},
     "device.config": {"models"},
     "device.vocabulary": {"models.bundle"},
     "convert": {
@@ -57,9 +67,11 @@ MODELS = {
         "models.download",
         "models.lexicon",
         "models.manifest",
-        # The contract of a transformer's bundle: its float parts, the int8 pieces, the bundle itself.
+        # The contract of a transformer's bundle: its float parts, the int8 pieces, the decoder, the bundle itself.
+        "models.decoder_steps",
         "models.moonshine",
         "models.pieces",
+        "models.tokenizer",
         "models.transformer_bundle",
     },
 }

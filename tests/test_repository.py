@@ -24,7 +24,7 @@ REQUIRED = {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "Makefile",
 WELCOME = {"docs"}
 
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {  # universal lock file: extras
-    "dev": ("device", "eval", "convert", "dev"),
+    "dev": ("device", "eval", "wyoming", "browser", "convert", "dev"),
     "run": ("device", "eval"),
     "convert": ("device", "eval", "convert"),
     "train": ("convert", "train"),
@@ -137,6 +137,7 @@ def test_halves_meet_only_in_the_bundle(package: str, never: tuple[str, ...]) ->
 def test_the_device_imports_only_what_its_locks_install() -> None:
     ours = {canonicalize_name(name) for lock_name in DEVICES for name in locked(lock_name)}
     ours |= {"coral-dictation"}
+    elsewhere = {ROOT / "device" / "browser": {"websockets"}}  # never run on the device: the extra `browser`
     owners = packages_distributions()
     foreign = [
         f"{path.relative_to(ROOT)}:{line}: {top} comes with {', '.join(sorted(set(owners[top])))}"
@@ -145,6 +146,7 @@ def test_the_device_imports_only_what_its_locks_install() -> None:
         if (top := name.partition(".")[0]) not in sys.stdlib_module_names
         and top in owners
         and ours.isdisjoint(canonicalize_name(owner) for owner in owners[top])
+        and top not in elsewhere.get(path.parent, ())
     ]
     assert not foreign, "not in the device extra:\n" + "\n".join(foreign)
 

@@ -1,25 +1,18 @@
-"""ONNX Runtime's own file format (.ort), back to ONNX, and without dynamic quantization.
-
-ONNX Runtime reads .ort files but writes none of their tensors out; its reader of the FlatBuffer schema comes with the
-package, as onnxruntime.tools.ort_format_model.
-"""
+"""ONNX Runtime's own file format (.ort), back to ONNX, and without dynamic quantization."""
 
 from __future__ import annotations
 
-import importlib
-import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from convert.errors import GraphError
+from convert.transformer import ort_file
+from convert.transformer.ort_file import Attribute, Kind, Node, OrtGraph
 
-IDENTIFIER = b"ORTM"  # at byte 4
-SCHEMA = "onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs"
 Array = NDArray[np.generic]
 
 
@@ -28,13 +21,14 @@ def load(path: Path) -> ModelProto:
 
     GraphError where it is no .ort file, is cut short, or holds what ONNX has no form for.
     """
-    content = path.read_bytes()
-    if content[4:8] != IDENTIFIER:
-        raise GraphError(f"{path}: not an ONNX Runtime model (.ort); fetch it again")
+    read = ort_file.read(path)
     try:
-        return _model(_schema("InferenceSession").GetRootAsInferenceSession(bytearray(content), 0).Model())
-    except (struct.error, IndexError, ValueError, TypeError, AttributeError, KeyError, UnicodeDecodeError) as error:
+        graph = _graph(read.graph)
+    except (ValueError, TypeError) as error:
         raise GraphError(f"{path}: damaged or cut short ({error!r}); fetch it again") from None
+    used = {node.domain for node in _nodes(graph)}
+    imports = [helper.make_opsetid(domain, version) for domain, version in read.opsets.items() if domain in used]
+    return helper.make_model(graph, opset_imports=imports, ir_version=read.ir_version)
 
 
 def dequantized(model: ModelProto) -> ModelProto:
@@ -119,18 +113,6 @@ def _inputs(node: NodeProto) -> Iterator[str]:
             yield from (name for name in read if name not in own)
 
 
-def _schema(name: str) -> Any:
-    return getattr(importlib.import_module(f"{SCHEMA}.{name}"), name)
-
-
-def _model(model: Any) -> ModelProto:
-    graph = _graph(model.Graph())
-    opsets = [model.OpsetImport(i) for i in range(model.OpsetImportLength())]
-    used = {node.domain for node in _nodes(graph)}
-    imports = [helper.make_opsetid(_text(o.Domain()), o.Version()) for o in opsets if _text(o.Domain()) in used]
-    return helper.make_model(graph, opset_imports=imports, ir_version=model.IrVersion())
-
-
 def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
     """All nodes, those of subgraphs too."""
     for node in graph.node:
@@ -140,24 +122,13 @@ def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
                 yield from _nodes(attribute.g)
 
 
-def _graph(graph: Any) -> GraphProto:
-    values = {}
-    for i in range(graph.NodeArgsLength()):
-        value = _value(graph.NodeArgs(i))
-        values[value.name] = value
-    names = {
-        kind: [_text(getattr(graph, kind)(i)) for i in range(getattr(graph, f"{kind}Length")())]
-        for kind in ("Inputs", "Outputs")
-    }
-    constants = [_tensor(graph.Initializers(i)) for i in range(graph.InitializersLength())]
-    nodes = [_node(graph.Nodes(i)) for i in range(graph.NodesLength())]
-    known = {tensor.name for tensor in constants}
+def _graph(graph: OrtGraph) -> GraphProto:
     return helper.make_graph(
-        _sorted(nodes),
+        _sorted([_node(node) for node in graph.nodes]),
         "graph",
-        [values[name] for name in names["Inputs"] if name not in known],
-        [values[name] for name in names["Outputs"]],
-        constants,
+        [helper.make_tensor_value_info(name, kind, None) for name, kind in graph.inputs.items()],
+        [helper.make_tensor_value_info(name, kind, None) for name, kind in graph.outputs.items()],
+        [numpy_helper.from_array(value, name) for name, value in graph.constants.items()],
     )
 
 
@@ -176,51 +147,17 @@ def _sorted(nodes: list[NodeProto]) -> list[NodeProto]:
     return order
 
 
-def _node(node: Any) -> NodeProto:
-    made = helper.make_node(
-        _text(node.OpType()),
-        [_text(node.Inputs(i)) for i in range(node.InputsLength())],
-        [_text(node.Outputs(i)) for i in range(node.OutputsLength())],
-        name=_text(node.Name()),
-        domain=_text(node.Domain()),
-    )
-    made.attribute.extend(_attribute(node.Attributes(i)) for i in range(node.AttributesLength()))
+def _node(node: Node) -> NodeProto:
+    made = helper.make_node(node.op, node.inputs, node.outputs, name=node.name, domain=node.domain)
+    made.attribute.extend(_attribute(name, attribute) for name, attribute in node.attributes.items())
     return made
 
 
-def _attribute(attribute: Any) -> AttributeProto:
-    kind, name = attribute.Type(), _text(attribute.Name())
-    read: dict[int, Any] = {
-        AttributeProto.FLOAT: lambda: attribute.F(),
-        AttributeProto.INT: lambda: attribute.I(),
-        AttributeProto.STRING: lambda: _text(attribute.S()),
-        AttributeProto.TENSOR: lambda: _tensor(attribute.T()),
-        AttributeProto.GRAPH: lambda: _graph(attribute.G()),
-        AttributeProto.FLOATS: lambda: [attribute.Floats(i) for i in range(attribute.FloatsLength())],
-        AttributeProto.INTS: lambda: [attribute.Ints(i) for i in range(attribute.IntsLength())],
-        AttributeProto.STRINGS: lambda: [_text(attribute.Strings(i)) for i in range(attribute.StringsLength())],
-    }
-    return helper.make_attribute(name, read[kind](), attr_type=kind)
-
-
-def _tensor(tensor: Any) -> TensorProto:
-    shape = tuple(tensor.Dims(i) for i in range(tensor.DimsLength()))
-    dtype = helper.tensor_dtype_to_np_dtype(tensor.DataType())
-    raw = tensor.RawDataAsNumpy() if tensor.RawDataLength() else np.zeros(0, np.uint8)
-    return numpy_helper.from_array(np.frombuffer(raw.tobytes(), dtype).reshape(shape), _text(tensor.Name()))
-
-
-def _value(value: Any) -> ValueInfoProto:
-    """Name and element type; shapes of .ort files are of no use here."""
-    info = value.Type()
-    table = None if info is None else info.Value()
-    kind = TensorProto.UNDEFINED
-    if table is not None:
-        typed = _schema("TensorTypeAndShape")()
-        typed.Init(table.Bytes, table.Pos)
-        kind = typed.ElemType()
-    return helper.make_tensor_value_info(_text(value.Name()), kind, None)
-
-
-def _text(value: bytes | None) -> str:
-    return "" if value is None else value.decode()
+def _attribute(name: str, attribute: Attribute) -> AttributeProto:
+    value = attribute.value
+    if attribute.kind == Kind.TENSOR:
+        called, array = value
+        value = numpy_helper.from_array(array, called)
+    elif attribute.kind == Kind.GRAPH:
+        value = _graph(value)
+    return helper.make_attribute(name, value, attr_type=int(attribute.kind))

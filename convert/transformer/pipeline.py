@@ -15,6 +15,7 @@ from convert.errors import ConvertError, QualityError
 from convert.options import Options
 from convert.quality.recordings import TESTDATA, gather, given
 from convert.stages import Stages
+from convert.transformer import decoder_graph
 from models import moonshine, transformer_bundle
 from models.bundle import EdgeTpu
 from models.manifest import TransformerManifest
@@ -49,12 +50,14 @@ def build_transformer(options: Options, chosen: TransformerManifest, stages: Sta
         note(_mapped(fit.require_together(models)))
     files = {path.name: path for path in models.values()}
     files |= {"encoder.npz": folded / "encoder.npz", "pieces.npz": quantized / "pieces.npz"}
-    files |= {"decoder.ort": assets["decoder"], "tokenizer.bin": assets["tokenizer"], "NOTICE": ROOT / "NOTICE"}
+    decoder = _decoder(stages, chosen, assets["decoder"])
+    files |= {name: decoder / name for name in decoder_graph.FILES}
+    files |= {"tokenizer.bin": assets["tokenizer"], "NOTICE": ROOT / "NOTICE"}
     edge_tpu = EdgeTpu(False, f"not compiled: {stage.HOW}")
     if compiler is not None:
         compiled, edge_tpu = _compile(stages, compiler, models)
         files |= compiled
-    quality = _measure(stages, chosen, options.speech, assets, folded, quantized)
+    quality = _measure(stages, chosen, options.speech, assets, folded, quantized, decoder)
     files["quality.json"] = quality
     described = Description(
         name=chosen.name,
@@ -91,6 +94,15 @@ def _fold(stages: Stages, chosen: TransformerManifest, assets: Mapping[str, Path
     return stages.run("fold", ["convert.transformer.fold"], inputs, make)
 
 
+def _decoder(stages: Stages, chosen: TransformerManifest, source: Path) -> Path:
+    return stages.run(
+        "decoder",
+        ["convert.transformer.decoder_graph"],
+        {"decoder": source, "heads": chosen.encoder.heads},
+        lambda out: decoder_graph.export(source, chosen.encoder.heads, out),
+    )
+
+
 def _mapped(predictions: Mapping[str, Prediction]) -> str:
     operators = sum(prediction.mapped for prediction in predictions.values())
     return f"{operators} operators in {len(predictions)} pieces on the Edge TPU"
@@ -115,6 +127,7 @@ def _measure(
     assets: Mapping[str, Path],
     folded: Path,
     quantized: Path,
+    exported: Path,
 ) -> Path:
     """The quality report; QualityError names the first gate that is not passed."""
     from convert.transformer import measure, ort_format, weights
@@ -128,7 +141,7 @@ def _measure(
         encoder = weights.read(ort_format.dequantized(ort_format.load(assets["encoder"])), chosen.encoder.heads)
         models = {name: quantized / f"{name}.tflite" for name in encoder.pieces}
         int8 = measure.Int8Pieces(models, pieces.load(quantized / "pieces.npz"), chosen.pieces.frames)
-        decoder = Decoder(assets["decoder"], assets["tokenizer"])
+        decoder = Decoder(exported, assets["tokenizer"])
         otherwise = [assets[role] for role in chosen.calibration.assets]
         report = measure.measure(encoder, int8, decoder, heard, otherwise)
         (out / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -137,6 +150,7 @@ def _measure(
     inputs = {
         "pieces": quantized,
         "folded": folded,
+        "decoder": exported,
         "assets": [assets[role] for role in sorted(assets)],
         "speech": folder or (TESTDATA if TESTDATA.is_dir() else None),
     }

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from device.app.ports import (
+    ControlRequest,
     Dependencies,
     Edge,
     Input,
@@ -63,7 +64,7 @@ class Appliance:
         self._seen_overruns = self._reported_overruns = 0
         self._report_overruns_at = float("-inf")
         self._samples = self._words = 0
-        self._dictated_s = 0.0
+        self._dictated_s = self._spoken_s = 0.0
         self._warned: set[str] = set()
         self._set_leds()
 
@@ -92,6 +93,8 @@ class Appliance:
                 self._recognize(happened)
             case Edge(time, pressed):
                 self._gestures(self._dependencies.gestures.feed(time, pressed))
+            case ControlRequest():
+                self._gestures([self._meant(happened)])
             case MicrophoneStatus(why):
                 self._microphone(why)
             case OutputStatus(sink, message):
@@ -155,6 +158,11 @@ class Appliance:
                     self._asked = Outcome.SWITCH_OFF
         self._end_if_asked()
 
+    def _meant(self, request: ControlRequest) -> Gesture:
+        if request is ControlRequest.TOGGLE:
+            return Gesture.END if self.phase is Phase.LISTENING and self._ending is None else Gesture.BEGIN
+        return Gesture(request.value)
+
     def _begin(self) -> None:
         if self._ending is not None:
             self._finish()
@@ -167,7 +175,7 @@ class Appliance:
         self._dependencies.microphone(True)
         self._raise_governor()
         self._dependencies.formatter.begin(self._clock() - self.last_end)
-        self.phase, self._dictated_s = Phase.LISTENING, 0.0
+        self.phase, self._dictated_s, self._spoken_s = Phase.LISTENING, 0.0, 0.0
         self._record_usage()
         self._set_leds()
         for chunk in self._dependencies.preroll.take():
@@ -186,6 +194,9 @@ class Appliance:
         self._samples += len(chunk.samples)
         self._dictated_s += len(chunk.samples) / SAMPLE_RATE
         self._listen(lambda recognizer: recognizer.accept_waveform(chunk.samples))
+        if self._dictated_s - self._spoken_s >= self._dependencies.silence_s:
+            self._ending = self._clock()
+            self._dependencies.gestures.stopped()
         if self._ending is not None:
             self._finish()
 
@@ -220,6 +231,8 @@ class Appliance:
         self._dependencies.microphone(False)
         self._try_optional(self._dependencies.governor.restore)
         self._record_usage()
+        if self._dependencies.once and self._asked is None:
+            self._asked = Outcome.STOP
         self._end_if_asked()
 
     def _listen(self, work: Callable[[StreamingRecognizer], Sequence[Event]]) -> None:
@@ -235,11 +248,14 @@ class Appliance:
 
     def _take(self, event: Event) -> None:
         match event:
-            case Segment(text=text, pauses=pauses):
+            case Segment(text=text, pauses=pauses, end=end, punctuated=punctuated):
+                self._spoken_s = max(self._spoken_s, end)
                 self._words += len(text.split())
-                self._dependencies.deliver(self._dependencies.formatter.segment(text, pauses))
+                self._dependencies.deliver(self._dependencies.formatter.segment(text, pauses, punctuated))
                 self._gestures(self._dependencies.gestures.speech_detected())
-            case Partial(stable, tail) if stable or tail:
+            case Partial(stable, tail, end) if stable or tail:
+                self._spoken_s = max(self._spoken_s, end)
+                self._dependencies.partial(event)
                 self._gestures(self._dependencies.gestures.speech_detected())
             case Partial() | Final():
                 pass

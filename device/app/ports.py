@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from device.asr.results import Event
+from device.asr.results import Event, Partial
 from device.audio.chunk import Chunk, PreRoll
 from device.panel.gestures import Gestures
 from device.panel.leds import LedState
@@ -71,7 +71,16 @@ class StopRequested:
     outcome: Outcome
 
 
-Input = Edge | Chunk | MicrophoneStatus | OutputStatus | Battery | StopRequested
+class ControlRequest(Enum):
+    """What is asked for by a key of the terminal or by `dictate toggle`, which have no press that is held."""
+
+    TOGGLE = "toggle"
+    BEGIN = "begin"
+    END = "end"
+    DELETE = "delete"
+
+
+Input = Edge | ControlRequest | Chunk | MicrophoneStatus | OutputStatus | Battery | StopRequested
 """Anything that happens to the appliance."""
 
 
@@ -127,3 +136,9 @@ class Dependencies:
     """Opens or closes a microphone that is not always open."""
     warning: str = ""
     """What was not taken of the configuration or of an update, in one line."""
+    partial: Callable[[Partial], None] = lambda partial: None
+    """Shows what is being said."""
+    silence_s: float = float("inf")
+    """A dictation ends after so much sound without a word."""
+    once: bool = False
+    """Whether to end with the first dictation."""

@@ -10,9 +10,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -31,6 +31,7 @@ from device.app.ports import (
     StopRequested,
 )
 from device.app.signals import Reload
+from device.asr.results import Partial
 from device.audio import capture
 from device.audio.chunk import SAMPLE_RATE, Chunk, PreRoll
 from device.audio.decode import AudioError
@@ -40,10 +41,11 @@ from device.config.loader import ConfigError, Loaded
 from device.config.schema import AudioSettings, Config
 from device.output.dispatcher import open_sinks
 from device.output.journal import open_journal
+from device.output.sink import Sink
 from device.panel.gpio import Panel, gestures_from, pin_factory
 from device.panel.leds import LedState
 from device.power.lasting_meter import LastingMeter
-from device.power.monitor import Monitor
+from device.power.monitor import Monitor, Usage
 from device.system import scheduling
 from device.system.sd_notify import Notifier, Watchdog
 from device.text.formatter import TextFormatter, rules_from
@@ -72,6 +74,22 @@ LoadRecognizer = Callable[[Config, tuple[UserWord, ...]], LoadedRecognizer]
 
 
 @dataclass(frozen=True, slots=True)
+class Desktop:
+    """What takes the place of panel, battery and keyboard where a person sits at the machine that listens."""
+
+    sinks: Callable[[Callable[[str, str | None], None]], Sequence[Sink]]
+    """Opens where the text goes beside what is configured; they are given what to tell of trouble."""
+    controls: Callable[[Callable[[Input], object]], AbstractContextManager[object]]
+    """Opens what asks to begin and to end, and is given where to put it."""
+    set_leds: Callable[[frozenset[LedState]], None]
+    partial: Callable[[Partial], None]
+    silence_s: float = float("inf")
+    """A dictation ends after so much sound without a word."""
+    once: bool = False
+    """Whether to end with the first dictation."""
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """What a session needs of the world."""
 
@@ -80,6 +98,8 @@ class Environment:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     warnings: Callable[[], tuple[str, ...]] = tuple
     """What was not taken of the configuration or of an update, a line each."""
+    desktop: Desktop | None = None
+    """Where there is one, there are no pins, and no battery is watched."""
 
 
 @dataclass(slots=True)
@@ -121,19 +141,16 @@ class Session:
             set_leds = self._panel(stack)
             set_leds(frozenset({LedState.STARTING}))
             journal = open_journal(settings.sinks.journal, time.time)
-            sinks = open_sinks(
-                settings.sinks,
-                journal,
-                sys.stdout,
-                time.monotonic,
-                lambda *status: self._inbox.put(OutputStatus(*status)),
-            )
+            desktop = self._environment.desktop
+
+            def output_status(sink: str, message: str | None) -> None:
+                self._inbox.put(OutputStatus(sink, message))
+
+            more = desktop.sinks(output_status) if desktop else ()
+            sinks = open_sinks(settings.sinks, journal, sys.stdout, time.monotonic, output_status, more)
             stack.callback(sinks.close)
             sinks.resume(settings.sinks.keyboard.host_timeout_s)
-            meter = LastingMeter(settings.power.meter, reverse=settings.power.reverse_current)
-            monitor = Monitor(settings.power, meter, self._inbox.put)
-            stack.callback(monitor.stop)
-            monitor.start()
+            note = self._monitor(stack)
             governor = scheduling.governor_from(settings.realtime)
             self._try_optional(governor.restore)
             stack.callback(self._try_optional, governor.restore)
@@ -151,12 +168,18 @@ class Session:
                 preroll=PreRoll(settings.audio.preroll_ms),
                 governor=governor,
                 set_leds=set_leds,
-                record_usage=monitor.record_usage,
+                record_usage=note,
                 microphone=sound.want,
                 warning="; ".join(warnings),
             )
+            if desktop:
+                dependencies = replace(
+                    dependencies, partial=desktop.partial, silence_s=desktop.silence_s, once=desktop.once
+                )
             appliance = Appliance(dependencies, time.monotonic, self._state.last_end)
             stack.callback(appliance.close)
+            if desktop:
+                stack.enter_context(desktop.controls(self._inbox.put))
             outcome = self._loop(appliance, sound)
             self._state.last_end = appliance.last_end
             return outcome, self._wanted
@@ -212,8 +235,19 @@ class Session:
             chunk = chunk.joined(after)
         return chunk
 
+    def _monitor(self, stack: ExitStack) -> Callable[[Usage], None]:
+        if self._environment.desktop:
+            return lambda usage: None
+        settings = self._config.power
+        monitor = Monitor(settings, LastingMeter(settings.meter, reverse=settings.reverse_current), self._inbox.put)
+        stack.callback(monitor.stop)
+        monitor.start()
+        return monitor.record_usage
+
     def _panel(self, stack: ExitStack) -> Callable[[frozenset[LedState]], None]:
         settings = self._config.panel
+        if self._environment.desktop:
+            return self._environment.desktop.set_leds
         if not settings.enabled:
             return lambda states: None
         factory = self._environment.pins(settings)

@@ -111,10 +111,19 @@ class Decoder:
 
     def close(self) -> tuple[tuple[str, ...], float]:
         """The same, and the score that the words got."""
+        rows, score = self._close()
+        return self._words(rows), score
+
+    def spelled(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """As `finish`, each word with the spelling that was found, in token indices without the word boundary."""
+        rows, _ = self._close()
+        return tuple(zip(self._words(rows), map(self._lexicon.spelling, rows), strict=True))
+
+    def _close(self) -> tuple[list[int], float]:
         self._search.close()
         rows, _, score = self._search.best(closed=True)
         self._search.begin()
-        return self._words(rows), score
+        return rows, score
 
     def _words(self, rows: Iterable[int]) -> tuple[str, ...]:
         return tuple(map(self._lexicon.word, rows))

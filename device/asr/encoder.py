@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.inference.accelerator import Accelerator
-from device.inference.onnx_model import OnnxModel
+from device.inference.onnx_model import CPU, OnnxModel
 from models.bundle import Bundle, FrontEnd, Tensor
 
 
@@ -46,12 +46,13 @@ class Encoder:
     (240, 256)
     """
 
-    def __init__(self, bundle: Bundle, accelerator: Accelerator, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, accelerator: Accelerator, threads: int = 1, provider: str = CPU) -> None:
+        """`provider`, one of ONNX Runtime's execution providers, runs the head."""
         d = bundle.description
         self.accelerator = accelerator
         self._front_end: FrontEnd = d.front_end
         self._input, self._output = d.encoder_input, d.encoder_output
-        self._head = OnnxModel(bundle.path("head"), threads)
+        self._head = OnnxModel(bundle.path("head"), threads, provider)
 
     def hidden(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """The encoder alone: log-mel [frames, mels] to hidden frames [frames / stride, width], float32."""

@@ -15,7 +15,7 @@ from device.asr.encoder import Encoder
 from device.asr.endpointing import Endpointing
 from device.asr.recognizer import Recognizer, Stage
 from device.inference.accelerator import Accelerator, Backend, Choice, choose
-from device.inference.onnx_model import OnnxModel
+from device.inference.onnx_model import CPU, OnnxModel
 from models.bundle import Bundle, Search
 
 
@@ -39,8 +39,9 @@ class FloatEncoder:
 
     name = "cpu-float32"
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._model = OnnxModel(path, threads)
+    def __init__(self, path: Path, threads: int, provider: str = CPU) -> None:
+        """`provider` is one of ONNX Runtime's execution providers."""
+        self._model = OnnxModel(path, threads, provider)
         (_, mels, frames), (_, width, steps) = self._model.input_shape, self._model.output_shape
         self.input_shape, self.output_shape = (1, 1, frames, mels), (1, 1, steps, width)
 
@@ -60,13 +61,14 @@ def recognizer(
     search: Search | None = None,
     words: tuple[tuple[str, tuple[int, ...]], ...] = (),
     stage: Stage = lambda name: nullcontext(),
+    word_times: bool = False,
 ) -> Pipeline:
     """Loads a bundle's models and search graph; `backend` is auto, coral or cpu (device/inference/accelerator.py)."""
     chosen = accelerator(bundle, backend, threads)
     encoder = Encoder(bundle, chosen.accelerator, threads)
     decoder = Decoder.of(bundle, words, search)
     return Pipeline(
-        Recognizer(bundle, encoder, decoder, live, endpointing, stage),
+        Recognizer(bundle, encoder, decoder, live, endpointing, stage, word_times),
         chosen.accelerator,
         chosen.reason,
         chosen.degraded,

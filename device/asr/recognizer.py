@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from device.asr import alignment
 from device.asr.decoder import Decoder
 from device.asr.encoder import Acoustic
 from device.asr.endpointing import Endpointing
@@ -22,6 +24,9 @@ from models.bundle import Bundle
 Stage = Callable[[str], AbstractContextManager[None]]
 """Wraps the work of a stage ("features", "encoder", "head", "search"), to measure it."""
 
+
+Spelled = Sequence[tuple[str, Sequence[int]]]
+"""Words with their spellings in token indices."""
 
 PARTIAL_BEAM = 30  # hypotheses of what is said just now
 LEAD = 0.2  # seconds before the first sound of a segment that are searched with it
@@ -45,14 +50,20 @@ class Recognizer:
         live: bool = False,
         endpointing: Endpointing | None = None,
         stage: Stage = lambda name: nullcontext(),
+        word_times: bool = False,
     ) -> None:
-        """`live` also shows what the newest sound may be, before enough has been heard after it to be sure."""
+        """`live` also shows what the newest sound may be, before enough has been heard after it to be sure.
+
+        `word_times` gives each segment the times of its words, for which its posteriors are kept until it ends.
+        """
         d = bundle.description
         self._features, self._encoder, self._decoder = LogMel.of(bundle), encoder, decoder
         self._windows = Windows(d.window, d.front_end.mels, d.front_end.feature_floor, live)
         self._rate = d.front_end.sample_rate
         self._frame = d.front_end.hop * d.window.stride / self._rate  # seconds a posterior frame
+        self._blank, self._boundary = d.blank, d.boundary
         self._quiet_tokens = [d.blank] if d.boundary is None else [d.blank, d.boundary]
+        self._word_times = word_times
         self._ends, self._stage = endpointing or Endpointing(), stage
         self._set_off = round(self._ends.set_off / self._frame)
         self._settled_after = max(
@@ -69,6 +80,8 @@ class Recognizer:
         self._segment: tuple[int, int] | None = None  # first and newest frame with speech
         self._paused_after: list[tuple[str, ...]] = []  # the words of the segment before each of its pauses
         self._lead: NDArray[np.float32] | None = None  # what was heard last, outside a segment
+        self._searched: list[NDArray[np.float32]] = []  # of the segment, where the times of its words are wanted
+        self._searched_from = 0  # the frame with which they begin
         self._shown = Partial("", "", 0.0)
 
     @property
@@ -117,14 +130,14 @@ class Recognizer:
             if speech[index]:
                 self._segment = (self._segment[0] if self._segment else frame, frame)
             elif self._segment and self._ended(*self._segment, frame):
-                self._search(log_probs[begin : index + 1])
+                self._search(log_probs[begin : index + 1], frame + 1)
                 begin = index + 1
                 yield from self._close()
             elif self._segment and frame - self._segment[1] == self._set_off:
-                self._search(log_probs[begin : index + 1])
+                self._search(log_probs[begin : index + 1], frame + 1)
                 begin = index + 1
                 self._paused_after.append(self._words_so_far())
-        self._search(log_probs[begin:])
+        self._search(log_probs[begin:], self._posteriors + len(log_probs))
         self._posteriors += len(log_probs)
 
     def _is_speech(self, log_probs: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -154,13 +167,17 @@ class Recognizer:
         )
         return silent >= needed
 
-    def _search(self, log_probs: NDArray[np.float32]) -> None:
+    def _search(self, log_probs: NDArray[np.float32], end: int) -> None:
+        """Searches frames [n, tokens], of which the last is the one before `end`."""
         if self._lead is not None:
             log_probs = np.concatenate([self._lead, log_probs])
         if self._segment is None:
             self._lead = log_probs[-round(LEAD / self._frame) :]
             return
         self._lead = None
+        if self._word_times:
+            self._searched_from = self._searched_from if self._searched else end - len(log_probs)
+            self._searched.append(log_probs)
         with self._stage("search"):
             self._decoder.advance(log_probs)
 
@@ -191,12 +208,34 @@ class Recognizer:
     def _close(self) -> Iterator[Event]:
         """Ends the segment, if there is one."""
         with self._stage("search"):
-            words = self._decoder.finish()
+            found = self._decoder.spelled()
+        words = tuple(word for word, _ in found)
         if self._segment and words:
             first, last = self._segment
             pauses = tuple(sorted({at for said in self._paused_after if (at := resumed(said, words))}))
-            yield Segment(" ".join(words), first * self._frame, (last + 1) * self._frame, pauses)
-        self._segment, self._shown, self._paused_after = None, Partial("", "", 0.0), []
+            times = self._times(found, first, last + 1) if self._word_times else ()
+            yield Segment(" ".join(words), first * self._frame, (last + 1) * self._frame, pauses, times)
+        self._segment, self._shown, self._paused_after, self._searched = None, Partial("", "", 0.0), [], []
+
+    def _times(self, found: Spelled, first: int, end: int) -> tuple[tuple[float, float], ...]:
+        """Start and end of each word in seconds, within the frames from `first` to the one before `end`."""
+        spellings = [spelling for _, spelling in found]
+        try:
+            frames = alignment.word_frames(np.concatenate(self._searched), spellings, self._blank, self._boundary)
+        except ValueError:  # the search closed a word that was cut off
+            frames = alignment.spread(end - first, len(found)) + first - self._searched_from
+        begins, ends = np.clip(frames + self._searched_from, first, end).T
+        return tuple(
+            time
+            for (word, _), begin, after in zip(found, begins.tolist(), ends.tolist(), strict=True)
+            for time in _shared(begin * self._frame, after * self._frame, len(word.split()))
+        )
+
+
+def _shared(begin: float, end: float, words: int) -> Iterator[tuple[float, float]]:
+    """The times of what the lexicon has as one word and is written as several."""
+    edges = np.linspace(begin, end, words + 1).tolist()
+    yield from pairwise(edges)
 
 
 def resumed(said: Sequence[str], words: Sequence[str]) -> int:

@@ -27,13 +27,17 @@ class Segment:
     """A finished stretch of speech, cut at a pause; it never changes."""
 
     text: str
-    """Words as recognised, lower case, space separated."""
+    """Words as recognised, space separated; lower case unless `punctuated`."""
     start: float
     """Seconds from the beginning of the utterance."""
     end: float
     """Seconds from the beginning of the utterance."""
     pauses: tuple[int, ...] = ()
     """Indices of the words before which the speaker paused for a moment, ascending; never the first word."""
+    times: tuple[tuple[float, float], ...] = ()
+    """Start and end of each word of `text.split()`, in seconds as `start` and `end`; empty where not asked for."""
+    punctuated: bool = False
+    """Whether `text` has the recogniser's own capitals and punctuation; otherwise it is lower-case words."""
 
 
 @dataclass(frozen=True, slots=True)

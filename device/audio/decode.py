@@ -88,6 +88,12 @@ class Source:
             yield piece
 
     @property
+    def seconds(self) -> float:
+        """How long it should be by its header, for a display; 0 where that is not known."""
+        frames = self._file.frames
+        return float(frames / self.rate) if self._process is None and 0 < frames < 1 << 60 else 0.0
+
+    @property
     def problem(self) -> str:
         """What was wrong with the end, once all was read; empty where it ended as it should."""
         read, whole = self._read / self.rate, self._whole
@@ -116,8 +122,7 @@ class Source:
         """Seconds that there should be, as far as the file says; 0 where it does not."""
         if self._extent is not None and self._extent.declared and self._extent.there:
             return self._read / self.rate * self._extent.declared / self._extent.there if self._extent.cut else 0.0
-        frames = self._file.frames
-        return frames / self.rate if self._process is None and 0 < frames < 1 << 60 else 0.0
+        return self.seconds
 
     def _probe(self) -> None:
         """Take from the header what libsndfile does not tell. Raises AudioError."""

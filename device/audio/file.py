@@ -36,10 +36,13 @@ class WaveFile:
             raise ValueError(f"a block of {block} samples: must be 1 or more")
         self._path = Path(path)
         self._block = block
+        self.seconds = 0.0
+        """How long it should be, once its iteration has begun; 0 where that is not known."""
 
     def __iter__(self) -> Iterator[Chunk]:
         first = 0
         with Source(self._path) as source:
+            self.seconds = source.seconds
             for samples in self._blocks(source):
                 yield Chunk(samples, first, overruns=0)
                 first += len(samples)

@@ -13,11 +13,11 @@ and so that the baselines may live in an environment of their own.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,20 @@ class Engine(Protocol):
         """The utterance is over: return its text; the next samples begin another."""
 
 
+@runtime_checkable
+class Outside(Protocol):
+    """An engine that has other processes work for it, which are measured with it."""
+
+    about: Mapping[str, str]
+    """What belongs in the report beside versions; "adapter" names the hardware that does the work."""
+
+    def processes(self) -> Sequence[int]:
+        """Their ids."""
+
+    def close(self) -> None:
+        """End them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """One row of the benchmark."""
@@ -99,8 +113,8 @@ CONFIGURATIONS = {
         Configuration("moonshine", "Moonshine tiny", "moonshine", streams=False, ours=False),
         Configuration("whisper", "Whisper tiny.en, int8", "whisper", streams=False, ours=False),
         Configuration("pocketsphinx", "PocketSphinx", "pocketsphinx", ours=False),
-        Configuration("trt", "TensorRT on a GPU", "tensorrt"),
-        Configuration("webgpu", "ONNX Runtime Web on WebGPU", "webgpu"),
+        Configuration("trt", "ONNX Runtime on TensorRT, float32", "tensorrt"),
+        Configuration("webgpu", "ONNX Runtime Web, float32", "webgpu"),
     )
 }
 

@@ -73,14 +73,14 @@ def evaluate(
     """Transcribes every recording of `folder` and returns the report that --json prints."""
     from device.audio.file import WaveFile
     from device.bench import wer
-    from device.config import bundle_folder
+    from device.config import places
     from models.bundle import Bundle
 
     pairs = read_transcripts(folder)
     wer.normalizer()  # fail before the work, not after it
     clock = StageClock()
     began = time.monotonic()
-    bundle = Bundle.open(bundle_dir or bundle_folder.default_bundle())
+    bundle = Bundle.open(bundle_dir or places.default_bundle())
     pipeline = factory.recognizer(bundle, backend, threads, live, stage=clock)
     factory.say_backend("eval", pipeline, backend)
     start = time.monotonic() - began

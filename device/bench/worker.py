@@ -28,7 +28,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from device.bench.engine import CONFIGURATIONS, RATE, Engine, Job, engine_module
+from device.bench.engine import CONFIGURATIONS, RATE, Engine, Job, Outside, engine_module
 from device.bench.listen import Clock, Computed, RealTime, Resampled, listen
 
 WARM_UP_S = 2.0
@@ -47,7 +47,9 @@ def main() -> int:
         say(missing=reason)
         return 0
     engine: Engine = module.load(job)
-    say(ready=time.monotonic(), model_bytes=sum(map(_size, engine.model)), versions=_versions(module.PACKAGES))
+    outside = engine if isinstance(engine, Outside) else None
+    versions = _versions(module.PACKAGES) | (dict(outside.about) if outside else {})
+    say(ready=time.monotonic(), model_bytes=sum(map(_size, engine.model)), versions=versions)
     resampled = Resampled(engine, job.rate) if job.rate != RATE else None
     hears: Engine = resampled or engine
     speech = [_samples(Path(name)) for name in job.recordings]
@@ -63,14 +65,18 @@ def main() -> int:
         say(phase=phase)
         if not sys.stdin.readline():
             return 1  # the parent is gone
-        measured = _listened(hears, heard, job, clock)
+        measured = _listened(hears, heard, job, clock, outside)
         say(**{phase: {**measured, "converting": list(resampled.took) if resampled else []}})
-    say(peak_bytes=_peak())
+    say(peak_bytes=sum(_peak(pid) for pid in (os.getpid(), *_pids(outside))))
+    if outside:
+        outside.close()
     return 0
 
 
-def _listened(engine: Engine, speech: Sequence[NDArray[np.int16]], job: Job, clock: Clock) -> dict[str, Any]:
-    wall, cpu, before = time.monotonic(), time.process_time(), resource.getrusage(resource.RUSAGE_SELF)
+def _listened(
+    engine: Engine, speech: Sequence[NDArray[np.int16]], job: Job, clock: Clock, outside: Outside | None
+) -> dict[str, Any]:
+    wall, cpu, before = time.monotonic(), _cpu(outside), resource.getrusage(resource.RUSAGE_SELF)
     utterances = [asdict(listen(engine, samples, job.rate, clock)) for samples in speech]
     after = resource.getrusage(resource.RUSAGE_SELF)
     if not CONFIGURATIONS[job.configuration].streams:
@@ -79,7 +85,7 @@ def _listened(engine: Engine, speech: Sequence[NDArray[np.int16]], job: Job, clo
     return {
         "utterances": utterances,
         "wall_s": time.monotonic() - wall,
-        "cpu_s": time.process_time() - cpu,
+        "cpu_s": _cpu(outside) - cpu,
         "voluntary": after.ru_nvcsw - before.ru_nvcsw,
         "involuntary": after.ru_nivcsw - before.ru_nivcsw,
     }
@@ -126,9 +132,20 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _peak() -> int:
-    """Most memory that this program ever held. Not ru_maxrss: that begins with what its parent held (getrusage(2))."""
-    status = Path("/proc/self/status").read_text()
+def _cpu(outside: Outside | None) -> float:
+    """Processor seconds of this process, and of those that work for it, so far."""
+    fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in _pids(outside))
+    ticks = sum(int(of[11]) + int(of[12]) for of in fields)  # utime and stime, proc(5)
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _pids(outside: Outside | None) -> Sequence[int]:
+    return outside.processes() if outside else ()
+
+
+def _peak(pid: int) -> int:
+    """Most memory that a process ever held. Not ru_maxrss: that begins with what its parent held (getrusage(2))."""
+    status = Path(f"/proc/{pid}/status").read_text()
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
 
 

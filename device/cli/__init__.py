@@ -17,6 +17,8 @@ from models.errors import UsageError, UserError
 
 COMMANDS = {
     "transcribe": "device.cli.transcribe",
+    "live": "device.cli.live",
+    "toggle": "device.cli.toggle",
     "eval": "device.cli.eval",
     "bench": "device.cli.bench",
     "config": "device.cli.config",
@@ -26,9 +28,12 @@ COMMANDS = {
     "doctor": "device.cli.doctor",
     "run": "device.cli.run",
     "power": "device.cli.power",
+    "report": "device.cli.report",
     "leds": "device.cli.leds",
     "wiring": "device.cli.wiring",
     "realtime": "device.cli.realtime",
+    "wyoming": "device.cli.wyoming",
+    "browser": "device.cli.browser",
     "setup": "device.cli.setup",
     "update": "device.cli.update",
 }

@@ -37,6 +37,13 @@ def count(text: str) -> int:
     return value
 
 
+def port(text: str) -> int:
+    """A TCP port, or 0."""
+    if not (text.isascii() and text.isdigit() and int(text) < 65_536):
+        raise ArgumentTypeError(f"{text}: must be a port, 0 to 65535")
+    return int(text)
+
+
 def _number(text: str) -> float:
     try:
         return float(text)

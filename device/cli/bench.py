@@ -19,7 +19,7 @@ from device.bench.meters import Counters, Energy
 from device.bench.record import BenchReport, CaseRow, Measurement, WordErrors
 from device.bench.wer import ScoringError, score
 from device.cli import argument_types, options
-from device.config import bundle_folder, schema
+from device.config import places, schema
 from device.power.log import samples_in
 from device.power.report import NotMeasured, hours, summarise
 from models import python
@@ -107,7 +107,7 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     _check(args)
     settings = options.load_from(args).config
-    bundle = Bundle.open(args.bundle or bundle_folder.default_bundle())
+    bundle = Bundle.open(args.bundle or places.default_bundle())
     wanted = _cases(args, settings.realtime, bundle)
     if args.report:
         _folder(args.report)
@@ -224,7 +224,9 @@ def _scored(
             except ScoringError as error:
                 unmeasured["word errors"] = str(error)
         why = missing.get(case.name, "")
-        rows.append(CaseRow(case.name, case.sweep, case.title, case.configuration, why, words))
+        adapter = measured[0].versions.get("adapter") if measured else None
+        title = f"{case.title}, {adapter}" if adapter else case.title
+        rows.append(CaseRow(case.name, case.sweep, title, case.configuration, why, words))
     if heard.texts is None:
         unmeasured["word errors"] = "no transcripts; put a transcripts.tsv beside the recordings: file<TAB>text"
     named = [row.case for row in rows if row.sweep == "configurations" and report.of(row.case)]

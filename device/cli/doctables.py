@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from device.cli.format import formatted
 from device.config import fields
 from device.config.schema import Config
 from device.output import hid_report, layouts
 from device.panel.header import wires
 from device.text import commands
 from device.text.edits import apply
-from device.text.formatter import Rules, TextFormatter
+from device.text.formatter import Punctuation, Rules, TextFormatter
 from device.text.itn import Style
 
 EXAMPLES = (
@@ -54,6 +55,20 @@ EXAMPLES = (
 )
 """Said, for the table of numbers."""
 
+PUNCTUATED = (
+    "Hello, how are you? I'm fine.",
+    "Hello. | Comma. | How are you. | Question mark.",
+    "Dear Anna, | new line. | Thank you.",
+    "We went home. | Scratch that. | We stayed.",
+    "The title is. | All caps. Urgent.",
+    "Open bracket, see below close bracket.",
+    "Write to info at sign example dot com.",
+    "Yes comma it is all caps urgent full stop.",
+    "The trial period ended.",
+    "It costs twenty-five dollars, or $20 at 10:30.",
+)
+"""Recognised with capitals and punctuation, for the table of modes; a bar is a pause."""
+
 
 def spoken_commands() -> str:
     """What can be said besides words."""
@@ -64,6 +79,13 @@ def number_examples() -> str:
     """Numbers as said and as written, in both Englishes."""
     rows = [(said, _written(said, "us"), _written(said, "uk")) for said in EXAMPLES]
     return _table(("you say", '`english = "us"`', '`english = "uk"`'), rows)
+
+
+def punctuation() -> str:
+    """What each mode writes for the words of a recogniser that punctuates."""
+    modes: tuple[Punctuation, ...] = ("auto", "spoken", "both")
+    rows = [(said, *(formatted(said, Rules(mode)).replace("\n", " ⏎ ") for mode in modes)) for said in PUNCTUATED]
+    return _table(("recognised", *(f"`{mode}`" for mode in modes)), rows)
 
 
 def keyboard_layouts() -> str:
@@ -106,6 +128,7 @@ def header_pins() -> str:
 TABLES: Mapping[str, Callable[[], str]] = {
     "commands": spoken_commands,
     "numbers": number_examples,
+    "punctuation": punctuation,
     "layouts": keyboard_layouts,
     "substitutes": substitutes,
     "settings": keys,

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from device.bench.evaluation import TRANSCRIPTS, evaluate, table
-from device.cli import transcribe
+from device.cli import options
 
 
 def add_parser(subparsers: Any) -> None:
     """Add `dictate eval`."""
     parser = subparsers.add_parser("eval", help="measure word error rate, speed and memory on a directory")
     parser.add_argument("directory", type=Path, metavar="DIR", help=f"recordings and {TRANSCRIPTS}")
-    transcribe.add_options(parser)
+    options.add_recognizer_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--errors", action="store_true", help="print reference and hypothesis where they differ")
     parser.set_defaults(run=_run)

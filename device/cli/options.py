@@ -1,4 +1,4 @@
-"""Options that several commands have: --config and --set, and options under the names that they had before."""
+"""Options that several commands have: for configuration and recogniser, and options under earlier names."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from device.config.bundle_folder import with_built_bundle
+from device.cli import argument_types
 from device.config.loader import DEFAULT_FILE, Loaded, load
+from device.config.places import default_file, with_user_places
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Give a command `--config` and `--set`."""
-    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}")
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"default: {DEFAULT_FILE}, else your own")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
 
 
@@ -28,10 +29,10 @@ def load_from(args: argparse.Namespace, tell: Callable[[str], None] = warn) -> L
 
     Raises :class:`device.config.loader.ConfigError`.
     """
-    loaded = load(args.config, args.set)
+    loaded = load(args.config or default_file(), args.set)
     for line in loaded.renamed:
         tell(line)
-    return with_built_bundle(loaded)
+    return with_user_places(loaded)
 
 
 class _Renamed(argparse.Action):
@@ -48,3 +49,13 @@ class _Renamed(argparse.Action):
 def also_read(parser: argparse.ArgumentParser, old: str, option: argparse.Action) -> None:
     """Let a command still take `option` under its `old` name; a line says what it is called now."""
     parser.add_argument(old, action=_Renamed, today=option, dest=f"renamed {old}")
+
+
+def add_recognizer_options(parser: argparse.ArgumentParser) -> None:
+    """Give a command the options of a recogniser that is not configured."""
+    parser.add_argument("--bundle", type=Path, help="bundle directory (default: bundle.dir of the configuration)")
+    parser.add_argument("--backend", choices=("auto", "coral", "cpu"), default="auto", help="what runs the encoder")
+    parser.add_argument(
+        "--threads", type=argument_types.count, default=1, help="CPU threads for encoder and head (default: 1)"
+    )
+    parser.add_argument("--live", action="store_true", help="hear as the appliance does: posteriors within 0.5 s")

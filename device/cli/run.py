@@ -10,7 +10,7 @@ from typing import Any
 
 from device.cli import options
 from device.config import skip_invalid
-from device.config.bundle_folder import with_built_bundle
+from device.config.places import default_file, with_user_places
 from device.system import boot_config
 from models import terminal
 
@@ -31,9 +31,9 @@ def _run(args: argparse.Namespace) -> int:
     wrong: tuple[str, ...] = ()
     renamed: list[str] = []
     if args.skip_invalid:
-        loaded, wrong = skip_invalid.load(args.config, args.set)
+        loaded, wrong = skip_invalid.load(args.config or default_file(), args.set)
         renamed += loaded.renamed
-        loaded = with_built_bundle(loaded)
+        loaded = with_user_places(loaded)
     else:
         loaded = options.load_from(args, renamed.append)
     log = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)  # device.audio.microphone silences descriptor 2

@@ -59,7 +59,8 @@ def add_parser(subparsers: Any) -> None:
 def setup(file: Path, root: Path, hands: Hands) -> tuple[str, ...]:
     """Do what the card's file asks for, below `root`; returns what is wrong with it, a line each.
 
-    Wrong keys are left out, a file that cannot be read wholly. A missing file asks for nothing.
+    Wrong keys and lines that are no TOML are left out, a file that cannot be read as a whole. A missing one asks for
+    nothing.
     """
     failed: list[str] = []
     if behind := _clock(root, hands.now()):

@@ -83,4 +83,4 @@ def _reported(
         print(text)
     for fault in faults:
         print(f"dictate words: {fault}", file=sys.stderr)
-    return 1 if faults and args.action == "list" else 0
+    return int(bool(faults))

@@ -46,9 +46,12 @@ class Loaded:
     config: Config
     file: Path | None
     text: str = ""
+    """The file's text, less the lines that were skipped."""
     overridden: Mapping[str, str] = field(default_factory=dict)
     renamed: tuple[str, ...] = ()
     """A line for each key that was given under the name that it had before."""
+    skipped: tuple[toml_lines.Fault, ...] = ()
+    """Lines that are no TOML."""
 
     def origins(self) -> dict[str, str]:
         """For every key: ``default``, ``file:line`` or the override as it was given."""
@@ -65,20 +68,24 @@ def load(
     overrides: Iterable[str] = (),
     environ: Mapping[str, str] = os.environ,
     left_out: Collection[str] = (),
+    skip_invalid: bool = False,
 ) -> Loaded:
     """Read and check `file` (None: defaults only), then `overrides`, each ``key=value``.
 
     :data:`DEFAULT_FILE` may be missing; any other file, and what a link leads to, may not. Relative paths in the file
     start from its folder, those in overrides from the working directory. DICTATE_BUNDLE of `environ` is the bundle's
-    folder where neither says another. Keys in `left_out` are not taken from the file. A key may have the name that it
-    had before; :attr:`Loaded.renamed` says so. Raises :class:`ConfigError`.
+    folder where neither says another. Keys in `left_out` are not taken from the file, nor, with `skip_invalid`, lines
+    that are no TOML. A key may have the name that it had before; :attr:`Loaded.renamed` says so. Raises
+    :class:`ConfigError`.
     """
-    text = _read(file) if file is not None else ""
+    text, skipped = _decoded(file, skip_invalid) if file is not None else ("", ())
     try:
-        table, old = fields.renamed(Config, toml_lines.parse(text))
-        lines = toml_lines.lines_of(text) if old else {}
+        salvaged = toml_lines.salvage(text) if skip_invalid else toml_lines.Salvaged(toml_lines.parse(text), text, ())
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
+    text, skipped = salvaged.text, (*skipped, *salvaged.faults)
+    table, old = fields.renamed(Config, salvaged.table)
+    lines = toml_lines.lines_of(text) if old else {}
     table = fields.without(table, left_out)
     notes = [_renamed(f"{file}:{lines[key]}", key, today) for key, today in old.items()]
     given: dict[str, str] = {}
@@ -100,7 +107,7 @@ def load(
         key = old.get(key, key)
         table = fields.merge(table, below)
         given[key] = f"--set {override}" if key in said else f"--set {key}={fields.HIDDEN}"
-    loaded = Loaded(Config(), file, text, given, tuple(notes))
+    loaded = Loaded(Config(), file, text, given, tuple(notes), skipped)
     try:
         config = fields.build(Config, table, file.parent if file else Path())
     except fields.SettingError as error:
@@ -135,13 +142,32 @@ def _renamed(origin: str, key: str, today: str) -> str:
     return f"{origin}: {key} is called {today} now; the old name is still read"
 
 
-def _read(file: Path) -> str:
+def _decoded(file: Path, skip_invalid: bool) -> tuple[str, tuple[toml_lines.Fault, ...]]:
+    """The file's text; with `skip_invalid`, lines that are not UTF-8 are blank in it and told of."""
+    data = _read(file)
+    if not skip_invalid:
+        return _text(file, data), ()
+    skipped = []
+    lines = data.removeprefix(codecs.BOM_UTF8).splitlines(keepends=True)
+    for at, line in enumerate(lines):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            message = f"byte 0x{line[error.start]:02x} is not UTF-8; save it as UTF-8"
+            skipped.append(toml_lines.Fault(at + 1, message, comment=line.lstrip().startswith(b"#")))
+            lines[at] = b"\n"
+    if len(skipped) > toml_lines.MOST_FAULTS:
+        return _text(file, data), ()
+    return b"".join(lines).decode(), tuple(skipped)
+
+
+def _read(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
             data = stream.read(LARGEST + 1)
     except FileNotFoundError:
         if file == DEFAULT_FILE and not file.is_symlink():  # on the image a link to what `dictate setup` writes
-            return ""
+            return b""
         raise ConfigError(f"{file}: no such file; name another with --config") from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from None
@@ -149,6 +175,10 @@ def _read(file: Path) -> str:
         raise ConfigError(f"{file}: larger than {LARGEST >> 10} KiB: is it a configuration?")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ConfigError(f"{file}: is UTF-16; save it as UTF-8")
+    return data
+
+
+def _text(file: Path, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

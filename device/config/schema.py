@@ -85,7 +85,12 @@ class PanelSettings:
 class TextSettings:
     """How words become written text."""
 
-    spoken_punctuation: bool = setting(True, help='Write "," for "comma" and so on.')
+    punctuation: Literal["auto", "spoken", "both", "off"] = setting(
+        "auto",
+        help="auto: the recogniser's, and commands set off by pauses; spoken: what is said; both; off: no commands.",
+        was="spoken_punctuation",
+        was_values={True: "auto", False: "off"},
+    )
     numbers: bool = setting(True, help="Write numbers, times, dates, money and percent as people write them.")
     digits_from: int = setting(10, low=0, high=100, help="Plain numbers below this stay words.")
     english: Literal["us", "uk"] = setting("us", help='"5 p.m." or "5 pm"; whether a pound is £.')
@@ -186,6 +191,20 @@ class VocabularySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Wyoming:
+    """The recogniser as a service for Home Assistant."""
+
+    enabled: bool = setting(False, help="true starts it with the device; whoever reaches it may use it.")
+    address: str = setting(
+        "0.0.0.0",
+        form=validators.ADDRESS,
+        help="Where it listens; 0.0.0.0 = every network, 127.0.0.1 = this machine only.",
+    )
+    port: int = setting(10_300, low=0, high=65_535, help="TCP port; 0 = any that is free.")
+    announce: bool = setting(True, help="Let Home Assistant find it by multicast DNS.")
+
+
+@dataclass(frozen=True, slots=True)
 class SystemSettings:
     """The machine itself; `dictate setup` reads it at boot from the image's card."""
 
@@ -213,4 +232,5 @@ class Config:
     power: PowerSettings = section(PowerSettings)
     realtime: RealtimeSettings = section(RealtimeSettings)
     vocabulary: VocabularySettings = section(VocabularySettings)
+    wyoming: Wyoming = section(Wyoming)
     system: SystemSettings = section(SystemSettings)

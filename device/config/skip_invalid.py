@@ -16,6 +16,7 @@ from pathlib import Path
 from device.config import fields, loader
 from device.config.loader import ConfigError, Loaded
 from device.config.schema import Config
+from device.config.toml_lines import Fault
 
 JOURNAL = "sinks.journal.mode"
 
@@ -23,7 +24,8 @@ JOURNAL = "sinks.journal.mode"
 def load(
     file: Path, overrides: Iterable[str] = (), environ: Mapping[str, str] = os.environ
 ) -> tuple[Loaded, tuple[str, ...]]:
-    """The configuration without the keys that are wrong, and a line for each; `unread` if the file is no TOML.
+    """The configuration without the keys that are wrong and the lines that are no TOML, and a line for each of them;
+    `unread` if the file cannot be read at all.
 
     Raises :class:`device.config.loader.ConfigError` only for what is wrong in `overrides`.
     """
@@ -33,7 +35,7 @@ def load(
     doubtful = False
     while True:
         try:
-            loaded = loader.load(file, overrides, environ, left_out)
+            loaded = loader.load(file, overrides, environ, left_out, skip_invalid=True)
         except ConfigError as error:
             told += str(error).splitlines()
             doubtful |= any(problem.concerns(JOURNAL) for problem in error.problems)
@@ -42,10 +44,32 @@ def load(
                 return unread(overrides, environ), tuple(told)
             left_out |= more
             continue
-        if doubtful and not _said(loaded, left_out):
+        told = [*(_skipped(file, fault) for fault in loaded.skipped), *told]
+        doubtful |= any(_concerns_journal(fault) for fault in loaded.skipped)
+        contradicted = loaded.config.sinks.journal.mode == "disk" and JOURNAL in [fault.key for fault in loaded.skipped]
+        if contradicted or (doubtful and not _said(loaded, left_out)):
             told.append(f"{file}: {JOURNAL}: what is dictated is kept in memory only until this is put right")
-            loaded = loader.load(file, [f"{JOURNAL}=memory", *overrides], environ, left_out)
+            loaded = loader.load(
+                file, [f"{JOURNAL}=memory", *overrides], environ, {*left_out, JOURNAL}, skip_invalid=True
+            )
         return loaded, tuple(told)
+
+
+def _skipped(file: Path, fault: Fault) -> str:
+    """A line for one that is no TOML. It names no key but a setting's: a password may stand anywhere."""
+    known = any(leaf.key == fault.key or leaf.key.startswith(f"{fault.key}.") for leaf in fields.walk(Config))
+    key = f"{fault.key}: " if fault.key and known else ""
+    return f"{file}:{fault.line}: {key}{fault.message}"
+
+
+def _concerns_journal(fault: Fault) -> bool:
+    """Whether a line may have been meant to set the journal's mode: any that names no other setting or section."""
+    keys = [leaf.key for leaf in fields.walk(Config) if leaf.key != JOURNAL]
+    return (
+        not fault.comment
+        and fault.key not in keys
+        and not any(fault.key and key.startswith(f"{fault.key}.") for key in keys)
+    )
 
 
 def unread(overrides: Iterable[str] = (), environ: Mapping[str, str] = os.environ) -> Loaded:

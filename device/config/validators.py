@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,15 @@ def pattern(words: str, regex: str) -> Form:
     return Form(words, lambda text: re.fullmatch(regex, text) is not None)
 
 
+def is_address(text: str) -> bool:
+    """Whether `text` is an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def is_ssh_key(text: str) -> bool:
     """Whether `text` is one line of a .pub file: type, base64 of a blob that begins with that type (RFC 4253, 6.6).
 
@@ -58,6 +68,8 @@ HOSTNAME = pattern(
     "a host name: 1 to 63 letters, digits and inner hyphens", r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 )
 """RFC 1123, section 2.1: one label."""
+
+ADDRESS = Form("an IP address, such as 127.0.0.1", is_address)
 
 SSID = Form("a network's name of at most 32 bytes", lambda text: len(text.encode("utf-8", "replace")) <= 32)
 """IEEE 802.11, 9.4.2.2."""

@@ -1,14 +1,34 @@
-"""Float32 ONNX models on the CPU through ONNX Runtime: the head, and a float encoder to compare with."""
+"""ONNX models on the CPU through ONNX Runtime: sessions, and models of one float32 input and output."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from device.inference.interpreter import InterpreterError
+
+CPU = "CPUExecutionProvider"
+"""ONNX Runtime's execution provider for the CPU; without a GPU there is no other."""
+
+
+def session(path: str | Path, threads: int = 1, provider: str = CPU) -> Any:
+    """An onnxruntime.InferenceSession of the file; InterpreterError if it is missing or no model.
+
+    Its threads do not spin while they wait: between two calls the processor is to sleep.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # errors are raised; a sandbox without /sys/devices/system/cpu is no news
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
+        reason = str(error).splitlines()[0]
+        raise InterpreterError(f"{path}: not a model that ONNX Runtime runs ({reason})") from None
 
 
 class OnnxModel:
@@ -19,20 +39,9 @@ class OnnxModel:
     (1, 240, 191)
     """
 
-    def __init__(self, path: str | Path, threads: int = 1) -> None:
-        """Loads the file; InterpreterError if it is missing or no such model.
-
-        The threads of ONNX Runtime do not spin while they wait: between two windows the processor is to sleep.
-        """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4  # errors are raised; a sandbox without /sys/devices/system/cpu is no news
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
-            reason = str(error).splitlines()[0]
-            raise InterpreterError(f"{path}: not a model that ONNX Runtime runs ({reason})") from None
+    def __init__(self, path: str | Path, threads: int = 1, provider: str = CPU) -> None:
+        """Loads the file; InterpreterError if it is missing, no such model, or `provider` cannot run it."""
+        self._session = session(path, threads, provider)
         given, made = self._session.get_inputs(), self._session.get_outputs()
         if len(given) != 1 or len(made) != 1:
             raise InterpreterError(f"{path}: {len(given)} inputs and {len(made)} outputs, where one of each is needed")

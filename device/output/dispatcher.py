@@ -85,10 +85,15 @@ class Fanout:
 
 
 def open_sinks(
-    settings: schema.SinkSettings, journal: Journal, stdout: TextIO, clock: Callable[[], float], on_status: OnStatus
+    settings: schema.SinkSettings,
+    journal: Journal,
+    stdout: TextIO,
+    clock: Callable[[], float],
+    on_status: OnStatus,
+    more: Iterable[Sink] = (),
 ) -> Fanout:
-    """The outputs that the configuration enables, behind `journal`; `clock` is monotonic seconds."""
+    """The outputs that the configuration enables, and `more`, behind `journal`; `clock` is monotonic seconds."""
     context = Context(journal.mark, stdout, clock, on_status)
     enabled = [name for name in sinks.names() if getattr(settings, name).enabled]
     opened = [sinks.opener(name)(getattr(settings, name), context) for name in enabled]
-    return Fanout(journal, [sink for sink in opened if sink is not None], on_status)
+    return Fanout(journal, [*(sink for sink in opened if sink is not None), *more], on_status)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeGuard
 
-from device.power.sensors import SYS, Hwmon, Iio, Meter, PowerError, PowerSupply, Reading, Run, find_meter
+from device.power.sensors import SUPPLIES, SYS, Hwmon, Iio, Meter, PowerError, PowerSupply, Reading, Run, find_meter
 from device.power.sysfs import numbered, word
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What outlives a meter's number: the name without it, and the device that it measures with."""
+
+    name: str
+    device: Path
 
 
 class LastingMeter:
     """The meter that `wanted` names, found again when its number changes or its driver is loaded late.
 
-    A chip is known again by its name and its device (the target of the ``device`` link), so that a folder that
-    has become another chip's is not read. Each failed read looks once; with no meter at all, `read` is empty.
+    Which device that is, is settled as soon as there is one, even if it cannot be read yet; from then on it is the
+    device that is followed and not its number, so that a folder that has become another chip's is not read. Each failed
+    read looks for it once; with no meter at all, `read` is empty.
     """
 
     name = "the meter"
@@ -21,43 +34,63 @@ class LastingMeter:
     def __init__(self, wanted: str, sys: Path = SYS, run: Run | None = None, reverse: bool = False) -> None:
         self._wanted, self._sys, self._run, self._reverse = wanted, sys, run, reverse
         self._meter: Meter | None = None
-        self._identity: tuple[str, str] | None = None
+        self._identity: Identity | None = None
+        with suppress(PowerError):  # each read says so, until there is one
+            self._find()
 
     def read(self) -> Reading:
         """Measure now. Raises PowerError."""
-        if self._meter is not None and self._is_the_same(self._meter):
-            try:
-                return self._meter.read()
-            except PowerError as error:
-                if (again := self._again()) is None or again == self._meter:
-                    raise error
-                return self._take(again)
-        meter = self._again() if self._identity else find_meter(self._wanted, self._sys, self._run, self._reverse)
-        if meter is None and self._identity:
-            raise PowerError(f"{self._identity[0]}: gone; check its wiring and driver, or set power.meter to another")
-        return self._take(meter) if meter is not None else Reading()
-
-    def _take(self, meter: Meter) -> Reading:
-        reading = meter.read()
-        self._meter, self._identity = meter, identity(meter)
+        meter = self._meter or self._find()
+        if meter is None:
+            return Reading()
+        if self._identity and identity(meter) != self._identity:
+            meter = self._again(self._identity)
+        try:
+            reading = meter.read()
+        except PowerError:
+            again = self._again(self._identity) if self._identity else meter
+            if again == meter:
+                raise
+            meter, reading = again, again.read()
+        self._meter = meter
         return reading
 
-    def _is_the_same(self, meter: Meter) -> bool:
-        return self._identity is None or identity(meter) == self._identity
+    def _find(self) -> Meter | None:
+        """The meter that is wanted, if it is there by now. Raises PowerError where a folder is none."""
+        meter = find_meter(self._wanted, self._sys, self._run, self._reverse)
+        self._meter, self._identity = meter, identity(meter) if meter else None
+        return meter
 
-    def _again(self) -> Meter | None:
-        """The same chip wherever it is now."""
-        meter = self._meter
-        if not isinstance(meter, Hwmon | Iio | PowerSupply):
-            return meter
-        beside = (replace(meter, folder=place) for place in numbered(meter.folder.parent, "*"))
-        return next((found for found in beside if identity(found) == self._identity), None)
+    def _again(self, known: Identity) -> Meter:
+        """The same device wherever it is now. Raises PowerError."""
+        found = {folder.resolve(): folder for folder in self._places()}
+        meters = [replace(self._meter, folder=folder) for folder in found.values()] if _numbered(self._meter) else []
+        same = [meter for meter in meters if identity(meter) == known]
+        exact = [meter for meter in same if _numbered(self._meter) and meter.folder.name == self._meter.folder.name]
+        if len(same) == 1 or exact:
+            return (exact or same)[0]
+        raise PowerError(f"{known.name}: gone; check its wiring and driver, or set power.meter to another")
+
+    def _places(self) -> Iterator[Path]:
+        """The folders that the meter may have now: in the kernel's list of its kind, or beside where it was."""
+        lists = {Hwmon: Path("class/hwmon"), Iio: Path("bus/iio/devices"), PowerSupply: SUPPLIES}
+        if _numbered(self._meter):
+            yield from numbered(self._sys / lists[type(self._meter)], "*")
+            yield from numbered(self._meter.folder.parent, "*")
 
 
-def identity(meter: Meter) -> tuple[str, str] | None:
-    """The chip's or battery's name and the device behind it, which outlive its number; None for a meter without one."""
-    if not isinstance(meter, Hwmon | Iio | PowerSupply):
+def _numbered(meter: Meter | None) -> TypeGuard[Hwmon | Iio | PowerSupply]:
+    return isinstance(meter, Hwmon | Iio | PowerSupply)
+
+
+def identity(meter: Meter) -> Identity | None:
+    """The name of the chip, or of the battery without its number, and the device behind it; None for a meter without.
+
+    A device of a class has a link to its own (hwmon, power_supply); of a bus (IIO), it is the folder above.
+    """
+    if not _numbered(meter):
         return None
-    name = meter.folder.name if isinstance(meter, PowerSupply) else word(meter.folder / "name")
+    battery = re.sub(r"\d+$", "", meter.folder.name)
+    name = battery if isinstance(meter, PowerSupply) else word(meter.folder / "name")
     device = meter.folder / "device"
-    return name, str(device.resolve()) if device.exists() else ""
+    return Identity(name, device.resolve() if device.exists() else meter.folder.resolve().parent)

@@ -30,6 +30,7 @@ from device.text.number_context import (
     CLOCK,
     CLOCK_MINUTES,
     CLOSED,
+    COMPOUND_UNITS,
     CONNECTORS,
     COUNTED,
     CURRENCIES,
@@ -79,8 +80,8 @@ Rule = Callable[[Sequence[str], int, Style], Written | None]
 def write(words: Sequence[str], style: Style | None = None) -> list[str]:
     """Words as recognised to words as written; a written number is one item, spaces within it included.
 
-    >>> write(["forty-five", "year-olds"]), write(["one-third"])
-    (['45', 'year-olds'], ['one-third'])
+    >>> write(["forty-five", "year-olds"]), write(["one-third"]), write(["Page", "ten"])
+    (['45', 'year-olds'], ['one-third'], ['Page 10'])
     """
     style = style or Style()
     parts = [(part, bool(place)) for word in words for place, part in enumerate(_unhyphenated(word))]
@@ -91,7 +92,8 @@ def write(words: Sequence[str], style: Style | None = None) -> list[str]:
         written = next((w for rule in RULES if (w := rule(spoken, at, style))), None)
         end = written.end if written else max(number_grammar.run_end(spoken, at), at + 1)
         if written and written.text != " ".join(spoken[at:end]):
-            out.append(written.text)
+            capital = parts[at][0][:1].isupper() and written.text.startswith(spoken[at])
+            out.append(written.text[:1].upper() + written.text[1:] if capital else written.text)
         else:
             for part, hyphen in parts[at:end]:
                 out[len(out) - hyphen :] = [f"{out[-1]}-{part}" if hyphen else part]
@@ -99,10 +101,43 @@ def write(words: Sequence[str], style: Style | None = None) -> list[str]:
     return out
 
 
+def joined(left: Sequence[str], right: Sequence[str], style: Style) -> bool:
+    """Whether a comma between `left` and `right` is none of the sentence, but divides a telephone number or a date.
+
+    >>> joined("call five five five".split(), "one two three four".split(), Style())
+    True
+    >>> joined("i saw twenty".split(), "five of them red".split(), Style())
+    False
+    """
+    words = [part.lower() for word in (*left, *right) for part in _unhyphenated(word)]
+    comma = sum(len(_unhyphenated(word)) for word in left)
+    found = (rule(words, at, style) for at in range(comma) for rule in (date, digits))
+    return any(written.end > comma for written in found if written)
+
+
 def _unhyphenated(word: str) -> list[str]:
     """ "forty-five" as two words, "year-old" as one."""
     parts = word.split("-")
     return parts if all(number_grammar.run_end([part.lower()], 0) for part in parts) else [word]
+
+
+def beside_figures(words: Sequence[str], at: int, style: Style) -> Written | None:
+    """Number words next to a figure that the recogniser wrote itself stay words: "at 5 thirty"."""
+    end = number_grammar.run_end(words, at)
+    beside = _at(words, at - 1)[-1:].isdigit() or _at(words, end)[:1].isdigit()
+    return _said(words, at, end) if end > at and beside else None
+
+
+def compound(words: Sequence[str], at: int, style: Style) -> Written | None:
+    """One word of a number and a unit: "twelve-ounce", "twenty-five-year-old", "ten-dollar"."""
+    parts = words[at].split("-")
+    units = next((k for k, part in enumerate(parts) if part in COMPOUND_UNITS), 0)
+    number = _number(parts[:units]) if units else None
+    if not number or number.ordinal or number.bare or number.value < style.digits_from:
+        return None
+    if units == len(parts) - 1 and (sign := CURRENCIES.get(parts[-1])):
+        return Written(f"{sign}{grouped(number, from_length=4)}", at + 1)
+    return Written("-".join([_with_scale(number).replace(" ", "-"), *parts[units:]]), at + 1)
 
 
 def grouped(number: Number, from_length: int = 5) -> str:
@@ -369,7 +404,8 @@ def plain(words: Sequence[str], at: int, style: Style) -> Written | None:
 
 
 RULES: tuple[Rule, ...] = (
-    idiom, half_phrase, date, past_hour, chain, time, money, percent, year, minus, digits, version, label,
+    idiom, beside_figures, compound, half_phrase, date, past_hour, chain, time, money, percent, year, minus, digits,
+    version, label,
     ordinal, plain,
 )  # fmt: skip
 """The rules, most particular first."""

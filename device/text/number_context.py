@@ -41,6 +41,12 @@ MEASURES = _set(
     "hour hours minute minutes second seconds foot feet inch inches pound pounds ounce ounces stone year years month "
     "months week weeks day days degree degrees"
 )
+COMPOUND_UNITS = _set(
+    "hour minute second foot inch pound ounce year month week day degree mile meter metre yard kilometer kilometre "
+    "acre gallon liter litre gram kilogram ton watt volt page word dollar euro percent story storey seat room bedroom "
+    "member person man woman point piece"
+)
+"""The second part of a compound whose first is a number: "twelve-ounce"."""
 TWO_PART = _set("foot feet stone pound pounds hour hours minute minutes")
 """Measures after which the smaller unit is often left out: "five foot ten"."""
 PRONOUN_ONE = _set(

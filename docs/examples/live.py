@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from device.asr import factory
 from device.asr.results import Event, Partial, Segment
 from device.audio.microphone import Microphone
-from device.config.bundle_folder import default_bundle
+from device.config.places import default_bundle
 from device.config.schema import AudioSettings
 from models.bundle import Bundle
 

@@ -58,12 +58,12 @@ class LockedEnvironment:
 
 
 ENVIRONMENTS = (
-    LockedEnvironment("dev", ("device", "eval", "convert", "dev"), builds=True, follow=False),
+    LockedEnvironment("dev", ("device", "eval", "wyoming", "browser", "convert", "dev"), builds=True, follow=False),
     LockedEnvironment("run", ("device", "eval"), builds=True),
     LockedEnvironment("convert", ("device", "eval", "convert"), builds=True),
     LockedEnvironment("train", ("convert", "train")),
-    LockedEnvironment("device-py311", ("device", "eval"), python="3.11"),
-    LockedEnvironment("device-py313", ("device", "eval"), python="3.13"),
+    LockedEnvironment("device-py311", ("device", "eval", "wyoming"), python="3.11"),
+    LockedEnvironment("device-py313", ("device", "eval", "wyoming"), python="3.13"),
 )
 
 

@@ -30,7 +30,7 @@ from device.audio.chunk import BLOCK, SAMPLE_RATE
 from device.audio.file import WaveFile
 from device.bench.evaluation import read_transcripts
 from device.bench.wer import score
-from device.config import bundle_folder
+from device.config import places
 from models.bundle import Bundle
 
 LOOKS = ("30:0", "20:0", "20:8", "20:16", "10:8", "30:8")
@@ -101,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--look", nargs="+", default=LOOKS, metavar="HOP:RIGHT")
-    parser.add_argument("--bundle", type=Path, default=bundle_folder.default_bundle())
+    parser.add_argument("--bundle", type=Path, default=places.default_bundle())
     arguments = parser.parse_args()
     opened = Bundle.open(arguments.bundle)
     encoder = Encoder(opened, factory.accelerator(opened, "cpu", 1).accelerator)

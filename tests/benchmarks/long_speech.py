@@ -18,7 +18,7 @@ import numpy as np
 from device.asr import factory
 from device.asr.results import Segment
 from device.audio.file import WaveFile
-from device.config import bundle_folder
+from device.config import places
 from models.bundle import Bundle
 
 RATE = 16_000
@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--minutes", type=int, default=30)
-    parser.add_argument("--bundle", type=Path, default=bundle_folder.default_bundle())
+    parser.add_argument("--bundle", type=Path, default=places.default_bundle())
     parser.add_argument("--live", action="store_true")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()

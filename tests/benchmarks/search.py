@@ -23,7 +23,7 @@ from device.asr.windowing import Windows
 from device.audio.file import WaveFile
 from device.bench.evaluation import read_transcripts
 from device.bench.wer import score
-from device.config import bundle_folder
+from device.config import places
 from models.bundle import Bundle
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
@@ -41,7 +41,7 @@ def built(make: Callable[[], Search]) -> tuple[Search, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("--bundle", type=Path, default=bundle_folder.default_bundle())
+    parser.add_argument("--bundle", type=Path, default=places.default_bundle())
     parser.add_argument("--beams", type=int, nargs="+", default=[100, 50, 30])
     arguments = parser.parse_args()
     bundle = Bundle.open(arguments.bundle)

@@ -23,7 +23,7 @@ import onnx
 from device.asr import factory
 from device.audio.chunk import BLOCK
 from device.audio.file import WaveFile
-from device.config import bundle_folder
+from device.config import places
 from models.bundle import Bundle
 
 COLD = """
@@ -35,7 +35,7 @@ def done(step):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"| {step} | {1e3 * (now[0] - wall):.0f} | {1e3 * (now[1] - work):.0f} | {peak:.0f} |", flush=True)
 from device.asr import factory
-from device.config import bundle_folder
+from device.config import places
 from device.asr.decoder import Decoder
 from device.asr.encoder import Encoder
 from device.inference.interpreter import load_interpreter_module
@@ -93,7 +93,7 @@ def multiplications(model: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("--bundle", type=Path, default=bundle_folder.default_bundle())
+    parser.add_argument("--bundle", type=Path, default=places.default_bundle())
     arguments = parser.parse_args()
     cold(arguments.bundle)
 

@@ -18,7 +18,7 @@ from device.asr.results import joined
 from device.audio.file import WaveFile
 from device.bench.evaluation import read_transcripts
 from device.bench.wer import score
-from device.config import bundle_folder
+from device.config import places
 from models.bundle import Bundle
 
 KEEP = ("352:80", "192:80", "96:80", "96:48", "64:48", "32:48", "32:32", "32:16", "16:32")
@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--keep", nargs="+", default=KEEP, metavar="HOP:RIGHT")
-    parser.add_argument("--bundle", type=Path, default=bundle_folder.default_bundle())
+    parser.add_argument("--bundle", type=Path, default=places.default_bundle())
     arguments = parser.parse_args()
     opened = Bundle.open(arguments.bundle)
     pairs = read_transcripts(arguments.folder)

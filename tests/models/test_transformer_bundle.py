@@ -33,7 +33,8 @@ def files(tmp_path: Path) -> dict[str, Path]:
     weights().save(place / "encoder.npz")
     ones = np.ones(WIDTH, np.float32)
     pieces.save({name: Piece(ones, 0, ones, ones) for name in names}, place / "pieces.npz")
-    for name in ("decoder.ort", "tokenizer.bin", "quality.json", "NOTICE", *(f"{name}.tflite" for name in names)):
+    decoder = ("decoder_cross.onnx", "decoder_step.onnx", "decoder.bin")
+    for name in (*decoder, "tokenizer.bin", "quality.json", "NOTICE", *(f"{name}.tflite" for name in names)):
         (place / name).write_text(name)
     return {path.name: path for path in place.iterdir()}
 
@@ -46,7 +47,8 @@ def test_a_bundle_reads_back(files: dict[str, Path], tmp_path: Path) -> None:
     assert opened.piece("1.o").read_text() == "1.o.tflite"
     assert opened.weights().layers == DESCRIPTION.layers
     assert list(opened.pieces()) == opened.names
-    assert (opened.decoder.name, opened.tokenizer.name) == ("decoder.ort", "tokenizer.bin")
+    assert (opened.decoder_cross.name, opened.decoder_step.name) == ("decoder_cross.onnx", "decoder_step.onnx")
+    assert opened.tokenizer.name == "tokenizer.bin"
     with pytest.raises(BundleError, match=r"has no 0\.o_edgetpu\.tflite"):
         opened.piece("0.o", edge_tpu=True)
 
@@ -55,7 +57,7 @@ def test_what_is_missing_leaves_the_last_bundle_as_it_was(files: dict[str, Path]
     transformer_bundle.write(tmp_path / "bundle", DESCRIPTION, files)
     before = {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir()}
     compiled = dataclasses.replace(DESCRIPTION, edge_tpu=EdgeTpu(True, "edgetpu_compiler 16"))
-    for wrong, given in ((compiled, files), (DESCRIPTION, {k: v for k, v in files.items() if k != "decoder.ort"})):
+    for wrong, given in ((compiled, files), (DESCRIPTION, {k: v for k, v in files.items() if k != "decoder.bin"})):
         with pytest.raises(BundleError, match="the bundle has no"):
             transformer_bundle.write(tmp_path / "bundle", wrong, given)
     with pytest.raises(BundleError, match="the last one is kept"):
@@ -69,11 +71,15 @@ def altered(root: Path) -> None:
 
 
 def gone(root: Path) -> None:
-    (root / "decoder.ort").unlink()
+    (root / "decoder.bin").unlink()
 
 
 def later(root: Path) -> None:
     described(root, format=99)
+
+
+def first(root: Path) -> None:
+    described(root, format=1)
 
 
 def ctc(root: Path) -> None:
@@ -98,8 +104,9 @@ def described(root: Path, **changes: object) -> None:
     ("change", "said"),
     [
         (altered, "0.o.tflite: altered since"),
-        (gone, "decoder.ort: missing"),
-        (later, "reads bundle format 1"),
+        (gone, "decoder.bin: missing"),
+        (later, "reads bundle format 2"),
+        (first, "reads bundle format 2; build the bundle again"),
         (ctc, "of the kind 'ctc', but a 'transformer' one"),
         (unknown, "colour is unknown"),
         (nothing, "not a table"),

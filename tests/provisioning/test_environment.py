@@ -43,6 +43,15 @@ def test_a_python_that_is_whole_needs_no_packages(monkeypatch: pytest.MonkeyPatc
     assert not [name for name in names if name.startswith("python3")]
 
 
+def test_npm_of_another_vendors_nodejs_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Debian's cannot be installed beside it: they conflict."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "npm" in environment.debian_packages(["test"])
+    (tmp_path / "npm").write_text("#!/bin/sh\n")
+    (tmp_path / "npm").chmod(0o755)
+    assert "npm" not in environment.debian_packages(["test"])
+
+
 def test_debians_python_gets_the_packages_of_its_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(environment.sysconfig, "get_path", lambda name: str(tmp_path))
     monkeypatch.setattr(environment, "find_spec", lambda name: None)

@@ -40,7 +40,7 @@ dir = "{bundle}"
 [recognizer]
 backend = "cpu"
 [text]
-spoken_punctuation = false
+punctuation = "off"
 numbers = false
 ''')
     bench.file.write_text(bench.file.read_text().replace("[audio]", "[audio]\nkeep_open = false"))

@@ -18,14 +18,18 @@ def missing(job: Job) -> str:
 
 
 def load(job: Job) -> Engine:
+    return on(job, "onnx_encoder_int8" if job.configuration == "onnx-int8" else "onnx_encoder", "CPUExecutionProvider")
+
+
+def on(job: Job, role: str, provider: str) -> Engine:
+    """The model with the encoder of `role`, encoder and head run by one of ONNX Runtime's execution providers."""
     from device.asr.decoder import Decoder
     from device.asr.encoder import Encoder
     from device.asr.factory import FloatEncoder
     from device.asr.recognizer import Recognizer
 
     bundle = stream.opened(job.comparison, job)
-    role = "onnx_encoder_int8" if job.configuration == "onnx-int8" else "onnx_encoder"
-    encoder = Encoder(bundle, FloatEncoder(bundle.path(role), job.threads), job.threads)
+    encoder = Encoder(bundle, FloatEncoder(bundle.path(role), job.threads, provider), job.threads, provider)
     return stream.StreamingEngine(
         Recognizer(bundle, encoder, Decoder.of(bundle), live=job.live), stream.files(bundle, role, "head")
     )

@@ -1,15 +1,23 @@
-"""TensorRT, listed as not measured: it needs an NVIDIA GPU, which a Raspberry Pi cannot have."""
+"""The source's float32 model through ONNX Runtime's TensorRT provider, on an NVIDIA GPU; the search is on the CPU."""
 
 from __future__ import annotations
 
 from device.bench.engine import Engine, Job
+from device.bench.engines import onnx
 
-PACKAGES = ()
+PACKAGES = ("onnxruntime-gpu", "tensorrt")
+PROVIDER = "TensorrtExecutionProvider"
 
 
 def missing(job: Job) -> str:
-    return "needs an NVIDIA GPU, CUDA and onnxruntime-gpu; a Pi cannot have them, so no engine is written"
+    if reason := onnx.missing(job):
+        return reason
+    import onnxruntime
+
+    if PROVIDER not in onnxruntime.get_available_providers():
+        return "no GPU: needs an NVIDIA GPU and, in place of onnxruntime, pip install onnxruntime-gpu tensorrt"
+    return ""
 
 
 def load(job: Job) -> Engine:
-    raise NotImplementedError(missing(job))
+    return onnx.on(job, "onnx_encoder", PROVIDER)

@@ -15,11 +15,12 @@ from convert import subprocess_runner
 from convert.edgetpu.predict import mapping
 from convert.onnx import graph, runtime
 from convert.quantization import ranges, tflite
-from convert.transformer import decode, recipe
+from convert.transformer import recipe
 from convert.transformer.weights import Linear, Mlp
-from models import moonshine, pieces
+from models import moonshine, pieces, tokenizer
 from models.manifest import Pieces
 from models.pieces import Float, Int8, Piece
+from models.tokenizer import Tokenizer
 
 WIDTH, INNER, FRAMES = 16, 48, 24
 SETTINGS = Pieces(frames=FRAMES)
@@ -204,5 +205,8 @@ def test_tokens_are_read_back_from_their_lengths_and_spelled() -> None:
     packed = b"".join(
         (bytes([len(t)]) if len(t) < 128 else bytes([128 + len(t) % 128, len(t) // 128])) + t for t in known
     )
-    assert decode.tokens(packed) == known
-    assert decode.text([3, 4, 5, 2], known) == "hello \u00e9"
+    assert tokenizer.parse(packed) == known
+    assert Tokenizer(known).text([3, 4, 5, 2]) == "hello \u00e9"
+    for cut in (packed[:-1], bytes([200])):
+        with pytest.raises(ValueError, match="ends within"):
+            tokenizer.parse(cut)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from device.app.controller import RETRY_S, TAIL_S, Appliance
 from device.app.ports import (
+    ControlRequest,
     Dependencies,
     Edge,
     LoadedRecognizer,
@@ -37,6 +38,7 @@ class Scripted:
     """Stands in for the recogniser: says a word for each second of loud sound, a segment at the end."""
 
     heard: list[int] = field(default_factory=list)
+    shown: str = ""
     fails: bool = False
     resets: int = 0
 
@@ -44,8 +46,8 @@ class Scripted:
         if self.fails:
             raise RuntimeError("the encoder is gone")
         self.heard += samples.tolist()
-        words = self._words()
-        return [Partial(words, "", len(self.heard) / 16_000)] if words else []
+        before, self.shown = self.shown, self._words()
+        return [Partial(self.shown, "", len(self.heard) / 16_000)] if self.shown not in ("", before) else []
 
     def finish(self) -> Sequence[Event]:
         if self.fails:
@@ -476,6 +478,20 @@ def test_a_command_that_moves_text_is_obeyed_between_pauses(
     assert bench.screen == screen
 
 
+def test_the_punctuation_of_the_recogniser_is_typed_and_a_spoken_mark_takes_its_place(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [
+        Segment("Hello there.", 0.0, 1.0, punctuated=True),
+        Segment("Question mark.", 2.0, 3.0, punctuated=True),
+        Segment("it is me", 4.0, 5.0),
+        Final(5.0),
+    ]
+    monkeypatch.setattr(bench.script, "finish", lambda: said)
+    bench.dictate()
+    assert bench.screen == "Hello there? It is me"
+
+
 def test_sound_that_is_lost_all_the_time_is_told_once_a_minute(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(1_500):
         bench.overruns += 2
@@ -483,3 +499,61 @@ def test_sound_that_is_lost_all_the_time_is_told_once_a_minute(bench: Bench, cap
     told = [record.getMessage() for record in caplog.records if "sound was lost" in record.getMessage()]
     assert len(told) == 3 and "2 times (2 in all)" in told[0] and told[2].endswith("machine too busy?")
     assert bench.appliance.overruns == 3_000 and "3000 overruns" in bench.appliance.status()
+
+
+@pytest.mark.parametrize("mode", ["hold", "toggle"])
+def test_commands_do_what_the_button_does(mode: str) -> None:
+    bench = Bench(mode)
+    bench.appliance.start()
+    for asked, phase in (
+        (ControlRequest.END, Phase.READY),
+        (ControlRequest.BEGIN, Phase.LISTENING),
+        (ControlRequest.BEGIN, Phase.LISTENING),
+    ):
+        bench.appliance.handle(asked)
+        assert bench.appliance.phase is phase
+    bench.sound(2.0)
+    bench.appliance.handle(ControlRequest.TOGGLE)
+    bench.sound(0.1, loud=False)
+    assert bench.screen == "Word word" and bench.appliance.phase is Phase.READY
+    bench.appliance.handle(ControlRequest.TOGGLE)
+    assert bench.appliance.phase is Phase.LISTENING
+    bench.appliance.handle(ControlRequest.END)
+    bench.sound(0.1, loud=False)
+    bench.appliance.handle(ControlRequest.DELETE)
+    assert bench.screen == ""
+
+
+def test_a_second_toggle_before_the_end_is_found_begins_anew(bench: Bench) -> None:
+    bench.appliance.handle(ControlRequest.TOGGLE)
+    bench.sound(1.0)
+    bench.appliance.handle(ControlRequest.TOGGLE)
+    bench.appliance.handle(ControlRequest.TOGGLE)
+    assert bench.screen == "Word" and bench.appliance.phase is Phase.LISTENING
+
+
+def test_a_dictation_ends_by_silence_after_the_last_word(bench: Bench) -> None:
+    shown: list[Partial] = []
+    bench.appliance._dependencies = replace(bench.appliance._dependencies, silence_s=2.0, partial=shown.append)
+    bench.appliance.handle(ControlRequest.BEGIN)
+    bench.sound(0.8, loud=False)
+    bench.sound(1.0)
+    assert shown and shown[-1].stable == "word"
+    bench.sound(0.8, loud=False)
+    bench.sound(1.0)
+    bench.sound(1.9, loud=False)
+    assert bench.appliance.phase is Phase.LISTENING, "words begin the silence anew"
+    bench.sound(0.2, loud=False)
+    assert bench.appliance.phase is Phase.READY and bench.screen == "Word word"
+
+
+@pytest.mark.parametrize("said", [0.0, 1.0])
+def test_a_dictation_without_more_words_ends_and_so_does_all_where_once_is_asked_for(bench: Bench, said: float) -> None:
+    bench.appliance._dependencies = replace(bench.appliance._dependencies, silence_s=2.0, once=True)
+    bench.appliance.handle(ControlRequest.BEGIN)
+    bench.sound(said)
+    bench.sound(1.9, loud=False)
+    assert bench.appliance.phase is Phase.LISTENING and bench.appliance.outcome is None
+    bench.sound(0.2, loud=False)
+    assert bench.appliance.phase is Phase.READY and bench.appliance.outcome is Outcome.STOP
+    assert bench.screen == ("Word" if said else "")

@@ -89,7 +89,7 @@ def test_the_loss_of_the_coral_is_told(bench: Bench) -> None:
 def test_a_reload_takes_a_good_configuration(bench: Bench) -> None:
     bench.start()
     bench.dictate()
-    bench.configure('[text]\nspoken_punctuation = false\n[panel.leds]\nkind = "rgb"\n')
+    bench.configure('[text]\npunctuation = "off"\n[panel.leds]\nkind = "rgb"\n')
     ready = bench.manager.ready
     assert bench.child is not None
     bench.child.send_signal(signal.SIGHUP)
@@ -101,12 +101,12 @@ def test_a_reload_takes_a_good_configuration(bench: Bench) -> None:
 
 def test_a_reload_refuses_a_bad_configuration(bench: Bench) -> None:
     bench.start()
-    bench.configure("[text]\nspoken_punctation = true\n")
+    bench.configure("[text]\npunctation = 'auto'\n")
     ready = bench.manager.ready
     assert bench.child is not None
     bench.child.send_signal(signal.SIGHUP)
     bench.manager.wait(lambda: bench.manager.ready > ready)
-    assert "spoken_punctuation" in bench.told() and "stays in force" in bench.told()
+    assert "nearest: text.punctuation" in bench.told() and "stays in force" in bench.told()
     bench.dictate()
     assert len(bench.acknowledged()) == 2
 

@@ -99,7 +99,7 @@ def test_what_cannot_be_measured_says_what_it_needs(made: tuple[Path, str]) -> N
     missing = {row.case: row.missing for row in report.rows if row.missing}
     assert missing.keys() == {"onnx-fp32", "coral", "trt"}
     assert "convert/build.py --comparison" in missing["onnx-fp32"]
-    assert missing["coral"].startswith("no Edge TPU: ") and "NVIDIA GPU" in missing["trt"]
+    assert missing["coral"].startswith("no Edge TPU: ") and "convert/build.py --comparison" in missing["trt"]
     assert report.baseline == "tflite-int8"  # the one asked for was not measured
     assert "battery" in report.unmeasured and report.battery is None
 

@@ -36,6 +36,9 @@ CONFIGURED = [
     ["realtime", "restore"],
     ["realtime", "wake-ups"],
     ["bench"],
+    ["wyoming"],
+    ["report", "--no-bench"],
+    ["live"],
 ]
 """Every command that reads the configuration."""
 
@@ -44,6 +47,11 @@ MISUSED = [
     ["transcribe", "--threads", "0", "x.wav"],
     ["transcribe", "--threads", "two", "x.wav"],
     ["transcribe", "--backend", "gpu", "x.wav"],
+    ["transcribe", "--format", "doc", "x.wav"],
+    ["transcribe", "--format", "srt", "x.wav", "y.wav"],
+    ["live", "--silence", "0"],
+    ["live", "--type", "nothing"],
+    ["toggle", "--start", "--stop"],
     ["eval"],
     ["eval", "--threads", "0", "."],
     ["bench", "--baseline", "nope"],
@@ -70,6 +78,10 @@ MISUSED = [
     ["power", "hours", "--duty", "1.5"],
     ["power", "hours", "--battery-wh", "-1"],
     ["realtime"],
+    ["wyoming", "--set", "wyoming.address=nowhere"],
+    ["wyoming", "--port", "1"],
+    ["report", "--no-bench", "--json"],
+    ["browser", "--port", "70000"],
     ["setup"],
     ["update"],
     ["nonsense"],

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
@@ -132,10 +133,14 @@ def test_one_wrong_key_costs_only_itself(root: Path) -> None:
         "[sink]\njournal.mode = 'off'\n",
         "sinks = 3\n",
         "sinks.journal = 'off'\n",
-        "[sinks.journal]\nmode = 'off'\n[panel\n",
-        "[sinks.journal]\nmode = 'off'\nmode = 'off'\n",
         "[sinks.journal]\nmode = off\n",
-        b"[sinks.journal]\nmode = 'off'\n# \xff\n",
+        "[sinks.journal]\nmode 'off'\n",
+        "[sinks.journal]\nmode = 'disk'\nmode = 'off'\n",
+        "[sinks.journal\nmode = off\n",
+        "[\nmode = 'off'\n",
+        "journal off\n",
+        b"[sinks.journal]\nmode = 'off\xff'\n",
+        b"[sinks.journal\xff]\nmode = 'off'\n",
         "[sinks.journal]\nmode = 'off'\n".encode("utf-16"),
         "[sinks.journal]\nmode = 'off'\n" + "#" * loader.LARGEST,
     ],
@@ -154,6 +159,11 @@ def test_what_may_have_asked_for_no_journal_never_gets_one_on_the_disk(root: Pat
         ("[panel]\nbuton_pin = 3\n", "disk"),
         ("[sinks.journal]\nmode = 'off'\nkeep = 'x'\n[panel]\nbuton_pin = 3\n", "off"),
         ("[sinks.journal]\nmode = 'off'\n[journal]\nmode = 'disk'\n", "off"),
+        ("[sinks.journal]\nmode = 'off'\n[panel\n", "off"),
+        ("[sinks.journal\nmode = 'off'\n", "off"),
+        ("[sinks.journal]\nmode = 'off'\nmode = 'disk'\n", "off"),
+        ("[sinks.journal]\nmode = 'off'\nmode = off\n", "off"),
+        ("[panel]\nmode = hold\n", "disk"),
         ("[sinks.journal]\nmode = 'disk'\n[journal]\nmode = 'off'\n", "disk"),
     ],
 )
@@ -203,13 +213,10 @@ def test_keys_that_conflict_are_both_left_out(root: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"[panel]\nmode = 'toggle'\n# K\xfcche\n", ":3: byte 0xfc is not UTF-8; save it as UTF-8"),
         ("[panel]\nmode = 'toggle'\n".encode("utf-16"), ": is UTF-16; save it as UTF-8"),
         (b"a = 1\n" * 2_000_000, ": larger than 64 KiB: is it a configuration?"),
-        (b"[panel\n", ": not valid TOML: "),
-        (b"a = " + b"[" * 5_000, ": not valid TOML: "),
-        (b"a = " + b"9" * 5_000, ": not valid TOML: "),
-        (b"\x00" * 4_096, ": not valid TOML: "),
+        (b"x\n" * 41, ": not valid TOML: more than 40 of its lines are wrong"),
+        (b"\xff\n" * 41, ":1: byte 0xff is not UTF-8; save it as UTF-8"),
     ],
 )
 def test_a_file_that_cannot_be_read_leaves_the_defaults(root: Path, content: bytes, message: str) -> None:
@@ -217,6 +224,33 @@ def test_a_file_that_cannot_be_read_leaves_the_defaults(root: Path, content: byt
     assert len(told) == 1 and message in told[0] and told[0].startswith(str(root / "card" / "dictation.toml"))
     assert noted == {"name": "dictate"}
     assert taken(root) == IN_MEMORY
+
+
+@pytest.mark.parametrize("bad", [b"a = " + b"[" * 5_000, b"a = " + b"9" * 5_000, b"\x00" * 4_096])
+def test_a_line_that_may_have_been_anything_keeps_the_journal_in_memory(root: Path, bad: bytes) -> None:
+    told, _ = boot(root, bad + b"\n[panel]\nmode = 'toggle'\n")
+    assert len(told) == 2 and ":1: not valid TOML: " in told[0] and "kept in memory only" in told[1]
+    assert taken(root) == replace(IN_MEMORY, panel=schema.PanelSettings(mode="toggle"))
+
+
+def test_a_bad_line_costs_only_itself(root: Path) -> None:
+    content = (
+        b"[panel\nmode = 'toggle'\nbutton_pin = 5 6\n[audio\nrate = 48000\n# K\xfcche\nblock_ms = '50\n[system]\n"
+        b"hostname = \"desk\nwifi_password = 'hush'hush\n"
+    )
+    told, _ = boot(root, content)
+    file = root / "card" / "dictation.toml"
+    assert [line.partition(": not valid TOML: ")[0] for line in told] == [
+        f"{file}:6: byte 0xfc is not UTF-8; save it as UTF-8",
+        f"{file}:1: panel",
+        f"{file}:3: panel.button_pin",
+        f"{file}:4: audio",
+        f"{file}:7: audio.block_ms",
+        f"{file}:9: system.hostname",
+        f"{file}:10: system.wifi_password",
+    ]
+    assert not any("hush" in line for line in told)
+    assert taken(root) == Config(panel=schema.PanelSettings(mode="toggle"), audio=schema.AudioSettings(rate=48_000))
 
 
 @pytest.mark.parametrize("kind", ["windows", "bom"])

@@ -121,6 +121,13 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 3
 
 
+@pytest.mark.parametrize(("old", "today"), [("true", "auto"), ("false", "off")])
+def test_spoken_punctuation_is_still_read(tmp_path: Path, old: str, today: str) -> None:
+    assert load(write(tmp_path, f"text.spoken_punctuation = {old}")).config.text.punctuation == today
+    with pytest.raises(ConfigError, match="punctuation = 3: must be one of"):
+        load(write(tmp_path, "text.spoken_punctuation = 3"))
+
+
 def test_overrides_win_and_their_problems_name_them(tmp_path: Path) -> None:
     file = write(tmp_path, "[audio]\nblock_ms = 50\nrate = 48000")
     loaded = load(file, ["audio.block_ms=20", "audio.device=Blue Yeti"])
@@ -162,6 +169,65 @@ def test_lines_of_finds_each_key_where_it_was_written(rows: list[tuple[Setting, 
         lines.append(f"{leaf.key} = {fields.format_value(leaf.default)}")
         expected[leaf.key] = len(lines)
     assert toml_lines.lines_of("\n".join(lines)) == expected
+
+
+SET = st.sampled_from([leaf for leaf in LEAVES if leaf.type in (int, bool, str, float, Path)])
+ROWS = st.lists(SET, unique_by=lambda leaf: leaf.key, max_size=8)
+BAD = st.sampled_from(
+    [
+        "x", "= 3", "x = ", "x = tru", "x = 'y", 'x = "y', "x = [1, 2", "x = {a = 1", 'x = """', "x = \'\'\'y", "]",
+        "}}", "x = 1 2", "x = 08", "x = 2026-13-01", "x y = 1", "x.. = 1", '"x = 1', "\x00", "x = '\x07'", "💥",
+        "x = 1 = 2",
+    ]
+)  # fmt: skip
+
+
+def toml_of(rows: list[Setting], sections: bool) -> list[str]:
+    lines = []
+    for leaf in rows:
+        section, _, name = leaf.key.rpartition(".")
+        value = fields.format_value(leaf.default)
+        lines += [f"[{section}]", f"{name} = {value}"] if sections else [f"{leaf.key} = {value}"]
+    return lines
+
+
+@given(ROWS, st.integers(0, 20), BAD, st.sampled_from(["\n", "\r\n"]))
+def test_a_bad_line_costs_only_itself(rows: list[Setting], at: int, bad: str, end: str) -> None:
+    lines = toml_of(rows, sections=False)
+    at = min(at, len(lines))
+    salvaged = toml_lines.salvage(end.join([*lines[:at], bad, *lines[at:]]))
+    assert salvaged.table == toml_lines.parse("\n".join(lines))
+    assert [fault.line for fault in salvaged.faults] == [at + 1]
+    expected = {leaf.key: place + (place > at) for place, leaf in enumerate(rows, 1)}
+    assert toml_lines.lines_of(salvaged.text) == expected
+
+
+@given(ROWS, st.integers(0, 8), st.sampled_from(["[{}", "[{}]]", "[{}] x", "[[{}]", "[ {} = 1"]))
+def test_a_section_whose_header_is_cut_short_still_begins(rows: list[Setting], at: int, form: str) -> None:
+    lines = toml_of(rows, sections=True)
+    sections = [line for line in lines if line.startswith("[")]
+    whole = fields.merge({}, {})
+    for leaf in rows:
+        whole = fields.merge(
+            whole, fields.nested(leaf.key, tomllib.loads(f"v = {fields.format_value(leaf.default)}")["v"])
+        )
+    if not sections:
+        return
+    broken = 2 * (at % len(sections))
+    lines[broken] = form.format(lines[broken].strip("[]"))
+    salvaged = toml_lines.salvage("\n".join(lines))
+    assert salvaged.table == whole
+    assert [fault.line for fault in salvaged.faults] == [broken + 1]
+
+
+@given(st.text("[]{}=.,'\"#ax1 \n\t\\\r") | st.text())
+def test_whatever_a_file_holds_is_salvaged_line_by_line(text: str) -> None:
+    salvaged = toml_lines.salvage(text)
+    assert salvaged.text.count("\n") == text.count("\n")
+    assert all(1 <= fault.line <= text.count("\n") + 1 for fault in salvaged.faults)
+    lines = toml_lines.lines_of(salvaged.text)
+    assert set(lines.values()) <= set(range(1, text.count("\n") + 2))
+    assert toml_lines.salvage(salvaged.text).table == salvaged.table
 
 
 @given(st.text())

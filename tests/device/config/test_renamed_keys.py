@@ -18,14 +18,18 @@ RENAMED = [leaf for leaf in fields.walk(Config) if leaf.was]
 DEFAULTS = Config()
 
 
-def another(leaf: Setting) -> str:
-    """A value, as TOML writes it, that is not the default."""
+def another(leaf: Setting) -> tuple[str, object]:
+    """A value under the old name, as TOML writes it, and what it is today; it is not the default."""
+    if leaf.spec.was_values:
+        old, today = next((old, today) for old, today in leaf.spec.was_values.items() if today != leaf.default)
+        return fields.format_value(old), today
     assert leaf.type is float
-    return fields.format_value(leaf.default + 1.5)
+    return fields.format_value(leaf.default + 1.5), leaf.default + 1.5
 
 
 def test_these_are_renamed() -> None:
     assert {leaf.was: leaf.key for leaf in RENAMED} == {
+        "text.spoken_punctuation": "text.punctuation",  # old name
         "text.forget_s": "text.context_timeout_s",  # old name
         "sinks.keyboard.patience_s": "sinks.keyboard.host_timeout_s",  # old name
     }
@@ -38,9 +42,10 @@ def test_no_former_name_is_in_use() -> None:
 @pytest.mark.parametrize("leaf", RENAMED, ids=lambda leaf: leaf.was)
 def test_a_file_may_have_the_old_name(tmp_path: Path, leaf: Setting) -> None:
     file = tmp_path / "old.toml"
-    file.write_text(f"\n{leaf.was} = {another(leaf)}\n")
+    old, today = another(leaf)
+    file.write_text(f"\n{leaf.was} = {old}\n")
     loaded = load(file, environ={})
-    assert fields.get(loaded.config, leaf.key) == leaf.default + 1.5
+    assert fields.get(loaded.config, leaf.key) == today
     assert loaded.renamed == (f"{file}:2: {leaf.was} is called {leaf.key} now; the old name is still read",)
     assert loaded.origins()[leaf.key] == f"{file}:2"
     assert load(None, environ={}).renamed == ()
@@ -49,9 +54,10 @@ def test_a_file_may_have_the_old_name(tmp_path: Path, leaf: Setting) -> None:
 @pytest.mark.parametrize("leaf", RENAMED, ids=lambda leaf: leaf.was)
 def test_the_new_name_wins(tmp_path: Path, leaf: Setting) -> None:
     file = tmp_path / "both.toml"
-    file.write_text(f"{leaf.key} = {another(leaf)}\n{leaf.was} = 3\n")
+    _, today = another(leaf)
+    file.write_text(f"{leaf.key} = {fields.format_value(today)}\n{leaf.was} = 3\n")
     loaded = load(file, environ={})
-    assert fields.get(loaded.config, leaf.key) == leaf.default + 1.5 and len(loaded.renamed) == 1
+    assert fields.get(loaded.config, leaf.key) == today and len(loaded.renamed) == 1
     assert loaded.origins()[leaf.key] == f"{file}:1"
 
 
@@ -59,17 +65,18 @@ def test_the_new_name_wins(tmp_path: Path, leaf: Setting) -> None:
 def test_an_override_may_have_the_old_name(tmp_path: Path, leaf: Setting) -> None:
     file = tmp_path / "old.toml"
     file.write_text(f"{leaf.key} = 3\n")
-    loaded = load(file, [f"{leaf.was}={another(leaf)}"], {})
-    assert fields.get(loaded.config, leaf.key) == leaf.default + 1.5
+    old, today = another(leaf)
+    loaded = load(file, [f"{leaf.was}={old}"], {})
+    assert fields.get(loaded.config, leaf.key) == today
     assert loaded.renamed == (f"--set: {leaf.was} is called {leaf.key} now; the old name is still read",)
-    assert loaded.origins()[leaf.key] == f"--set {leaf.was}={another(leaf)}"
+    assert loaded.origins()[leaf.key] == f"--set {leaf.was}={old}"
 
 
 @pytest.mark.parametrize("leaf", RENAMED, ids=lambda leaf: leaf.was)
 def test_a_wrong_value_under_the_old_name_is_refused_on_its_line(tmp_path: Path, leaf: Setting) -> None:
     file = tmp_path / "wrong.toml"
     file.write_text(f'{leaf.was} = "soon"\n')
-    with pytest.raises(ConfigError, match=rf"wrong\.toml:1: {leaf.key} = \"soon\": must be a number"):
+    with pytest.raises(ConfigError, match=rf"wrong\.toml:1: {leaf.key} = \"soon\": must be {leaf.expected[:8]}"):
         load(file, environ={})
     loaded, told = skip_invalid.load(file, environ={})
     assert loaded.config == DEFAULTS and len(told) == 1
@@ -84,7 +91,7 @@ def test_what_is_no_table_is_left_to_the_check(tmp_path: Path) -> None:
 
 def test_a_command_says_it_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "old.toml"
-    file.write_text(f"{RENAMED[0].was} = 5\n")
+    file.write_text(f"{RENAMED[0].was} = {another(RENAMED[0])[0]}\n")
     assert cli.main(["config", "--config", str(file)]) == 0
     out, err = capsys.readouterr()
     assert err == f"dictate: {file}:1: {RENAMED[0].was} is called {RENAMED[0].key} now; the old name is still read\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import threading
 import time
@@ -417,6 +418,94 @@ def test_a_meter_that_gets_another_number_is_found_again(tmp_path: Path) -> None
         folders[1].rename(away)
         folders[0].rename(folders[1])
         away.rename(folders[0])
+
+
+class Sysfs:
+    """A /sys in which the kernel numbers devices: real folders below /sys/devices, links elsewhere."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def bind(self, device: str, listed: Path, number: str, files: dict[str, str]) -> Path:
+        """A driver's folder for a device; returns the link in the list of its kind."""
+        parent = self.root / "devices/platform/soc/i2c-1" / device
+        folder = parent / number if "iio" in number else parent / listed.name / number
+        layout(folder, files)
+        if "iio" not in number:  # of a class, so with a link to the device
+            (folder / "device").symlink_to(parent)
+        (self.root / "bus/i2c/devices").mkdir(parents=True, exist_ok=True)
+        if not (by_place := self.root / "bus/i2c/devices" / device).exists():
+            by_place.symlink_to(parent)
+        (self.root / listed).mkdir(parents=True, exist_ok=True)
+        link = self.root / listed / number
+        link.symlink_to(folder)
+        return link
+
+    def unbind(self, link: Path) -> None:
+        shutil.rmtree(link.resolve())
+        link.unlink()
+
+
+HWMON, IIO_BUS, SUPPLY = Path("class/hwmon"), Path("bus/iio/devices"), Path("class/power_supply")
+
+
+def chip(kind: Path, volts: str) -> dict[str, str]:
+    """The files of a meter that shows `volts` mV."""
+    if kind == SUPPLY:
+        return {"type": "Battery", "status": "Discharging", "voltage_now": f"{volts}000"}
+    return {"name": "ina219", "in1_input": volts} if kind == HWMON else {"name": "ina219", "in_voltage1_raw": volts}
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [(HWMON, "hwmon{}"), (IIO_BUS, "iio:device{}"), (SUPPLY, "bq27500-{}")],
+    ids=["hwmon", "iio", "battery"],
+)
+@pytest.mark.parametrize("way", ["list", "device", "bus"])
+def test_a_meter_named_by_its_path_is_followed_to_its_new_number(
+    tmp_path: Path, kind: Path, numbers: str, way: str
+) -> None:
+    sys = Sysfs(tmp_path)
+    ours = sys.bind("1-0040", kind, numbers.format(2), chip(kind, "3900"))
+    other = sys.bind("1-0041", kind, numbers.format(5), chip(kind, "5100"))
+    by_place = tmp_path / "bus/i2c/devices/1-0040" / ours.resolve().relative_to(ours.resolve().parents[1])
+    if kind == IIO_BUS:
+        by_place = tmp_path / "bus/i2c/devices/1-0040" / ours.name
+    wanted = {"list": ours, "device": ours.resolve(), "bus": by_place}[way]
+    meter = LastingMeter(str(wanted), tmp_path)  # not read before the numbers change
+    sys.unbind(ours)
+    with pytest.raises(PowerError, match="gone"):
+        meter.read()
+    sys.unbind(other)
+    sys.bind("1-0041", kind, numbers.format(2), chip(kind, "5100"))  # the other one has its number now
+    with pytest.raises(PowerError, match="gone"):
+        meter.read()
+    moved = sys.bind("1-0040", kind, numbers.format(7), chip(kind, "3900"))
+    assert meter.read().volts == pytest.approx(3.9)
+    sys.unbind(moved)
+    sys.bind("1-0040", kind, numbers.format(10), chip(kind, "3800"))
+    assert meter.read().volts == pytest.approx(3.8)
+
+
+def test_a_meter_that_cannot_be_read_at_first_is_followed_too(tmp_path: Path) -> None:
+    sys = Sysfs(tmp_path)
+    ours = sys.bind("1-0040", HWMON, "hwmon2", chip(HWMON, ""))
+    meter = LastingMeter(str(ours), tmp_path)
+    with pytest.raises(PowerError, match="cannot be read"):
+        meter.read()
+    sys.unbind(ours)
+    sys.bind("1-0041", HWMON, "hwmon2", chip(HWMON, "5100"))
+    sys.bind("1-0040", HWMON, "hwmon3", chip(HWMON, "3900"))
+    assert meter.read().volts == pytest.approx(3.9)
+
+
+def test_two_batteries_of_one_driver_are_told_apart(tmp_path: Path) -> None:
+    layout(tmp_path, {f"class/power_supply/battery{n}/{name}": text for n, volts in ((0, "3700"), (1, "4100"))
+                      for name, text in chip(SUPPLY, volts).items()})  # fmt: skip
+    meter = LastingMeter(str(tmp_path / "class/power_supply/battery1"), tmp_path)
+    assert meter.read().volts == pytest.approx(4.1)
+    (tmp_path / "class/power_supply/battery0/voltage_now").write_text("3600000")
+    assert meter.read().volts == pytest.approx(4.1)
 
 
 def test_a_meter_whose_driver_is_loaded_late_is_found(tmp_path: Path) -> None:

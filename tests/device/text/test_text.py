@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from written_text import DATA, NAMES, sentences, written
 
 from device.config import schema
 from device.text import commands, formatter, itn, number_grammar
@@ -15,8 +15,6 @@ from device.text.edits import Delete, Insert, apply
 from device.text.formatter import FormatterState, Rules, TextFormatter, rules_from
 from device.text.itn import Style
 
-DATA = Path(__file__).parents[2] / "data"
-NAMES = {("o'brien",): "O'Brien", ("pie", "torch"): "PyTorch", ("iphone",): "iPhone"}
 VOCABULARY = [
     *"hello world i i'm you monday may the a of at to and p m oh point minus percent dollars literal".split(),
     *(" ".join(phrase) for phrase in commands.PHRASES),
@@ -24,26 +22,6 @@ VOCABULARY = [
     "march", "first", "iphone", "pie", "torch", "cents", "o'clock",
 ]  # fmt: skip
 SPEECH = st.lists(st.sampled_from(VOCABULARY), max_size=12).map(" ".join)
-
-
-def written(*segments: str, rules: Rules | None = None) -> str:
-    """What is typed for segments; a bar stands for a pause within one."""
-    writer = TextFormatter(rules)
-    writer.begin()
-    document = ""
-    for segment in segments:
-        document = apply(document, writer.segment(*formatter.pauses(segment)))
-    return document
-
-
-def sentences(file: Path) -> list[tuple[str, list[str]]]:
-    """What is said in a table of tests/data, and the forms that are right."""
-    rows = (line.split("\t") for line in file.read_text(encoding="utf-8").splitlines() if line[:1] not in ("", "#"))
-    return [(said, forms.split(" | ")) for said, forms in ((row[0], (row[1:] or [capital(row[0])])[0]) for row in rows)]
-
-
-def capital(said: str) -> str:
-    return said[:1].upper() + said[1:]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +123,7 @@ def test_letters_and_their_accents_are_composed() -> None:
 
 
 def test_switched_off_rules_leave_words() -> None:
-    rules = Rules(punctuation=False, style=None)
+    rules = Rules(punctuation="off", style=None)
     assert written("twenty comma scratch that", rules=rules) == "Twenty comma scratch that"
 
 

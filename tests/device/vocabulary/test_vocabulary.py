@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -277,11 +278,24 @@ def test_without_a_bundle_only_latin_letters_are_taken(tmp_path: Path, name: str
     assert run(file, "add", name, "--sounds-like", "ni hon") == 0
 
 
-def test_the_command_names_bad_lines_and_works_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("argv", "kept"),
+    [
+        (["list"], ["One", "Two"]),
+        (["add", "Three"], ["One", "Two", "Three"]),
+        (["add", "One"], ["One", "Two"]),
+        (["remove", "one"], ["Two"]),
+    ],
+)
+def test_every_subcommand_does_its_work_and_ends_with_1_where_a_line_is_bad(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str], kept: list[str]
+) -> None:
     file = tmp_path / "words.tsv"
-    file.write_bytes(b"\xef\xbb\xbfOne\n!!\n")
-    assert run(file, "add", "Two") == 0
-    assert run(file, "list") == 1
-    said = capsys.readouterr()
-    assert said.out.endswith("One\nTwo\n")
-    assert said.err.count("words.tsv:2: '!!'") == 2
+    file.write_bytes(b"\xef\xbb\xbfOne\n!!\nTwo\n")
+    assert run(file, *argv) == 1
+    assert re.fullmatch(
+        r"dictate words: \S+/words\.tsv:[12]: '!!': a word needs a letter .*\n", capsys.readouterr().err
+    )
+    assert [word.written for word in user_words.load(file).words] == kept
+    file.write_text(file.read_text("utf-8-sig").replace("!!\n", ""), encoding="utf-8")
+    assert run(file, "list") == 0

@@ -42,7 +42,7 @@ def test_the_layer_brings_files_users_units_and_release(root: Path, tmp_path: Pa
     assert (root / "usr/lib/dictate/keyboard-gadget").stat().st_mode & 0o777 == 0o755
     assert "\ndictate:" in "\n" + (root / "etc/passwd").read_text()
     enabled = {path.name for path in (root / "etc/systemd/system").rglob("*.wants/*")}
-    assert {"dictate.service", "dictate-keyboard.service"} <= enabled
+    assert {"dictate.service", "dictate-keyboard.service", "dictate-wyoming.service"} <= enabled
     assert tree.file_hashes(root / layer.FACTORY) == tree.file_hashes(tmp_path / "release")
     assert not (root / "etc/fstab").exists() and not (root / layer.SIGNERS).exists()
 

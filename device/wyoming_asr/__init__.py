@@ -1,0 +1,1 @@
+"""The recogniser as a speech-to-text service of the Wyoming protocol, which Home Assistant speaks."""
