@@ -168,6 +168,17 @@ def test_no_library_imports_a_command() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_there_is_one_download() -> None:
+    """And one place each for what it needs: limits, the SHA-256, the rename."""
+    asks = {
+        name
+        for top in ("device", "convert", "models", "provisioning")
+        for name, path in modules(top).items()
+        if re.search(r"^\s*(import|from) urllib\.request\b", path.read_text(encoding="utf-8"), re.M)
+    }
+    assert asks == {"models.download"}
+
+
 def test_the_halves_share_the_bundle_and_nothing_else(arrows: list[tuple[str, str]]) -> None:
     wrong = []
     for module, other in arrows:
