@@ -44,6 +44,7 @@ OPEN = {
     "models.python",  # starts child processes that import nothing from the working directory
     "models.terminal",  # lets no control characters reach a terminal
     "models.archives",  # unpacks archives safely
+    "models.typed",  # parsed TOML or JSON into dataclasses
     "models.files",  # writes files whole or not at all
 }
 MODELS = {
