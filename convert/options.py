@@ -11,7 +11,7 @@ class Options:
     """The options of `python convert/build.py`, which its --help explains."""
 
     cache: Path
-    model: str = "base"
+    model: str = ""  # a name below models/; the models of the product without one
     onnx: Path | None = None
     manifest: Path | None = None
     out: Path | None = None

@@ -26,10 +26,15 @@ class Display:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Note]:
-        """Shows `name` as running until the block ends; the note that the block leaves stands beside its time."""
+        """Shows `name` as running until the block ends, with its latest note; the last one stands beside its time."""
         began, notes = time.monotonic(), [""]
-        with self.console.status(f"{name} …"):
-            yield lambda text: notes.__setitem__(0, text)
+        with self.console.status(f"{name} …") as status:
+
+            def remark(text: str) -> None:
+                notes[0] = text
+                status.update(f"{name} … {visible(text)}")
+
+            yield remark
         taken = time.monotonic() - began
         self.console.print(f"[bold]{name:<10}[/] {taken:6.1f} s  {visible(notes[0])}", highlight=False)
 

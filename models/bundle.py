@@ -25,9 +25,11 @@ from typing import Any
 from models import checked
 from models.errors import UserError
 
-FORMAT = 2  # 2: the head is ONNX, and a float32 encoder has a role of its own
+FORMAT = 3  # 2: the head is ONNX, and a float32 encoder has a role of its own; 3: licences, with their texts
 KIND = "ctc"  # the kind of a bundle whose description names none
 DESCRIPTION = "bundle.json"
+LICENCES = "LICENSES"  # a bundle's folder of licence texts
+SECOND_PASS, BUILT_SECOND_PASS = "second-pass", "moonshine-tiny"  # folder in a release's bundle, and in models/build
 
 # role -> file name. Optional roles are absent from bundle.json's "files" when the model does not have them.
 FILES = {
@@ -144,12 +146,21 @@ class EdgeTpu:
 
 
 @dataclass(frozen=True)
+class Licence:
+    """The terms under which a part of a bundle may be passed on, and where the part comes from."""
+
+    spdx: str  # an SPDX licence expression
+    source: str  # for people
+    texts: tuple[str, ...] = ()  # file names in LICENSES/
+
+
+@dataclass(frozen=True)
 class Description:
     """All of bundle.json but the checksums."""
 
     name: str
     source: str  # where the weights come from, for people
-    licence: str
+    licences: Mapping[str, Licence]  # part of the bundle -> its licence: "acoustic", "language", …
     blank: int  # index of the CTC blank among the tokens
     boundary: int | None  # index of the word-boundary token, if the model has one
     unit: str  # "phone", "char" or "bpe": what a token spells
@@ -184,12 +195,13 @@ class Bundle:
             description = checked.load(Description, raw["description"], "description")
             if fault := description.window.fault:
                 raise ValueError(f"description.window: {fault}")
-            bundle = cls(root, description, checked.digests(raw.get("files"), FILES))
+            texts = licence_texts(description.licences)
+            bundle = cls(root, description, checked.digests(raw.get("files"), {*FILES, *texts}))
         except ValueError as error:
             raise BundleError(f"{root / DESCRIPTION}: {error}; build the bundle again") from None
-        for role in bundle._required() - bundle.files.keys():
+        for role in sorted((bundle._required() | texts) - bundle.files.keys()):
             raise BundleError(f"{root}: the bundle has no {role}; build it again")
-        check(root, {FILES[role]: digest for role, digest in bundle.files.items()}, verify)
+        check(root, {FILES.get(role, role): digest for role, digest in bundle.files.items()}, verify)
         return bundle
 
     def _required(self) -> set[str]:
@@ -219,16 +231,39 @@ class Bundle:
 
 
 def write(root: str | Path, description: Description, files: Mapping[str, Path]) -> Bundle:
-    """Copies `files` (role -> file) and the description to `root`, replacing what is there in one rename."""
-    for role in files.keys() - FILES.keys():
+    """Copies `files` (role -> file) and the description to `root`, replacing what is there in one rename.
+
+    The texts of `description.licences` are among the files, by their path in the bundle: see `licence_texts`.
+    """
+    for role in files.keys() - FILES.keys() - licence_texts(description.licences):
         raise BundleError(f"{role} is no part of a bundle")
 
     def content(digests: Mapping[str, str]) -> Mapping[str, Any]:
         described = dataclasses.asdict(description)
-        return {"description": described, "files": {role: digests[FILES[role]] for role in sorted(files)}}
+        return {"description": described, "files": {role: digests[FILES.get(role, role)] for role in sorted(files)}}
 
-    replace(Path(root), content, {FILES[role]: file for role, file in files.items()}, Bundle.open)
+    replace(Path(root), content, {FILES.get(role, role): file for role, file in files.items()}, Bundle.open)
     return Bundle.open(root, verify=False)
+
+
+def licence_texts(licences: Mapping[str, Licence]) -> set[str]:
+    """Where a bundle keeps the texts of its licences.
+
+    >>> licence_texts({"acoustic": Licence("MIT", "me", ("MIT.txt",)), "language": Licence("MIT", "you", ("MIT.txt",))})
+    {'LICENSES/MIT.txt'}
+    """
+    return {f"{LICENCES}/{text}" for licence in licences.values() for text in licence.texts}
+
+
+def second_pass(first: Path) -> Path | None:
+    """The bundle of the second recogniser that goes with the bundle `first`; None if there is none.
+
+    A release has it in the first one's folder, a build writes it beside that.
+    """
+    for folder in (first / SECOND_PASS, first.with_name(BUILT_SECOND_PASS)):
+        if (folder / DESCRIPTION).is_file():
+            return folder
+    return None
 
 
 def read(root: Path, kind: str, format: int) -> dict[str, Any]:
@@ -272,6 +307,7 @@ def replace(
     try:
         with replacing(root) as part:
             for name, file in files.items():
+                (part / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(file, part / name)
             digests = {name: sha256(part / name) for name in sorted(files)}
             (part / DESCRIPTION).write_text(json.dumps(content(digests), indent=1) + "\n")
@@ -292,7 +328,7 @@ def replacing(root: Path) -> Iterator[Path]:
     try:
         part.mkdir()
         yield part
-        for file in part.iterdir():
+        for file in (path for path in part.rglob("*") if path.is_file()):
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
         shutil.rmtree(old, ignore_errors=True)

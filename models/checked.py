@@ -53,6 +53,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
 
 LARGEST_TENSOR = 1 << 28
 CHOICES: Mapping[str, Collection[str]] = {"dtype": ("int8", "float32"), "unit": ("phone", "char", "bpe")}
+FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9.+-]{0,99}"
+"""What a licence's text may be called."""
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -98,11 +100,17 @@ def _problems(built: Any, where: str, path: str) -> Iterator[str]:
         if dataclasses.is_dataclass(value):
             yield from _problems(value, f"{where}.{field.name}", f"{key}.")
             continue
+        if isinstance(value, Mapping):
+            for name, each in value.items():
+                yield from _problems(each, f"{where}.{field.name}.{name}", f"{key}.{name}.")
+            continue
         low, high = RANGES.get(key, RANGES.get(field.name, (-math.inf, math.inf)))
         for number in value if isinstance(value, tuple) else (value,):
             if type(number) in (int, float) and not (math.isfinite(number) and low <= number <= high):
                 yield f"{where}.{field.name} is {number}, not {low:g} to {high:g}"
         if field.name in CHOICES and value not in CHOICES[field.name]:
             yield f"{where}.{field.name} is {value!r}, not one of {', '.join(CHOICES[field.name])}"
+        if field.name == "texts" and not all(re.fullmatch(FILE_NAME, text) for text in value):
+            yield f"{where}.texts is {list(value)}: not names of files"
         if field.name == "shape" and not (0 < len(value) <= 8 and math.prod(value) <= LARGEST_TENSOR):
             yield f"{where}.shape is {list(value)}: larger than a tensor may be, or none"

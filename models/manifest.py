@@ -53,6 +53,15 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """The licence of a part of the bundle, and where the part comes from."""
+
+    spdx: str  # an SPDX licence expression
+    source: str  # for people
+    texts: tuple[str, ...] = ()  # roles of assets, files in models/LICENSES/, or files beside the manifest
+
+
+@dataclass(frozen=True)
 class Cut:
     """Names of tensors in the source graph.
 
@@ -121,6 +130,7 @@ class Origin:
     path: Path
     name: str
     source: Source
+    licences: Mapping[str, Terms] = field(default_factory=dict, kw_only=True)  # by part; "acoustic" is the source's
 
     def file(self, name: str) -> Path:
         return self.path.parent / name

@@ -26,6 +26,7 @@ Linear = Callable[[str, Float], Float]
 
 SAMPLE_RATE = 16_000  # Hz
 STRIDES = (64, 3, 2)  # of the three convolutions: a frame is 384 samples, 24 ms
+KERNELS = (127, 7, 3)
 PIECES = ("qkv", "o", "mlp")
 EPSILON = np.float32(1e-5)  # of the group norm and the layer norms
 
@@ -40,6 +41,17 @@ def pieces(layers: int) -> list[str]:
     ['0.qkv', '0.o', '0.mlp', '1.qkv', '1.o', '1.mlp']
     """
     return [f"{layer}.{piece}" for layer in range(layers) for piece in PIECES]
+
+
+def frames(samples: int) -> int:
+    """How many frames the stem makes of so many samples.
+
+    >>> frames(894), frames(895), frames(5 * SAMPLE_RATE)
+    (0, 1, 207)
+    """
+    for kernel, stride in zip(KERNELS, STRIDES, strict=True):
+        samples = max(0, (samples - kernel) // stride + 1)
+    return samples
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models import bundle, checked, moonshine, pieces
-from models.bundle import BundleError, EdgeTpu
+from models.bundle import BundleError, EdgeTpu, Licence
 from models.moonshine import Weights
 from models.pieces import Piece
 
-KIND, FORMAT = "transformer", 2  # 2: the decoder is two ONNX graphs and their weights
+KIND, FORMAT = "transformer", 2  # 2: the decoder is two ONNX graphs and their weights; licences with their texts
 FILES = (
     "encoder.npz",  # models.moonshine.Weights, the part on the CPU
     "pieces.npz",  # models.pieces: scales and offsets around the pieces
@@ -39,7 +39,7 @@ class Description:
 
     name: str
     source: str  # where the weights come from, for people
-    licence: str
+    licences: Mapping[str, Licence]  # part of the bundle -> its licence
     frames: int  # a call of a piece: [1, 1, frames, channels] int8
     layers: int
     edge_tpu: EdgeTpu
@@ -67,11 +67,12 @@ class TransformerBundle:
             description = checked.load(Description, raw["description"], "description")
             names = moonshine.pieces(description.layers)
             known = {*FILES, *(_model(name, edge_tpu) for name in names for edge_tpu in (False, True))}
-            opened = cls(root, description, checked.digests(raw.get("files"), known))
+            texts = bundle.licence_texts(description.licences)
+            opened = cls(root, description, checked.digests(raw.get("files"), known | texts))
         except ValueError as error:
             raise BundleError(f"{root / bundle.DESCRIPTION}: {error}; build the bundle again") from None
         compiled = opened.description.edge_tpu.compiled
-        for name in sorted({*FILES, *opened._models(False), *(opened._models(True) if compiled else ())}):
+        for name in sorted({*FILES, *texts, *opened._models(False), *(opened._models(True) if compiled else ())}):
             if name not in opened.files:
                 raise BundleError(f"{root}: the bundle has no {name}; build it again")
         bundle.check(root, opened.files, verify)
@@ -122,7 +123,10 @@ class TransformerBundle:
 
 
 def write(root: str | Path, description: Description, files: Mapping[str, Path]) -> TransformerBundle:
-    """Copies `files` (name -> file) and the description to `root`, replacing what is there in one rename."""
+    """Copies `files` (name -> file) and the description to `root`, replacing what is there in one rename.
+
+    The texts of `description.licences` are among the files: see `models.bundle.licence_texts`.
+    """
     described = dataclasses.asdict(description)
     bundle.replace(
         Path(root), lambda digests: {"description": described, "files": digests}, files, TransformerBundle.open

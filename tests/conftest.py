@@ -46,13 +46,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def bundle() -> Path:
     """The base model's bundle, built by the real command; seconds where nothing has changed since the last build."""
-    built = ROOT / "models" / "build" / "base"
+    return built("base")
+
+
+@pytest.fixture(scope="session")
+def second_bundle() -> Path:
+    """The second recogniser's bundle, built likewise."""
+    return built("moonshine-tiny")
+
+
+def built(name: str) -> Path:
+    folder = ROOT / "models" / "build" / name
     answer = subprocess.run(
-        [sys.executable, "convert/build.py", "--out", str(built)],
+        [sys.executable, "convert/build.py", "--model", name, "--out", str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
     )
     assert answer.returncode == 0, answer.stderr
-    return built
+    return folder

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from convert.edgetpu import install, report
+from convert.edgetpu import install, report, workload
 from convert.edgetpu.compiled import compare, compiler, executable
-from convert.edgetpu.errors import CompilerError
 from convert.edgetpu.predict import mapping
+from models.errors import UserError
 
 
 class Problem(Exception):
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (CompilerError, Problem, ValueError) as error:
+    except (UserError, Problem, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -33,13 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    predictions = {str(path): mapping.predict(_content(path)) for path in options.model}
-    if len(predictions) == 1:
-        (prediction,) = predictions.values()
-        _print(options, report.prediction_object(prediction), report.prediction_text(prediction))
+    found = workload.loads(options.model)
+    models = {load.name: report.Planned(mapping.predict(_content(load.path)), load.calls) for load in found}
+    if len(models) == 1:
+        (only,) = models.values()
+        _print(options, report.prediction_object(only.prediction), report.prediction_text(only.prediction))
     else:
-        _print(options, report.plan_object(predictions), report.plan_text(predictions))
-    return int(options.strict and not all(prediction.complete for prediction in predictions.values()))
+        _print(options, report.plan_object(models), report.plan_text(models))
+    return int(options.strict and not all(model.prediction.complete for model in models.values()))
 
 
 def inspect(options: argparse.Namespace) -> int:
@@ -110,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--strict", action="store_true", help="exit with 1 where something is not as wished")
 
     command = commands.add_parser("check", parents=[common], help="predict which operators the TPU runs")
-    command.add_argument("model", type=Path, nargs="+", help="an int8 .tflite file; several share the chip")
+    command.add_argument("model", type=Path, nargs="+", help="an int8 .tflite file or a bundle; several share the chip")
     command.set_defaults(run=check)
 
     command = commands.add_parser("inspect", parents=[common], help="show what a compiled model holds")

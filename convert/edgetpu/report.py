@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from convert.edgetpu.compiled.executable import CompiledModel, ExecutableLayer, Region
 from convert.edgetpu.predict.budget import CACHE_BYTES, Estimate
 from convert.edgetpu.predict.checks import NARROW_BYTES_PER_TILE
 from convert.edgetpu.predict.mapping import Prediction
-from convert.edgetpu.together import together
+from convert.edgetpu.together import Together, together
+from convert.edgetpu.workload import SECONDS
 
 _ESTIMATES = (
     ("parameters", "parameters on the chip"),
@@ -72,43 +73,65 @@ def prediction_text(prediction: Prediction) -> Iterator[str]:
 
 _TOTALS = (
     ("parameters", "parameters on the chip"),
-    ("streamed", "streamed, one call of each"),
-    ("usb_bytes", "over USB, one call of each"),
+    ("streamed", "streamed, as they do not fit"),
+    ("usb_bytes", "over USB"),
     ("latency_usb3", "least time, USB 3"),
     ("latency_usb2", "least time, USB 2"),
 )
 
 
-def plan_object(predictions: Mapping[str, Prediction]) -> dict[str, Any]:
-    """Predictions by model, and `together`, what they cost on one chip, as one JSON object."""
+@dataclass(frozen=True)
+class Planned:
+    """A model of several that share a chip; `calls` are those of `SECONDS` of speech, None where that is not known."""
+
+    prediction: Prediction
+    calls: float | None = None
+
+
+def plan_object(models: Mapping[str, Planned]) -> dict[str, Any]:
+    """Predictions by model, and `together`, what their calls cost on one chip, as one JSON object."""
     return {
-        "models": {name: prediction_object(prediction) for name, prediction in predictions.items()},
-        "together": asdict(together([prediction.budget for prediction in predictions.values()])),
+        "models": {name: {**prediction_object(m.prediction), "calls": m.calls} for name, m in models.items()},
+        "seconds": _seconds(models),
+        "together": asdict(_total(models)),
     }
 
 
-def plan_text(predictions: Mapping[str, Prediction]) -> Iterator[str]:
-    """A line for each model, what stays on the CPU and why, and the cost of one call of each on one chip."""
-    yield f"{'Mapped':>9} {'parameters':>13} {'over USB':>11} {'USB 3':>10}  Model"
-    for name, prediction in predictions.items():
-        budget, mapped = prediction.budget, f"{prediction.mapped}/{len(prediction.ops)}"
+def plan_text(models: Mapping[str, Planned]) -> Iterator[str]:
+    """A line for each model, what stays on the CPU and why, and the cost of all calls on one chip."""
+    yield f"{'Mapped':>9} {'parameters':>13} {'over USB':>11} {'USB 3':>10} {'calls':>6}  Model"
+    for name, model in models.items():
+        budget, mapped = model.prediction.budget, f"{model.prediction.mapped}/{len(model.prediction.ops)}"
         yield (
             f"{mapped:>9} {budget.parameters.likely:>11,.0f} B {budget.usb_bytes.likely:>9,.0f} B "
-            f"{budget.latency_usb3.likely:>7.2f} ms  {name}"
+            f"{budget.latency_usb3.likely:>7.2f} ms {1 if model.calls is None else model.calls:>6.3g}  {name}"
         )
-    for name, prediction in predictions.items():
-        for refusal in prediction.refusals:
+    for name, model in models.items():
+        for refusal in model.prediction.refusals:
             yield f"{name}: the compiler refuses the whole file: {refusal}"
-        for verdict in prediction.unmapped:
+        for verdict in model.prediction.unmapped:
             yield f"{name}: {verdict}"
             yield f"    {verdict.advice} ({verdict.source})"
-    total = together([prediction.budget for prediction in predictions.values()])
+    total, seconds = _total(models), _seconds(models)
     room = " to ".join(f"{size / (1 << 20):.2f}" for size in CACHE_BYTES)
+    what = f"{seconds:g} s of speech, {total.calls:.3g} calls" if seconds else "one call of each"
     yield ""
-    yield f"{f'{total.calls} models together':30} {'likely':>14}   {'from':>14} {'to':>14}"
+    yield f"{f'{total.models} models together, {what}':42} {'likely':>14}   {'from':>14} {'to':>14}"
     for key, label in _TOTALS:
-        yield f"{label:30} {_range(getattr(total, key))}"
+        yield f"{label:42} {_range(getattr(total, key))}"
     yield f"Do all parameters stay on the chip together ({room} MiB)? {total.fits_on_chip}"
+    if total.fits_on_chip != "yes":
+        yield "What does not fit is of the last models and is sent again with each of their calls."
+
+
+def _total(models: Mapping[str, Planned]) -> Together:
+    calls = [1.0 if model.calls is None else model.calls for model in models.values()]
+    return together([model.prediction.budget for model in models.values()], calls)
+
+
+def _seconds(models: Mapping[str, Planned]) -> float | None:
+    """Of how much speech the calls are; None where that is not known of a model."""
+    return None if any(model.calls is None for model in models.values()) else SECONDS
 
 
 def _unseen_text(prediction: Prediction) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Compiles the encoder for the Edge TPU where Google's compiler is at hand; where it is not, says how to get it."""
+"""Compiles models for the Edge TPU where Google's compiler is at hand; where it is not, says how to get it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,6 @@ def version(found: Compiler) -> str:
         return found.version()
     except CompilerError as error:
         raise ConvertError(str(error)) from None
-
-
-def compile_encoder(found: Compiler, encoder: Path, out: Path) -> None:
-    """Writes encoder_edgetpu.tflite and its log to `out`; QualityError when an operator stays off the TPU."""
-    compile_together(found, [encoder], out)
 
 
 def compile_together(found: Compiler, models: Sequence[Path], out: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from onnx import ModelProto, NodeProto
 
 from convert.errors import GraphError
 from convert.onnx import graph
+from convert.transformer import cpu_part
 from models import moonshine
 from models.moonshine import Weights
 
@@ -63,27 +63,9 @@ class Encoder:
 def read(model: ModelProto, heads: int) -> Encoder:
     """The encoder in `model`, a float32 graph (see ort_format.dequantized); GraphError where it is another network."""
     found = _GraphReader(model)
-    layers = 1 + max((int(n) for n in found.layers()), default=-1)
-    if not layers:
-        raise GraphError("the encoder has no layers that are called /layers.N/…; is it Moonshine's?")
-    c = found.constant
-    gain, bias = found.operand("/groupnorm/Mul_output_0"), found.operand("/groupnorm/Add_output_0")
-    weights = Weights(
-        conv1=c("conv1.weight_add_tensor")[:, 0],
-        group_gain=gain.ravel(),
-        group_bias=bias.ravel(),
-        conv2=c("conv2.weight_add_tensor"),
-        conv2_bias=c("conv2.bias"),
-        conv3=c("conv3.weight_add_tensor"),
-        conv3_bias=c("conv3.bias"),
-        attention_norm=np.stack([c(f"layers.{n}.input_layernorm.weight") for n in range(layers)]),
-        mlp_norm=np.stack([c(f"layers.{n}.post_attention_layernorm.weight") for n in range(layers)]),
-        final_norm=c("layer_norm.weight"),
-        inverse_frequencies=found.operand("/rotary_emb/Expand_output_0").ravel(),
-        heads=heads,
-    )
+    weights, c = cpu_part.weights(found, heads), found.constant
     pieces: dict[str, Linear | Mlp] = {}
-    for n in range(layers):
+    for n in range(weights.layers):
         attention, mlp = f"/layers.{n}/self_attn", f"/layers.{n}/mlp"
         qkv = [found.product(f"{attention}/{name}_proj") for name in "qkv"]
         pieces[f"{n}.qkv"] = Linear(np.concatenate(qkv, 1))
@@ -94,8 +76,6 @@ def read(model: ModelProto, heads: int) -> Encoder:
             found.product(f"{mlp}/fc2"),
             c(f"layers.{n}.mlp.fc2.bias"),
         )
-    if weights.width % heads:
-        raise GraphError(f"the encoder is {weights.width} wide, which {heads} heads do not divide; see encoder.heads")
     return Encoder(weights, pieces)
 
 
@@ -106,9 +86,8 @@ class _GraphReader:
         self._constants = graph.tensors(model)
         self._nodes = list(model.graph.node)
 
-    def layers(self) -> set[str]:
-        names = (name for node in self._nodes for name in node.output)
-        return {found[1] for name in names if (found := re.match(r"/layers\.(\d+)/", name))}
+    def layers(self) -> int:
+        return cpu_part.layers(name for node in self._nodes for name in node.output)
 
     def constant(self, name: str) -> Float:
         if name not in self._constants:
@@ -127,6 +106,4 @@ class _GraphReader:
         """The one float constant that the `wanted` nodes read."""
         read = [name for node in self._nodes if wanted(node) for name in node.input if name in self._constants]
         found = [name for name in read if self._constants[name].dtype == np.float32]
-        if len(found) != 1:
-            raise GraphError(f"the encoder has {len(found)} weights for {what!r} in place of one; is it Moonshine's?")
-        return self.constant(found[0])
+        return self.constant(cpu_part.only(found, what))

@@ -60,6 +60,7 @@ class Appliance:
         self._output_warnings: dict[str, str] = {}
         self._ending: float | None = None
         self._asked: Outcome | None = None
+        self._held = False  # the outcome that is asked for came of holding the button
         self.last_end = last_end
         self._seen_overruns = self._reported_overruns = 0
         self._report_overruns_at = float("-inf")
@@ -102,7 +103,7 @@ class Appliance:
             case Battery():
                 self._power(happened)
             case StopRequested(outcome):
-                self._asked = outcome
+                self._asked, self._held = outcome, False
                 self._end_if_asked()
         self._set_leds()
 
@@ -153,9 +154,9 @@ class Appliance:
                 case Gesture.DISARM:
                     self._armed = False
                 case Gesture.SHUTDOWN:
-                    log.info("switching off: the button was held")
                     self._armed = False
-                    self._asked = Outcome.SWITCH_OFF
+                    if self._asked is None:
+                        self._asked, self._held = Outcome.SWITCH_OFF, True
         self._end_if_asked()
 
     def _meant(self, request: ControlRequest) -> Gesture:
@@ -252,13 +253,20 @@ class Appliance:
                 self._spoken_s = max(self._spoken_s, end)
                 self._words += len(text.split())
                 self._dependencies.deliver(self._dependencies.formatter.segment(text, pauses, punctuated))
-                self._gestures(self._dependencies.gestures.speech_detected())
+                self._heard_words()
             case Partial(stable, tail, end) if stable or tail:
                 self._spoken_s = max(self._spoken_s, end)
                 self._dependencies.partial(event)
-                self._gestures(self._dependencies.gestures.speech_detected())
+                self._heard_words()
             case Partial() | Final():
                 pass
+
+    def _heard_words(self) -> None:
+        """The press is a talk, whatever its length; where it was taken for more because words came late, it is not."""
+        if self._held:
+            self._asked, self._held = None, False
+            log.info("not switching off: words were spoken while the button was held")
+        self._gestures(self._dependencies.gestures.speech_detected())
 
     def _load_recognizer(self) -> None:
         self.close()
@@ -304,7 +312,7 @@ class Appliance:
             log.warning("the battery is low; charge it")
         elif battery is Battery.EMPTY:
             log.warning("the battery is empty; switching off")
-            self._asked = Outcome.SWITCH_OFF
+            self._asked, self._held = Outcome.SWITCH_OFF, False
             self._end_if_asked()
 
     def _end_if_asked(self) -> None:
@@ -313,7 +321,9 @@ class Appliance:
         if self.phase is Phase.LISTENING and self._ending is None:
             self._ending = self._clock()
             self._dependencies.gestures.stopped()
-        elif self.phase not in (Phase.LISTENING, Phase.FINALIZING):
+        elif self.phase not in (Phase.LISTENING, Phase.FINALIZING) and self.outcome is not self._asked:
+            if self._held:
+                log.info("switching off: the button was held")
             self.outcome = self._asked
 
     def _count_overruns(self, chunk: Chunk) -> None:

@@ -39,6 +39,7 @@ from device.audio.file import WaveFile
 from device.config import schema
 from device.config.loader import ConfigError, Loaded
 from device.config.schema import AudioSettings, Config
+from device.output.background import BackgroundOutput
 from device.output.dispatcher import open_sinks
 from device.output.journal import open_journal
 from device.output.sink import Sink
@@ -56,6 +57,9 @@ log = logging.getLogger(__name__)
 
 CAPTURE_HANG_S = 4.0
 """Without a sign of life from capture for this long, beyond its own retries, the watchdog is not pinged."""
+
+OUTPUT_HANG_S = 20.0
+"""With a segment at the disk for longer than this, the watchdog is not pinged; cards that tidy up take seconds."""
 
 WORDS_S = 2.0
 """How often the file with the user's words is looked at."""
@@ -147,7 +151,8 @@ class Session:
                 self._inbox.put(OutputStatus(sink, message))
 
             more = desktop.sinks(output_status) if desktop else ()
-            sinks = open_sinks(settings.sinks, journal, sys.stdout, time.monotonic, output_status, more)
+            fanout = open_sinks(settings.sinks, journal, sys.stdout, time.monotonic, output_status, more)
+            sinks = BackgroundOutput(fanout, time.monotonic)
             stack.callback(sinks.close)
             sinks.resume(settings.sinks.keyboard.host_timeout_s)
             note = self._monitor(stack)
@@ -180,11 +185,11 @@ class Session:
             stack.callback(appliance.close)
             if desktop:
                 stack.enter_context(desktop.controls(self._inbox.put))
-            outcome = self._loop(appliance, sound)
+            outcome = self._loop(appliance, sound, sinks)
             self._state.last_end = appliance.last_end
             return outcome, self._wanted
 
-    def _loop(self, appliance: Appliance, sound: capture.Capture) -> Outcome:
+    def _loop(self, appliance: Appliance, sound: capture.Capture, sinks: BackgroundOutput) -> Outcome:
         appliance.start()
         if appliance.phase is Phase.FAULT and TRIAL in self._environment.environ:
             raise UserError(f"this release is on trial and cannot dictate: {appliance.status()}")
@@ -196,7 +201,8 @@ class Session:
             self._notifier.ready(appliance.status())
             while appliance.outcome is None:
                 self._step(appliance)
-                if sound.idle < CAPTURE_HANG_S + self._config.audio.retry_s:
+                captures = sound.idle < CAPTURE_HANG_S + self._config.audio.retry_s
+                if captures and sinks.stalled_s < OUTPUT_HANG_S:
                     self._watchdog.progress()
                 if (now := appliance.status()) != status:
                     status = now

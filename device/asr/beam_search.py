@@ -27,7 +27,6 @@ from models.lexicon import Lexicon
 
 LIBRARY = Path(__file__).with_name("_search.abi3.so")
 NONE = 2**32 - 1  # no token
-NO_HYPOTHESIS = -2  # search.h
 LINE = 256  # bytes that an error message has room for
 
 
@@ -57,8 +56,6 @@ def _address(array: NDArray[Any]) -> c_void_p:
 
 def _done(status: int) -> None:
     """Raise what a function of the C library returned, unless it is 0."""
-    if status == NO_HYPOTHESIS:
-        raise SearchError("the search has lost every hypothesis: a score of the bundle is no number; build it again")
     if status:
         raise MemoryError("no memory for the search")
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "format": "device.cli.format",
     "doctor": "device.cli.doctor",
     "run": "device.cli.run",
+    "keyboard": "device.cli.keyboard",
     "power": "device.cli.power",
     "report": "device.cli.report",
     "leds": "device.cli.leds",

@@ -122,7 +122,9 @@ class KeyboardSettings:
     enabled: bool = setting(True, help="Type into the computer at the USB-C port.")
     path: Path = setting(Path("/dev/hidg0"), help="The HID gadget, or a named pipe for tests.")
     layout: Literal["us", "uk", "de", "fr"] = setting("us", help="The keyboard layout set on that computer.")
-    rate: float = setting(100.0, unit="keys/s", low=1, high=500, help="Keys typed per second.")
+    rate: float = setting(
+        100.0, unit="keys/s", low=0, high=500, help="Keys typed per second; 0 = find out by switching Caps Lock."
+    )
     queue: int = setting(4_096, unit="edits", low=1, high=100_000, help="Edits that may wait to be typed.")
     host_timeout_s: float = setting(
         10.0,

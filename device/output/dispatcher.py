@@ -92,7 +92,10 @@ def open_sinks(
     on_status: OnStatus,
     more: Iterable[Sink] = (),
 ) -> Fanout:
-    """The outputs that the configuration enables, and `more`, behind `journal`; `clock` is monotonic seconds."""
+    """The outputs that the configuration enables, and `more`, behind `journal`; `clock` is monotonic seconds.
+
+    Calls wait for the disk: :class:`device.output.background.BackgroundOutput` makes them in a thread.
+    """
     context = Context(journal.mark, stdout, clock, on_status)
     enabled = [name for name in sinks.names() if getattr(settings, name).enabled]
     opened = [sinks.opener(name)(getattr(settings, name), context) for name in enabled]

@@ -41,7 +41,8 @@ class HidGadget:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = -1
-        self._leds = 0
+        self._led: bool | None = None
+        self._news = False
 
     def write(self, report: bytes) -> None:
         """Hand over one report, or raise OSError: EAGAIN (the last is unread), ESHUTDOWN (unplugged).
@@ -67,19 +68,26 @@ class HidGadget:
 
         It is told only once, so that a computer that never says otherwise is not switched to and fro.
         """
-        with suppress(OSError):  # EAGAIN: nothing new; EBADF: a pipe, or not open
-            while report := os.read(self._fd, 8):
-                self._leds = report[-1]
-        on = bool(self._leds & CAPS_LOCK_LED)
-        self._leds &= ~CAPS_LOCK_LED
+        self._listen()
+        on, self._news = self._news, False
         return on
+
+    def led(self) -> bool | None:
+        """Whether the Caps Lock LED is lit by what the computer said last; None if it has said nothing."""
+        self._listen()
+        return self._led
 
     def close(self) -> None:
         """Close it; the next write opens it again."""
         if self._fd >= 0:
             with suppress(OSError):
                 os.close(self._fd)
-        self._fd = -1
+        self._fd, self._led = -1, None
+
+    def _listen(self) -> None:
+        with suppress(OSError):  # EAGAIN: nothing new; EBADF: a pipe, or not open
+            while report := os.read(self._fd, 8):
+                self._led = self._news = bool(report[-1] & CAPS_LOCK_LED)
 
 
 def cause(error: OSError) -> str:

@@ -2,7 +2,8 @@
 
 Rules:
 
-- Keys are sent at `rate` per second. Writes never block; a computer that is asleep, unplugged or slow to read
+- Keys are sent at `rate` per second; where that is 0, at what :mod:`device.output.key_rate` finds out before the first
+  edit after the computer was connected. Writes never block; a computer that is asleep, unplugged or slow to read
   makes the edit wait.
 - While the computer takes nothing, an edit waits `host_timeout_s` from when it came, or from when the problem
   began if that was later. Then it, or what is left of it, is not typed: it is marked ``dropped`` and stays
@@ -19,15 +20,19 @@ Nothing here is a thread: `step` does what is due, and `run` calls it until `clo
 
 from __future__ import annotations
 
+import errno
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from device.output import hid_report, layouts
+from device.output import hid_report, key_rate, layouts
 from device.output.hid_gadget import HidGadget, cause
 from device.output.journal import DeliveryState, JournalEntry
+
+log = logging.getLogger(__name__)
 
 RETRY_S = 0.05
 """Pause between tries while the computer takes nothing."""
@@ -87,7 +92,10 @@ class Keyboard:
     ) -> None:
         self._port, self._keys, self._clock = port, keys, clock
         self._mark, self._on_status = mark, on_status
-        self._gap = 0.5 / rate
+        self._gap = 0.5 / (rate or key_rate.USUAL)
+        self._finds_rate = rate == 0
+        self._unknown = self._finds_rate  # how fast this computer is
+        self._finder: key_rate.Finder | None = None
         self._limit, self._host_timeout = queue, host_timeout_s
         self._waiting: deque[_Waiting] = deque()
         self._head: _Waiting | None = None
@@ -121,6 +129,8 @@ class Keyboard:
         now = self._clock()
         if now < self._due:
             return self._due - now
+        if self._unknown and self._head is None and self._waiting and (self._finder or not self._release_due):
+            return self._find_rate(now)
         if self._head is None and not self._release_due and not self._take():
             return None
         report = self._units[0].reports[self._sent] if self._units else hid_report.let_go(self._newest)
@@ -165,6 +175,31 @@ class Keyboard:
                 self._port.write(self._newest)
                 self._release_due = self._newest != hid_report.RELEASE
         self._port.close()
+
+    def _find_rate(self, now: float) -> float:
+        """Do the next thing that finding the rate takes."""
+        try:
+            if self._finder is None:
+                self._finder = key_rate.find()
+                wanted = next(self._finder)
+            else:
+                wanted = self._finder.send(self._port.led())
+        except StopIteration as over:
+            self._finder, self._unknown = None, False
+            self._gap = 0.5 / over.value.rate
+            about = "" if over.value.echoes else ": it does not say whether Caps Lock is on"
+            log.info("typing %g keys a second into this computer%s", over.value.rate, about)
+            return 0.0
+        if wanted.report is not None:
+            try:
+                self._port.write(wanted.report)
+            except OSError as error:
+                self._finder = None
+                return self._refused(now, error)
+            self._accepted()
+            self._newest, self._release_due = wanted.report, wanted.report != hid_report.RELEASE
+        self._due = now + wanted.seconds
+        return wanted.seconds
 
     def _take(self) -> bool:
         """Begin the next edit that has something to type. False if none waits."""
@@ -225,6 +260,8 @@ class Keyboard:
 
     def _refused(self, now: float, error: OSError) -> float:
         self._release_due = True  # sent until it is taken, it also shows when the computer is back
+        if self._finds_rate and error.errno != errno.EAGAIN:
+            self._unknown, self._finder = True, None  # the next one may be another
         self._step_back()
         if self._blocked is None:
             self._blocked = now

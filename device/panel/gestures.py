@@ -15,6 +15,9 @@ from typing import Literal
 TAP_S = 0.25
 """A shorter press is a tap. In hold mode a tap dictates nothing."""
 
+STUCK_S = 60.0
+"""Held for this long after it would have switched off, a button is stuck: letting it go means nothing any more."""
+
 
 class Gesture(Enum):
     """What the user asks for."""
@@ -30,9 +33,9 @@ class Gesture(Enum):
     ARM = "arm"
     """Letting the button go now switches off: show it."""
     DISARM = "disarm"
-    """Something was said after all; letting go no longer switches off."""
+    """Something was said after all, or the button is stuck; letting go no longer switches off."""
     SHUTDOWN = "shutdown"
-    """Switch off safely."""
+    """Switch off safely, unless words are found in what was said so far: a machine that is behind finds them late."""
 
 
 class Gestures:
@@ -42,7 +45,8 @@ class Gestures:
     become would cut the first word. Two presses that begin within `double_tap`, both taps, delete.
 
     Holding the button is also how one talks, so a press of `shutdown_press` switches off only if nothing was
-    said in it (`heard` was not called), and only when it is let go: a stuck button does nothing.
+    said in it (`speech_detected` was not called), and only when it is let go within STUCK_S: a stuck button does
+    nothing, neither while it is stuck nor when it comes free.
     """
 
     def __init__(
@@ -71,10 +75,12 @@ class Gestures:
         if self._raw != self._pressed and now >= self._raw_since + self._debounce:
             self._pressed = self._raw
             found += self._press(self._raw_since) if self._pressed else self._release(self._raw_since)
-        holds = self._pressed and self._raw and not self._heard and not self._armed
-        if holds and now >= self._since + self._shutdown_press:
+        holds = self._pressed and self._raw and not self._heard
+        if holds and not self._armed and now >= self._since + self._shutdown_press:
             self._armed = True
             found.append(Gesture.ARM)
+        if holds and self._armed and now >= self._since + self._shutdown_press + STUCK_S:
+            found += self.speech_detected()
         return found
 
     @property
@@ -82,8 +88,8 @@ class Gestures:
         """When `tick` is due; None when only a change of level can mean something."""
         if self._raw != self._pressed:
             return self._raw_since + self._debounce
-        if self._pressed and not self._heard and not self._armed:
-            return self._since + self._shutdown_press
+        if self._pressed and not self._heard:
+            return self._since + self._shutdown_press + (STUCK_S if self._armed else 0.0)
         return None
 
     def speech_detected(self) -> list[Gesture]:
@@ -115,7 +121,8 @@ class Gestures:
         tap = now - self._since < TAP_S
         if self._armed:
             self._armed, self._last_tap = False, None
-            return [*self._cancel(), Gesture.SHUTDOWN]
+            was, self._listening = self._listening, False
+            return [*([Gesture.END] if was else []), Gesture.SHUTDOWN]
         if tap and self._follows_tap(self._since):
             self._last_tap = None
             return [*self._cancel(), Gesture.DELETE]

@@ -1,12 +1,14 @@
-"""Builds a release: the application, the Python packages that it needs, and a model bundle, in one folder.
+"""Builds a release: the application, the Python packages that it needs, and the model bundles, in one folder.
 
-release.json    what it is, and the SHA-256 of every file
-site/           packages for one CPython and one machine
-bundle/         the model
+release.json          what it is, and the SHA-256 of every file
+site/                 packages for one CPython and one machine, with the application's LICENSE and NOTICE
+bundle/               the model that recognises speech as it arrives
+bundle/second-pass/   the model that writes the final text; optional
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -21,7 +23,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from models import bundle as bundle_contract
 from models import python
+from models.bundle import BUILT_SECOND_PASS, SECOND_PASS
 from models.errors import UserError
 from provisioning.common import process, tree
 from provisioning.common.target import REPOSITORY, Target
@@ -64,16 +68,19 @@ def build_release(
     target: Target,
     bundle: Path,
     *,
+    second_pass: Path | None = None,
     without_coral: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> BuiltRelease:
-    """Build the release `destination` (a folder that must not exist yet) from this repository and a model bundle.
+    """Build the release `destination` (a folder that must not exist yet) from this repository and model bundles.
 
     Wheels come by their locked hashes through pip. Nothing is left behind unless it succeeds; UserError says why not.
     """
     if destination.exists():
         raise UserError(f"{destination} is there already; name another folder or remove it")
     check_bundle(bundle)
+    if second_pass:
+        check_bundle(second_pass)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as scratch:
         root = Path(scratch, "release")
@@ -85,11 +92,32 @@ def build_release(
         copy_application(site)
         compile_search(target, site)
         compile_python(target, site)
-        shutil.copytree(bundle, root / "bundle")
+        copy_bundles(root, bundle, second_pass)
+        if second_pass is None:
+            say("no second model: the first one's text is typed")
         _settle_modes(root)
         release = describe(root, target, without_coral)
         root.rename(destination)
     return release
+
+
+def add_bundle_options(parser: argparse.ArgumentParser, default: Path | None = None) -> None:
+    """Add --bundle, with this default, and --second-pass and --without-second-pass to a command line."""
+    where = f" (default: {default.relative_to(REPOSITORY)})" if default else ": build the release around it"
+    parser.add_argument("--bundle", type=Path, default=default, metavar="DIR", help=f"the model{where}")
+    second = parser.add_mutually_exclusive_group()
+    second.add_argument(
+        f"--{SECOND_PASS}", type=Path, metavar="DIR", help=f"the second model (default: {BUILT_SECOND_PASS} beside it)"
+    )
+    second.add_argument("--without-second-pass", action="store_true", help="recognise with the first model alone")
+
+
+def chosen_second_pass(given: argparse.Namespace) -> Path | None:
+    """The second model that these options ask for; None where there is none, or none is wanted."""
+    if given.without_second_pass:
+        return None
+    asked: Path | None = given.second_pass
+    return asked or bundle_contract.second_pass(given.bundle)
 
 
 def check_bundle(bundle: Path) -> None:
@@ -142,6 +170,15 @@ def copy_application(site: Path) -> None:
             if wanted and not skipped:
                 (site / relative).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, site / relative)
+    for name in ("LICENSE", "NOTICE"):
+        shutil.copyfile(REPOSITORY / name, site / name)
+
+
+def copy_bundles(root: Path, bundle: Path, second_pass: Path | None) -> None:
+    """Copy the models to where a release in `root` has them (models.bundle.second_pass finds the second)."""
+    shutil.copytree(bundle, root / "bundle", ignore=lambda folder, names: {SECOND_PASS} & {*names})
+    if second_pass:
+        shutil.copytree(second_pass, root / "bundle" / SECOND_PASS)
 
 
 def compile_search(target: Target, site: Path) -> None:

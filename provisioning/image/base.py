@@ -80,6 +80,7 @@ def build_on(base: Path, request: Request, progress: Progress) -> Built:
             target = examine(root, base)
             progress.step("release")
             made = release.build_release(work / "release", target, request.bundle, say=progress.say,
+                                         second_pass=request.second_pass,
                                          without_coral=request.without_coral)  # fmt: skip
             own = "DICTATEDATA" in _text(root / "etc/fstab")
             firmware = root / "boot/firmware"

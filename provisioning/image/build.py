@@ -19,7 +19,7 @@ from provisioning.image.recipe import Recipe
 
 TARGET = Target("cp311")
 CONFIG = Path("boot/firmware/dictation.toml")
-SPACE = 2048 * MIB
+SPACE = 2304 * MIB
 """What the scratch folder beside the image takes at most: tree, image, and its compressed copy."""
 
 
@@ -34,6 +34,7 @@ class Request:
     without_coral: bool = False
     coral_file: Path | None = None
     fresh: bool = False
+    second_pass: Path | None = None
 
     def checked(self) -> layer.Options:
         """The layer's options. Raises UserError for anything that would only fail after minutes."""
@@ -43,7 +44,9 @@ class Request:
         options = layer.Options(own_image=True, update_key=read_key(self.update_key))
         if self.coral_file and not self.coral_file.is_file():
             raise UserError(f"{self.coral_file}: no such file; give the driver's package, or leave --coral out")
-        release.check_bundle(self.bundle)
+        for folder in (self.second_pass, self.bundle):
+            if folder:
+                release.check_bundle(folder)
         return options
 
 
@@ -98,8 +101,8 @@ def build(request: Request, progress: Progress) -> Built:
             progress.step("driver of the Coral")
             driver = drivers.fetch(drivers.pin_for(TARGET), cache, request.coral_file)
         progress.step("release")
-        made = release.build_release(work / "release", TARGET, request.bundle, without_coral=request.without_coral,
-                                     say=progress.say)  # fmt: skip
+        made = release.build_release(work / "release", TARGET, request.bundle, second_pass=request.second_pass,
+                                     without_coral=request.without_coral, say=progress.say)  # fmt: skip
         progress.step("root file system")
         archive = rootfs.archive(progress.say, cache, request.fresh)
         progress.step("unpack")

@@ -12,6 +12,7 @@ from pathlib import Path
 from models import terminal
 from models.errors import UserError
 from provisioning.common.progress import Progress
+from provisioning.common.release import add_bundle_options, chosen_second_pass
 from provisioning.common.target import REPOSITORY
 from provisioning.image import rootfs
 from provisioning.image.base import build_on
@@ -29,7 +30,7 @@ def main(arguments: list[str], description: str) -> int:
     os.umask(0o022)  # whoever runs this: the image's users read what is in it
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     request = Request(options.out, options.bundle, options.config, options.update_key, options.without_coral,
-                      options.coral, options.fresh)  # fmt: skip
+                      options.coral, options.fresh, chosen_second_pass(options))  # fmt: skip
     progress = Progress()
     try:
         with progress.beating():
@@ -68,7 +69,7 @@ def _parser(description: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--base", default="debian", metavar="debian|FILE.img", help="what to build on: Debian's packages, or an image")
-    add("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="the model (default: models/build/base)")
+    add_bundle_options(parser, BUNDLE)
     add("--config", type=Path, metavar="dictation.toml", help="the configuration to put on the card")
     add("--out", type=Path, default=Path("dictation.img.zst"), metavar="FILE", help="*.img.zst or *.img")
     add("--without-coral", action="store_true", help="leave the Coral's driver out; the device says so")

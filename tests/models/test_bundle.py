@@ -18,7 +18,7 @@ from models.bundle import DESCRIPTION, FILES, FORMAT, OPTIONAL, Bundle, BundleEr
 WHOLE: dict[str, Any] = {
     "name": "small",
     "source": "a test",
-    "licence": "MIT",
+    "licences": {"acoustic": {"spdx": "MIT", "source": "a test", "texts": ["MIT.txt"]}},
     "blank": 2,
     "boundary": 1,
     "unit": "char",
@@ -32,15 +32,18 @@ WHOLE: dict[str, Any] = {
     "edge_tpu": {"compiled": False, "detail": "no compiler"},
     "format": FORMAT,
 }
+TEXT = "LICENSES/MIT.txt"
 ROLES = {"encoder", *(FILES.keys() - OPTIONAL)}
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
     """A whole bundle of empty files."""
-    for role in ROLES:
-        (tmp_path / FILES[role]).touch()
-    files = {role: bundle.sha256(tmp_path / FILES[role]) for role in ROLES}
+    (tmp_path / "LICENSES").mkdir()
+    names = {**{role: FILES[role] for role in ROLES}, TEXT: TEXT}
+    for name in names.values():
+        (tmp_path / name).touch()
+    files = {role: bundle.sha256(tmp_path / name) for role, name in names.items()}
     (tmp_path / DESCRIPTION).write_text(json.dumps({"description": WHOLE, "files": files}))
     return tmp_path
 
@@ -107,6 +110,11 @@ def test_a_whole_one_is_opened(made: Path) -> None:
         ("edge_tpu", []),
         ("window", None),
         ("window.more", 1),
+        ("licences", []),
+        ("licences.acoustic", "MIT"),
+        ("licences.acoustic.spdx", 1),
+        ("licences.acoustic.texts", ["../../etc/passwd"]),
+        ("licences.acoustic.texts", [".."]),
     ],
 )
 def test_a_value_that_cannot_be_is_named(made: Path, key: str, value: Any) -> None:
@@ -164,3 +172,34 @@ def test_any_value_is_taken_or_refused_in_one_line(made: Path, key: str, value: 
         Bundle.open(made)
     except BundleError as error:
         assert "\n" not in str(error)
+
+
+def test_a_licence_without_its_text_is_refused(made: Path) -> None:
+    (made / TEXT).unlink()
+    with pytest.raises(BundleError, match=r"LICENSES/MIT\.txt: missing"):
+        Bundle.open(made)
+    line = refused(made, text(made, changed("licences.acoustic.texts", ["Other.txt"])))
+    assert "Other.txt" in line or "MIT.txt" in line
+
+
+def test_a_bundle_of_the_format_before_is_refused_in_a_line(made: Path) -> None:
+    assert f"reads bundle format {FORMAT}" in refused(made, text(made, changed("format", FORMAT - 1)))
+
+
+def test_a_bundle_is_written_with_the_texts_of_its_licences(made: Path, tmp_path: Path) -> None:
+    opened = Bundle.open(made)
+    files = {role: made / FILES.get(role, role) for role in opened.files}
+    written = bundle.write(tmp_path / "copy", opened.description, files)
+    assert written.files == opened.files and (tmp_path / "copy" / TEXT).is_file()
+    with pytest.raises(BundleError, match="no part of a bundle"):
+        bundle.write(tmp_path / "copy", opened.description, {**files, "LICENSES/Other.txt": made / TEXT})
+
+
+def test_the_second_bundle_is_in_the_first_or_beside_it(tmp_path: Path) -> None:
+    first = tmp_path / "base"
+    assert bundle.second_pass(first) is None
+    for place in (tmp_path / "moonshine-tiny", first / "second-pass"):
+        place.mkdir(parents=True)
+        assert bundle.second_pass(first) != place
+        (place / DESCRIPTION).touch()
+        assert bundle.second_pass(first) == place

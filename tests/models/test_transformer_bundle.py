@@ -14,14 +14,21 @@ import pytest
 from moonshine_weights import WIDTH, weights
 
 from convert.edgetpu.predict import mapping
-from convert.transformer import measure
+from convert.transformer import report as report_of
 from models import moonshine, pieces, transformer_bundle
-from models.bundle import Bundle, BundleError, EdgeTpu
+from models.bundle import Bundle, BundleError, EdgeTpu, Licence
 from models.pieces import Piece
 from models.transformer_bundle import Description, TransformerBundle
 
 ROOT = Path(__file__).parents[2]
-DESCRIPTION = Description("small", "nowhere", "MIT", frames=16, layers=2, edge_tpu=EdgeTpu(False, "not compiled"))
+DESCRIPTION = Description(
+    "small",
+    "nowhere",
+    {"acoustic": Licence("MIT", "nowhere", ("MIT.txt",))},
+    frames=16,
+    layers=2,
+    edge_tpu=EdgeTpu(False, "not compiled"),
+)
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     decoder = ("decoder_cross.onnx", "decoder_step.onnx", "decoder.bin")
     for name in (*decoder, "tokenizer.bin", "quality.json", "NOTICE", *(f"{name}.tflite" for name in names)):
         (place / name).write_text(name)
-    return {path.name: path for path in place.iterdir()}
+    return {**{path.name: path for path in place.iterdir()}, "LICENSES/MIT.txt": place / "NOTICE"}
 
 
 def test_a_bundle_reads_back(files: dict[str, Path], tmp_path: Path) -> None:
@@ -55,14 +62,14 @@ def test_a_bundle_reads_back(files: dict[str, Path], tmp_path: Path) -> None:
 
 def test_what_is_missing_leaves_the_last_bundle_as_it_was(files: dict[str, Path], tmp_path: Path) -> None:
     transformer_bundle.write(tmp_path / "bundle", DESCRIPTION, files)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir()}
+    before = {path.name: path.read_bytes() for path in (tmp_path / "bundle").rglob("*") if path.is_file()}
     compiled = dataclasses.replace(DESCRIPTION, edge_tpu=EdgeTpu(True, "edgetpu_compiler 16"))
     for wrong, given in ((compiled, files), (DESCRIPTION, {k: v for k, v in files.items() if k != "decoder.bin"})):
         with pytest.raises(BundleError, match="the bundle has no"):
             transformer_bundle.write(tmp_path / "bundle", wrong, given)
     with pytest.raises(BundleError, match="the last one is kept"):
         transformer_bundle.write(tmp_path / "bundle", DESCRIPTION, {**files, "NOTICE": tmp_path / "absent"})
-    assert {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir()} == before
+    assert {path.name: path.read_bytes() for path in (tmp_path / "bundle").rglob("*") if path.is_file()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "made"]
 
 
@@ -72,6 +79,10 @@ def altered(root: Path) -> None:
 
 def gone(root: Path) -> None:
     (root / "decoder.bin").unlink()
+
+
+def without_a_text(root: Path) -> None:
+    (root / "LICENSES/MIT.txt").unlink()
 
 
 def later(root: Path) -> None:
@@ -105,6 +116,7 @@ def described(root: Path, **changes: object) -> None:
     [
         (altered, "0.o.tflite: altered since"),
         (gone, "decoder.bin: missing"),
+        (without_a_text, "LICENSES/MIT.txt: missing"),
         (later, "reads bundle format 2"),
         (first, "reads bundle format 2; build the bundle again"),
         (ctc, "of the kind 'ctc', but a 'transformer' one"),
@@ -139,25 +151,22 @@ def test_a_program_for_ctc_bundles_says_that_this_is_none(files: dict[str, Path]
 def test_gates(error: float, wrong: dict[str, int], said: str | None) -> None:
     words = {"spoken": 100, "wrong": wrong} if wrong else {"skipped": "no recordings"}
     report = {"encoder_error": {"mean": error, "most": error}, "words": words, "seconds": 1}
-    failures = list(measure.failures(report))
+    failures = list(report_of.failures(report))
     assert [said in failure for failure in failures] == [True] if said else not failures
-    assert measure.summary(report)
+    assert report_of.summary(report)
 
 
 @pytest.mark.slow
-def test_moonshine_is_built_and_fits_the_edge_tpu(tmp_path: Path) -> None:
-    command = [sys.executable, "convert/build.py", "--model", "moonshine-tiny", "--out", str(tmp_path / "bundle")]
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert answer.returncode == 0, answer.stderr
-    opened = TransformerBundle.open(tmp_path / "bundle")
+def test_moonshine_is_built_and_fits_the_edge_tpu(second_bundle: Path) -> None:
+    opened = TransformerBundle.open(second_bundle)
     assert (len(opened.names), opened.description.frames) == (18, 208)
     assert all(mapping.predict(opened.piece(name).read_bytes()).complete for name in opened.names)
-    report = json.loads((tmp_path / "bundle" / "quality.json").read_text())
-    assert 0.005 < report["encoder_error"]["mean"] < measure.MAX_ERROR
+    report = json.loads((second_bundle / "quality.json").read_text())
+    assert 0.005 < report["encoder_error"]["mean"] < report_of.MAX_ERROR
 
 
 def test_an_option_of_ctc_models_is_refused_in_a_line(tmp_path: Path) -> None:
-    command = [sys.executable, "convert/build.py", "--model", "moonshine-tiny", "--prebuilt", "--cache", str(tmp_path)]
+    command = [sys.executable, "convert/build.py", "--model", "moonshine-tiny", "--comparison", str(tmp_path)]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert answer.returncode == 1
-    assert "--prebuilt is for CTC models" in answer.stderr and answer.stderr.count("\n") == 1
+    assert "--comparison is for CTC models" in answer.stderr and answer.stderr.count("\n") == 1

@@ -222,7 +222,6 @@ static int step(search *s, const float *log_posteriors) {
     }
     memcpy(s->beam, s->next, kept * sizeof *s->beam);
     s->beam_count = kept;
-    if (!kept) return NO_HYPOTHESIS;
     return s->past.count > s->past.sweep_at ? sweep(s) : 0;
 }
 
@@ -255,8 +254,8 @@ static void write_words(const search *s, uint32_t past, uint32_t *entries) {
         entries[s->past.at[h].depth - 1] = s->past.at[h].entry;
 }
 
-/* The best words: returns how many, and in `rows` their rows, which the search owns until it is next called; or NO_MEMORY
- * or NO_HYPOTHESIS. The first `stable` of them are those of every hypothesis. `closed`: only hypotheses that end with a word
+/* The best words: returns how many, and in `rows` their rows, which the search owns until it is next called; or
+ * NO_MEMORY. The first `stable` of them are those of every hypothesis. `closed`: only hypotheses that end with a word
  * count, where there are any, and the end of the sentence is scored. */
 long search_best(search *s, int closed, const uint32_t **rows, uint32_t *stable, double *score) {
     const history *past = s->past.at;
@@ -265,7 +264,6 @@ long search_best(search *s, int closed, const uint32_t **rows, uint32_t *stable,
     int whole = 0;
     *score = -INFINITY;
     *stable = 0;
-    if (!s->beam_count) return NO_HYPOTHESIS;
     for (uint32_t i = 0; closed && i < s->beam_count; i++) whole |= !s->beam[i].place;
     for (uint32_t i = 0; i < s->beam_count; i++) {
         const hypothesis *h = &s->beam[i];
@@ -311,7 +309,9 @@ void search_begin(search *s) {
     s->beam[0] = (hypothesis){0, 0, s->is.boundary, remember(s, NONE, NONE, &start)};
 }
 
-/* Whether a search with these options always keeps a hypothesis. */
+/* Whether a search with these options always keeps a hypothesis. In each frame the blank of the beam's first one is
+ * offered first, and its score is neither no number nor minus infinity: the frame's values are finite, and whatever
+ * scores of a bundle lead there is hopeless beside it, so never in a beam. The best candidate is never dropped. */
 static int sound(const options *o, uint32_t tokens) {
     return o->beam && o->beam_tokens && o->blank < tokens && (o->boundary == NONE || o->boundary < tokens)
            && o->threshold >= 0 && isfinite(o->threshold) && isfinite(o->language_weight)

@@ -4,8 +4,8 @@
  *   lexicon.c   every word's spelling, as a trie of tokens
  *   beam.c      the search over both, whose state can be copied
  *
- * Nothing is global. What cannot be done comes back as NULL, NO_MEMORY or NO_HYPOTHESIS; why, as one line of text where
- * there is a reason but memory. Objects that others point to (a language, a lexicon) must outlive them and may be shared by threads.
+ * Nothing is global. What cannot be done comes back as NULL or NO_MEMORY; why, as one line of text where there is a
+ * reason but memory. Objects that others point to (a language, a lexicon) must outlive them and may be shared by threads.
  */
 #ifndef DICTATE_SEARCH_H
 #define DICTATE_SEARCH_H
@@ -16,7 +16,7 @@
 enum { ORDER = 6 };          /* the longest n-grams that are read */
 #define NONE UINT32_MAX      /* no word, no history, no token */
 
-enum { NO_MEMORY = -1, NO_HYPOTHESIS = -2 }; /* the second: every score has become none, or further below the best */
+enum { NO_MEMORY = -1 };
 
 /* The newest words that a language model still distinguishes, newest first, and what leaving each of them costs. */
 typedef struct {

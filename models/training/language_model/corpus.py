@@ -41,6 +41,8 @@ class Source:
     format: str  # a key of FORMATS, with ":" and its argument where it takes one
     group: str  # "books", "prose" or "talk": each has a model of its own
     licence: str
+    spdx: str  # the same as an SPDX expression; LicenseRef-public-domain for what has no copyright any more
+    original: str  # the work, where the repository only holds a copy of it
     note: str
     sha256: str  # of the used files, in path order
     words: int  # after normalisation
@@ -56,6 +58,8 @@ class Source:
             format=table["format"],
             group=table["group"],
             licence=table["licence"],
+            spdx=table["spdx"],
+            original=table.get("original", ""),
             note=table.get("note", ""),
             sha256=table.get("sha256", ""),
             words=table.get("words", 0),

@@ -246,6 +246,34 @@ def test_a_plan_of_several_models_is_printed_for_people_and_programs(capsys: pyt
     assert plan["together"]["calls"] == 2
 
 
+def test_a_plan_of_bundles_counts_the_calls_of_five_seconds_of_speech(
+    bundle: Path, second_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--strict", str(bundle), str(second_bundle)]) == 0
+    printed = capsys.readouterr().out
+    assert "19 models together, 5 s of speech" in printed and "uncertain" in printed
+    assert main(["check", "--json", str(bundle), str(second_bundle)]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    encoder, *around = plan["models"].values()
+    assert encoder["calls"] == pytest.approx(500 / 240 + 500 / 30)  # committed windows, and those that look ahead
+    assert [piece["calls"] for piece in around] == [1] * 18
+    once = encoder["usb_bytes"]["low"] * encoder["calls"] + sum(piece["usb_bytes"]["low"] for piece in around)
+    assert plan["together"]["usb_bytes"]["low"] == pytest.approx(once)
+    assert plan["seconds"] == 5 and plan["together"]["fits_on_chip"] == "uncertain"
+    assert main(["check", str(bundle.parent)]) == 2
+    assert "no bundle here" in capsys.readouterr().err
+
+
+def test_calls_multiply_what_crosses_usb_and_what_is_sent_again() -> None:
+    alone = mapping.predict(BLOCK.read_bytes()).budget
+    large = dataclasses.replace(alone, parameters=Estimate(5e6, 5e6, 5e6, "B"))
+    once, often = together([large, large]), together([large, large], [1, 3])
+    assert (once.calls, often.calls, often.models) == (2, 4, 2)
+    assert often.parameters == once.parameters
+    assert often.streamed.likely == pytest.approx(3 * once.streamed.likely)
+    assert often.latency_usb3.likely > once.latency_usb3.likely + 2 * alone.latency_usb3.likely
+
+
 @given(st.lists(st.integers(0, 4 << 20), min_size=1, max_size=6))
 def test_what_does_not_fit_the_chip_together_is_streamed(sizes: list[int]) -> None:
     """Of models that fit alone, the excess over the least room, and its time."""

@@ -40,6 +40,8 @@ class Scripted:
     heard: list[int] = field(default_factory=list)
     shown: str = ""
     fails: bool = False
+    behind: bool = False
+    """It looks ahead no more: words are found at the end."""
     resets: int = 0
 
     def accept_waveform(self, samples: np.ndarray) -> Sequence[Event]:
@@ -47,7 +49,8 @@ class Scripted:
             raise RuntimeError("the encoder is gone")
         self.heard += samples.tolist()
         before, self.shown = self.shown, self._words()
-        return [Partial(self.shown, "", len(self.heard) / 16_000)] if self.shown not in ("", before) else []
+        news = self.shown not in ("", before) and not self.behind
+        return [Partial(self.shown, "", len(self.heard) / 16_000)] if news else []
 
     def finish(self) -> Sequence[Event]:
         if self.fails:
@@ -240,7 +243,36 @@ def test_holding_in_silence_switches_off(bench: Bench) -> None:
     assert LedState.RELEASE_TO_SWITCH_OFF in bench.states
     assert bench.appliance.outcome is None
     bench.edge(False)
+    bench.sound(0.1, loud=False)
     assert bench.appliance.outcome is Outcome.SWITCH_OFF
+
+
+@pytest.mark.parametrize("seconds", [5.5, 12.0])
+def test_words_that_are_found_after_the_release_do_not_switch_off(bench: Bench, seconds: float) -> None:
+    """A machine that is behind has found no word yet when the button is let go."""
+    bench.script.behind = True
+    bench.edge(True)
+    bench.sound(seconds)
+    assert LedState.RELEASE_TO_SWITCH_OFF in bench.states
+    bench.edge(False)
+    bench.sound(0.1, loud=False)
+    assert bench.appliance.outcome is None and bench.states == {LedState.READY}
+    assert bench.screen == "Word" + " word" * (int(seconds) - 1)
+    bench.edge(True)
+    bench.sound(5.5, loud=False)
+    bench.edge(False)
+    bench.sound(0.1, loud=False)
+    assert bench.appliance.outcome is Outcome.SWITCH_OFF
+
+
+def test_words_found_late_do_not_keep_an_empty_battery_on(bench: Bench) -> None:
+    bench.script.behind = True
+    bench.edge(True)
+    bench.sound(6.0)
+    bench.edge(False)
+    bench.appliance.handle(Battery.EMPTY)
+    bench.sound(0.1, loud=False)
+    assert bench.screen and bench.appliance.outcome is Outcome.SWITCH_OFF
 
 
 def test_speaking_while_holding_does_not_switch_off(bench: Bench) -> None:

@@ -171,6 +171,19 @@ def test_options_that_could_lose_every_hypothesis_are_refused(
         search(language, True, WORDS, **{option: value})
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -3e38])
+def test_posteriors_that_are_none_lose_no_hypothesis(language: beam_search.Language, value: float) -> None:
+    """No posterior leads to a word; scores far beyond a bundle's make every extension hopeless or infinite."""
+    for options in ({}, {"language_weight": 3e38}, {"language_weight": -3e38, "word_score": 3e38}, {"floor": -3e38}):
+        lost = search(language, True, WORDS, **options)
+        for _ in range(3):
+            lost.advance(np.full((50, 4), value, np.float32))
+            lost.best(closed=False)
+        lost.close()
+        rows, stable, score = lost.best(closed=True)
+        assert stable <= len(rows) and not math.isnan(score)
+
+
 def test_frames_of_another_vocabulary_are_refused(language: beam_search.Language) -> None:
     rows = Lexicon.of([("a", (0,))], [-1.0])
     words = beam_search.WordGraph(language, rows.text, rows.ends, rows.tokens, rows.scores, 4, 6)

@@ -217,20 +217,23 @@ from dataclasses import fields
 from pathlib import Path
 from device.config import schema
 from device.text.edits import Insert
+from device.output.background import BackgroundOutput
 from device.output.journal import open_journal
 from device.output.dispatcher import open_sinks
 folder = Path(sys.argv[1])
 settings = schema.SinkSettings(
     journal=schema.JournalSettings(dir=folder / "journal", max_mb=0.01, keep=1000),
     keyboard=schema.KeyboardSettings(path=folder / "hidg0", rate=500),
+    stdout=schema.StdoutSettings(enabled=True),
 )
 journal = open_journal(settings.journal, time.time)
-fanout = open_sinks(settings, journal, sys.stdout, time.monotonic, lambda *what: None)
-fanout.resume(settings.keyboard.host_timeout_s)
+output = BackgroundOutput(open_sinks(settings, journal, sys.stdout, time.monotonic, lambda *what: None), time.monotonic)
+entries = journal.entries()
+number = entries[-1].id if entries else 0
+output.resume(settings.keyboard.host_timeout_s)
 while True:
-    entries = journal.entries()
-    entry = fanout.deliver((Insert(f"<{entries[-1].id + 1 if entries else 1}>"),))
-    print(entry.id, flush=True)
+    number += 1
+    output.deliver((Insert(f"<{number}>"),))
     time.sleep(0.004)
 """
 
@@ -247,11 +250,11 @@ def test_killed_at_random_instants_nothing_is_lost_or_typed_twice(tmp_path: Path
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         assert child.stdout is not None
-        child.stdout.readline()
+        shown = child.stdout.read(1)
         time.sleep(chance.uniform(0.0, 0.12))
         child.send_signal(signal.SIGKILL)
-        numbers = [line for line in child.stdout.readlines() if line.endswith("\n")]
-        acknowledged = max([acknowledged, *map(int, numbers)])
+        shown += child.stdout.read()
+        acknowledged = max([acknowledged, *map(int, re.findall(r"<(\d+)>", shown))])
         child.wait()
     screen = computer.close()
     typed = [int(number) for number in re.findall(r"<(\d+)>", screen)]

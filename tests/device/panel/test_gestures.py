@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.panel.gestures import TAP_S, Gesture, Gestures
+from device.panel.gestures import STUCK_S, TAP_S, Gesture, Gestures
 
 BEGIN, END, CANCEL, DELETE = Gesture.BEGIN, Gesture.END, Gesture.CANCEL, Gesture.DELETE
 ARM, DISARM, SHUTDOWN = Gesture.ARM, Gesture.DISARM, Gesture.SHUTDOWN
@@ -43,7 +43,7 @@ def presses(*lengths_and_gaps: float) -> list[tuple[float, bool]]:
         ("hold", (0.1, 1.0, 0.1), [BEGIN, CANCEL, BEGIN, CANCEL]),
         ("hold", (0.1, 0.1, 3.0), [BEGIN, CANCEL, BEGIN, END]),
         ("hold", (0.1, 0.1, 0.1, 0.1, 0.1), [BEGIN, CANCEL, BEGIN, CANCEL, DELETE, BEGIN, CANCEL]),
-        ("hold", (5.5,), [BEGIN, ARM, CANCEL, SHUTDOWN]),
+        ("hold", (5.5,), [BEGIN, ARM, END, SHUTDOWN]),
         ("hold", (4.99,), [BEGIN, END]),
         ("toggle", (0.1,), [BEGIN]),
         ("toggle", (1.0,), [BEGIN]),
@@ -51,7 +51,7 @@ def presses(*lengths_and_gaps: float) -> list[tuple[float, bool]]:
         ("toggle", (0.1, 3.0, 0.1, 0.1, 0.1), [BEGIN, END, BEGIN, CANCEL, DELETE]),
         ("toggle", (0.1, 0.1, 0.1), [BEGIN, CANCEL, DELETE]),
         ("toggle", (0.1, 0.1, 2.0), [BEGIN, END]),
-        ("toggle", (6.0,), [BEGIN, ARM, CANCEL, SHUTDOWN]),
+        ("toggle", (6.0,), [BEGIN, ARM, END, SHUTDOWN]),
         ("toggle", (0.1, 3.0, 6.0), [BEGIN, END, ARM, SHUTDOWN]),
         ("hold", (0.01,), []),
     ],
@@ -61,7 +61,15 @@ def test_presses(mode: str, pattern: tuple[float, ...], expected: list[Gesture])
 
 
 def test_a_button_held_down_for_ever_does_not_switch_off() -> None:
-    assert run("hold", [(1.0, True)], until=10_000) == [BEGIN, ARM]
+    assert run("hold", [(1.0, True)], until=10_000) == [BEGIN, ARM, DISARM]
+
+
+@pytest.mark.parametrize(("mode", "ends"), [("hold", [END]), ("toggle", [])])
+def test_a_stuck_button_that_comes_free_does_not_switch_off(mode: str, ends: list[Gesture]) -> None:
+    """Something lay on it for longer than anybody would hold it."""
+    assert run(mode, presses(5.0 + STUCK_S + 1)) == [BEGIN, ARM, DISARM, *ends]
+    assert run(mode, presses(5.0 + STUCK_S - 1)) == [BEGIN, ARM, END, SHUTDOWN]
+    assert run(mode, presses(900.0)) == [BEGIN, ARM, DISARM, *ends]
 
 
 def test_a_long_dictation_does_not_switch_off() -> None:
@@ -115,8 +123,8 @@ def test_only_an_armed_press_switches_off(mode: str, pattern: list[float]) -> No
     found = run(mode, presses(*pattern))
     for before, gesture in zip([None, *found], found, strict=False):
         if gesture is SHUTDOWN:
-            assert before in (ARM, CANCEL)
-    assert found.count(SHUTDOWN) == sum(length >= 5 for length in pattern[::2])
+            assert before in (ARM, END)
+    assert found.count(SHUTDOWN) == sum(5 <= length < 5 + STUCK_S for length in pattern[::2])
 
 
 @given(pattern=patterns)

@@ -56,7 +56,7 @@ class Finger:
             [Gesture.BEGIN, Gesture.CANCEL, Gesture.BEGIN, Gesture.CANCEL, Gesture.DELETE],
         ),
         ("toggle", [0.08], [Gesture.BEGIN]),
-        ("hold", [2.2], [Gesture.BEGIN, Gesture.ARM, Gesture.CANCEL, Gesture.SHUTDOWN]),
+        ("hold", [2.2], [Gesture.BEGIN, Gesture.ARM, Gesture.END, Gesture.SHUTDOWN]),
     ],
 )
 def test_real_presses_are_recognised(

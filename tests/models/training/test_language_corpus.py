@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from models import manifest
 from models.training.language_model import corpus
 
-SOURCE = corpus.Source("it", "some/where", "", ("*.txt",), ("*/skip*",), "plain", "books", "CC0", "", "", 0)
+IDENTIFIERS = {path.stem for path in (manifest.ROOT / "LICENSES").iterdir()} | {"LicenseRef-public-domain"}
+SOURCE = corpus.Source(
+    "it", "some/where", "", ("*.txt",), ("*/skip*",), "plain", "books", "CC0", "CC0-1.0", "", "", "", 0
+)
 
 
 def clone(mirror: Path) -> str:
@@ -77,4 +81,13 @@ def test_every_source_is_recorded_whole() -> None:
     for source in sources:
         assert len(source.commit) == 40 and len(source.sha256) == 64 and source.words > 0, source.name
         assert source.licence and source.group in ("books", "prose", "speeches", "talk"), source.name
+        assert source.spdx and set(source.spdx.split(" AND ")) <= IDENTIFIERS, source.name
         assert "ljspeech" not in source.repository.lower() and "common-voice" not in source.repository.lower()
+
+
+def test_the_language_model_is_under_the_licences_of_its_texts() -> None:
+    texts = {spdx for source in corpus.load_sources() for spdx in source.spdx.split(" AND ")}
+    wordfreq = {"CC-BY-SA-4.0"}
+    said = manifest.load("base").licences["language"].spdx.split(" AND ")
+    assert {*said} == (texts | wordfreq) - {"LicenseRef-public-domain"}
+    assert len(said) == len({*said})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
 import pytest
+from updater.releases import parse
 
+from models import bundle
 from models.errors import UserError
 from provisioning.common import layer, release, tree
 from provisioning.common.target import Target
@@ -102,3 +105,42 @@ def test_a_release_needs_a_bundle_and_a_new_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there already"):
         release.build_release(tmp_path, Target("cp311"), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def bundle_of(folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "bundle.json").write_text(f'"{name}"')
+    return folder
+
+
+def test_a_release_has_the_second_model_where_the_device_looks_for_it(tmp_path: Path) -> None:
+    first, second = bundle_of(tmp_path / "build/base", "1"), bundle_of(tmp_path / "build/moonshine-tiny", "2")
+    assert bundle.second_pass(first) == second
+    built = tmp_path / "release"
+    release.copy_bundles(built, first, second)
+    assert (built / "bundle/bundle.json").read_text() == '"1"'
+    found = bundle.second_pass(built / "bundle")
+    assert found and (found / "bundle.json").read_text() == '"2"'
+    described = release.describe(built, Target("cp311"), without_coral=True)
+    assert parse((built / release.FILE).read_bytes()).files == described.files  # what an updater accepts
+
+    release.copy_bundles(tmp_path / "again", built / "bundle", None)
+    assert bundle.second_pass(tmp_path / "again/bundle") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [([], "moonshine-tiny"), (["--without-second-pass"], None), (["--second-pass", "other"], "other")],
+)
+def test_which_second_model_a_command_takes(options: list[str], expected: str | None, tmp_path: Path) -> None:
+    first = bundle_of(tmp_path / "base", "1")
+    bundle_of(tmp_path / "moonshine-tiny", "2")
+    parser = argparse.ArgumentParser()
+    release.add_bundle_options(parser)
+    chosen = release.chosen_second_pass(parser.parse_args(["--bundle", str(first), *options]))
+    assert (chosen.name if chosen else None) == expected
+
+
+def test_the_application_brings_its_licence(tmp_path: Path) -> None:
+    release.copy_application(tmp_path)
+    assert "Apache License" in (tmp_path / "LICENSE").read_text() and (tmp_path / "NOTICE").is_file()

@@ -65,7 +65,7 @@ from provisioning.image import base, build
 from provisioning.common import release
 from provisioning.common.progress import Progress
 
-def small(destination, target, bundle, *, without_coral=False, say=print):
+def small(destination, target, bundle, *, second_pass=None, without_coral=False, say=print):
     (destination / "site").mkdir(parents=True)
     (destination / "site/for.txt").write_text(target.python)
     return release.describe(destination, target, without_coral)

@@ -158,6 +158,7 @@ def test_a_system_is_given_the_release_for_its_python(tmp_path: Path) -> None:
         (["--update-key", "bad.toml"], "bad.toml is no SSH public key"),
         (["--coral", "none.deb"], "none.deb: no such file"),
         (["--bundle", "none"], "none is no model bundle"),
+        (["--second-pass", "none"], "none is no model bundle"),
         (["--base", "none.img"], "none.img: no such file"),
     ],
 )
