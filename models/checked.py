@@ -9,10 +9,10 @@ import dataclasses
 import json
 import math
 import re
-import types
-import typing
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
+
+from models import typed
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ def parse(text: str) -> dict[str, Any]:
 
 def load(kind: type[T], raw: Any, where: str) -> T:
     """The dataclass `kind` from parsed JSON; ValueError names the key that does not fit, and what is allowed."""
-    built: T = _load(kind, raw, where)
+    built = typed.read(kind, raw, where)
     for problem in _problems(built, where, ""):
         raise ValueError(problem)
     return built
@@ -92,44 +92,6 @@ def digests(raw: Any, roles: Collection[str]) -> dict[str, str]:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no number")
-
-
-def _load(kind: Any, raw: Any, where: str) -> Any:
-    if not isinstance(raw, dict):
-        raise ValueError(f"{where} must be a table")
-    hints = typing.get_type_hints(kind)
-    for key in raw.keys() - hints.keys():
-        raise ValueError(f"{where}.{key} is unknown")
-    needed = {field.name for field in dataclasses.fields(kind) if _needed(field)}
-    for key in sorted(needed - raw.keys()):
-        raise ValueError(f"{where}.{key} is missing")
-    return kind(**{key: _value(hints[key], value, f"{where}.{key}") for key, value in raw.items()})
-
-
-def _needed(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _load(hint, value, where)
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise ValueError(f"{where} must be a list")
-        (item, *_) = typing.get_args(hint)
-        return tuple(_value(item, each, where) for each in value)
-    if typing.get_origin(hint) is Mapping:
-        if not isinstance(value, dict):
-            raise ValueError(f"{where} must be a table")
-        (_, item) = typing.get_args(hint)
-        return {key: _value(item, each, f"{where}.{key}") for key, each in value.items()}
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):  # a type or None
-        return None if value is None else _value(typing.get_args(hint)[0], value, where)
-    if hint is float and type(value) is int and abs(value) < 1 << 53:
-        return float(value)
-    if type(value) is not hint:
-        raise ValueError(f"{where} must be {hint.__name__}")
-    return value
 
 
 def _problems(built: Any, where: str, path: str) -> Iterator[str]:

@@ -12,12 +12,12 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 import types
-import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models import typed
 from models.bundle import FrontEnd, Search, Window
 from models.errors import UserError
 
@@ -232,7 +232,7 @@ def read_any(path: Path) -> Origin:
     kind = raw.pop("kind", "ctc")
     if not isinstance(kind, str) or kind not in KINDS:
         raise ManifestError(f"{path}: kind = {kind!r}: must be {' or '.join(KINDS)}")
-    manifest = _value(KINDS[kind], {**raw, "path": path}, str(path), "")
+    manifest = _table(KINDS[kind], {**raw, "path": path}, path)
     assert isinstance(manifest, Origin)
     _check(manifest)
     return manifest
@@ -325,43 +325,13 @@ def _token_faults(manifest: Manifest) -> Iterator[Fault]:
         yield "tokens.asset", tokens.asset, "is not among source.assets"
 
 
-def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
-    """`raw` from TOML as `hint`; ManifestError names `where` (the file) and `key` when it does not fit."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return _value(next(a for a in arguments if a is not type(None)), raw, where, key)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _table(hint, raw, where, key)
-    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(raw, dict):
-        return {name: _value(arguments[1], value, where, f"{key}.{name}") for name, value in raw.items()}
-    if origin is tuple and isinstance(raw, list):
-        return tuple(_value(arguments[0], item, where, f"{key}[{i}]") for i, item in enumerate(raw))
-    if hint is float and type(raw) is int:
-        return float(raw)
-    expected = origin or hint
-    if not isinstance(raw, expected) or (expected is int and isinstance(raw, bool)):
-        raise ManifestError(f"{where}: {key} = {raw!r}: must be {_ENGLISH.get(expected, expected.__name__)}")
-    return raw
-
-
-def _table(kind: type[Any], raw: Any, where: str, key: str) -> Any:
-    if not isinstance(raw, dict):
-        raise ManifestError(f"{where}: {key} = {raw!r}: must be a table")
-    hints, prefix = typing.get_type_hints(kind), f"{key}." if key else ""
-    for name in sorted(raw.keys() - hints.keys()):
-        raise ManifestError(f"{where}: {prefix}{name} = {raw[name]!r}: unknown key; known are {', '.join(hints)}")
-    for item in dataclasses.fields(kind):
-        needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        if needed and item.name not in raw:
-            raise ManifestError(f"{where}: {prefix}{item.name} is missing")
-    return kind(**{name: _value(hints[name], value, where, prefix + name) for name, value in raw.items()})
-
-
-_ENGLISH = {
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    bool: "true or false",
-    tuple: "a list",
-    Mapping: "a table",
-}
+def _table(kind: type[Any], raw: Any, where: Path) -> Any:
+    """`raw` from TOML; ManifestError names the file and the key that does not fit."""
+    try:
+        return typed.read(kind, raw)
+    except typed.Misfit as error:
+        if error.known:
+            known = f"unknown key; known are {', '.join(error.known)}"
+            raise ManifestError(f"{where}: {error.key} = {error.raw!r}: {known}") from None
+        given = "" if error.problem == typed.MISSING else f" = {error.raw!r}:"
+        raise ManifestError(f"{where}: {error.key}{given} {error.problem}") from None

@@ -30,7 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from models import python  # noqa: E402
+from models import files, python  # noqa: E402
 
 LOCKS = ROOT / "provisioning" / "lock"
 SYSTEM = ROOT / "provisioning" / "system-packages.sh"
@@ -110,9 +110,7 @@ class Environment:
 
     def record(self, steps: dict[str, str]) -> None:
         self._done |= steps
-        part = self._record.with_suffix(".part")
-        part.write_text(json.dumps(self._done, indent=1) + "\n")
-        part.replace(self._record)
+        files.write(self._record, json.dumps(self._done, indent=1) + "\n")
 
     def create(self) -> None:
         """A new environment, unless this one was made by the same Python and still runs."""

@@ -45,6 +45,8 @@ OPEN = {
     "models.python",  # starts child processes that import nothing from the working directory
     "models.terminal",  # lets no control characters reach a terminal
     "models.archives",  # unpacks archives safely
+    "models.typed",  # parsed TOML or JSON into dataclasses
+    "models.files",  # writes files whole or not at all
 }
 MODELS = {
     "device.app": {"models.bundle"},
@@ -68,6 +70,7 @@ MODELS = {
     "convert": {
         "models",
         "models.bundle",
+        "models.download",
         "models.lexicon",
         "models.manifest",
         # The contract of a transformer's bundle: its float parts, the int8 pieces, the decoder, the bundle itself.
@@ -145,14 +148,41 @@ def test_packages_of_the_device_import_only_what_they_may(arrows: list[tuple[str
     assert found >= EXCEPTIONS.keys(), f"no longer needed: {sorted(EXCEPTIONS.keys() - found)}"
 
 
-def test_nothing_imports_a_command(arrows: list[tuple[str, str]]) -> None:
-    commands = ("device.cli", "convert.__main__", "convert.build", "convert.edgetpu.__main__")
+def is_command(path: Path) -> bool:
+    """Whether a module reads a command line: it imports argparse and has a `main`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return "argparse" in imports and any(
+        isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body
+    )
+
+
+def test_no_library_imports_a_command() -> None:
+    """Commands parse, call a library and print. Only `dictate` itself and two-line programs import them."""
+    known = {
+        name: path for top in ("device", "convert", "models", "provisioning") for name, path in modules(top).items()
+    }
+    commands = {name for name, path in known.items() if is_command(path)}
+    commands |= {name for name in known if name.startswith("device.cli.")} - {"device.cli.options"}
+    assert {"device.cli", "convert.__main__", "provisioning.flasher.flash", "provisioning.environment"} <= commands
     wrong = [
-        f"{module} imports {other}"
-        for module, other in arrows
-        if other.startswith(commands) and not module.startswith(("device.cli", "convert.build"))
+        f"{name} imports {other}"
+        for name, path in known.items()
+        for other in sorted(imported(path, known) & commands)
+        if not name.startswith("device.cli") and (name, other) != ("convert.build", "convert.__main__")
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_there_is_one_download() -> None:
+    """And one place each for what it needs: limits, the SHA-256, the rename."""
+    asks = {
+        name
+        for top in ("device", "convert", "models", "provisioning")
+        for name, path in modules(top).items()
+        if re.search(r"^\s*(import|from) urllib\.request\b", path.read_text(encoding="utf-8"), re.M)
+    }
+    assert asks == {"models.download"}
 
 
 def test_the_halves_share_the_bundle_and_nothing_else(arrows: list[tuple[str, str]]) -> None:

@@ -16,7 +16,20 @@ from device.config.schema import Config
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("device", "convert", "provisioning")
 
-# What was said -> what the field says. Compared with whole names, without the underscores of private ones.
+# What was said -> what the field says. Compared with whole names; those of PRIVATE also behind an underscore.
+PRIVATE = {
+    "heard",
+    "voiced",
+    "told",
+    "complain",
+    "say_once",
+    "open_ears",
+    "settle",
+    "stranded",
+    "gist",
+    "lamp",
+    "lamps",
+}
 CLASSES = {
     "Ears": "LoadedRecognizer, Pipeline",
     "Listener": "StreamingRecognizer",
@@ -151,8 +164,9 @@ def given_up(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
             assigned = [target for item in node.body if isinstance(item, ast.Assign) for target in item.targets]
             found = [(item.id, CONSTANTS) for item in assigned if isinstance(item, ast.Name)]
         for name, words in found:
-            if name.strip("_") in words:
-                yield getattr(node, "lineno", 0), name, words[name.strip("_")]
+            plain = name.lstrip("_")
+            if plain in words and (plain == name or plain in PRIVATE):
+                yield getattr(node, "lineno", 0), name, words[plain]
 
 
 def keys(kind: type[Any], prefix: str = "") -> Iterator[str]:

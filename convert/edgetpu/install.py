@@ -5,7 +5,6 @@ The archive holds a program, its C library and its dynamic loader, so it runs on
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
@@ -14,17 +13,14 @@ import subprocess
 import tarfile
 import tempfile
 import tomllib
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO
 
 from convert.edgetpu.errors import InstallError
 from models.archives import unpack
+from models.download import DownloadError, WrongFile, download, take
 
 LOCK = Path(__file__).with_name("compiler.lock")
 PROGRAM = "edgetpu_compiler"
@@ -35,7 +31,6 @@ MAX_DOWNLOAD_BYTES = 256 << 20
 MAX_UNPACKED_BYTES = 1 << 30
 MAX_FILES = 1000
 TIMEOUT_S = 30
-CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -88,14 +83,7 @@ def install(lock: Lock, cache: Path, archive: Path | None = None) -> tuple[str, 
     if marker.exists() and marker.read_text().strip() == lock.sha256:
         return _command(target)
     with _scratch(cache) as scratch:
-        packed = scratch / "archive"
-        with packed.open("wb") as file:
-            digest = _copy(archive, file) if archive else _download(lock.url, file)
-        if digest != lock.sha256:
-            raise InstallError(
-                f"{archive or lock.url} is not the pinned release (SHA-256 {digest}, wanted {lock.sha256}): "
-                "nothing was kept; try again, and if it stays so, do not use that copy"
-            )
+        packed = _archive(lock, archive, scratch / "archive")
         unpacked = scratch / "unpacked"
         _unpack(packed, unpacked)
         _try(_command(unpacked), lock.version)
@@ -123,43 +111,21 @@ def _scratch(cache: Path) -> Iterator[Path]:
             cache.rmdir()
 
 
-def _download(url: str, file: BinaryIO) -> str:
-    """Write what `url` gives to `file`; returns its SHA-256."""
-    advice = (
-        "nothing was kept; try again when the network is there, or download it elsewhere and give it with "
-        "--archive FILE"
-    )
+def _archive(lock: Lock, given: Path | None, target: Path) -> Path:
+    """The verified archive: `given` if there is one, else from the network."""
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
-            length = response.headers.get("Content-Length")
-            digest, size = _hash_copy(response, file)
-    except urllib.error.HTTPError as error:
-        raise InstallError(f"{url} answers {error.code} {error.reason}: {advice}") from error
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-        raise InstallError(f"{url} cannot be downloaded ({reason}): {advice}") from error
-    if length is not None and length.isdigit() and size != int(length):
-        raise InstallError(f"{url} ended after {size:,} of {int(length):,} bytes: {advice}")
-    return digest
-
-
-def _copy(archive: Path, file: BinaryIO) -> str:
-    try:
-        with archive.open("rb") as source:
-            return _hash_copy(source, file)[0]
+        if given:
+            return take(given, target, sha256=lock.sha256, largest=MAX_DOWNLOAD_BYTES)
+        return download(lock.url, target, sha256=lock.sha256, largest=MAX_DOWNLOAD_BYTES, timeout_s=TIMEOUT_S)
+    except WrongFile as error:
+        raise InstallError(f"{error}: nothing was kept; try again, and if it stays so, do not use that copy") from None
+    except DownloadError as error:
+        raise InstallError(
+            f"{error}: nothing was kept; try again when the network is there, or download it elsewhere and give it "
+            "with --archive FILE"
+        ) from None
     except OSError as error:
-        raise InstallError(f"{archive} cannot be read: {error.strerror}") from error
-
-
-def _hash_copy(source: BinaryIO, target: BinaryIO) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    while chunk := source.read(CHUNK_BYTES):
-        size += len(chunk)
-        if size > MAX_DOWNLOAD_BYTES:
-            raise InstallError(f"the download is larger than {MAX_DOWNLOAD_BYTES:,} bytes: not the compiler")
-        digest.update(chunk)
-        target.write(chunk)
-    return digest.hexdigest(), size
+        raise InstallError(f"{target.parent} cannot be written ({error.strerror}): set XDG_CACHE_HOME") from None
 
 
 def _unpack(packed: Path, target: Path) -> None:

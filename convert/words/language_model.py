@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from models import files
 from models.errors import UserError
 
 LARGEST = 22_000_000  # bytes
@@ -56,7 +57,6 @@ def build(source: Path, out: Path, words: Iterable[str]) -> Path:
     if missing := sorted(set(known) - set(words)):
         more = f"{missing[0]!r} ({len(missing)} in all)"
         raise LanguageError(f"{source}: the lexicon has no {more}; make the lexicon again")
-    beside = out.with_name(out.name + ".part")
-    shutil.copyfile(source, beside)
-    beside.replace(out)
+    with files.replacing(out) as part:
+        shutil.copyfile(source, part)
     return out

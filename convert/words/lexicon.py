@@ -15,6 +15,7 @@ import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from models import files
 from models.errors import UserError
 from models.lexicon import Lexicon
 
@@ -95,10 +96,8 @@ def build(source: Path, tokens: Sequence[str], out: Path, *, spell: bool = False
         if unknown := [t for t in spelling if t not in index]:
             raise LexiconError(f"{word!r}: the acoustic model has no token {unknown[0]!r}; take a lexicon made for it")
     lexicon = Lexicon.of([(w, [index[t] for t in s]) for w, _, s in rows], [score for _, score, _ in rows])
-    beside = out.with_name(out.name + ".part")
-    lexicon.save(beside)
-    if (size := beside.stat().st_size) > LARGEST:
-        beside.unlink()
-        raise LexiconError(f"{source}: {size:,} bytes packed, above {LARGEST:,}; take fewer words")
-    beside.replace(out)
+    with files.replacing(out) as part:
+        lexicon.save(part)
+        if (size := part.stat().st_size) > LARGEST:
+            raise LexiconError(f"{source}: {size:,} bytes packed, above {LARGEST:,}; take fewer words")
     return out

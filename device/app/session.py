@@ -42,9 +42,10 @@ from device.config import schema
 from device.config.loader import ConfigError, Loaded
 from device.config.schema import AudioSettings, Config
 from device.output.background import BackgroundOutput
-from device.output.dispatcher import Sink, open_sinks
+from device.output.dispatcher import open_sinks
 from device.output.feed import open_feed
 from device.output.journal import open_journal
+from device.output.sink import Sink
 from device.panel.gpio import Panel, gestures_from, pin_factory
 from device.panel.leds import LedState
 from device.power.lasting_meter import LastingMeter

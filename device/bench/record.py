@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
+from models import files, typed
 from models.errors import UserError
 
 FORMAT = 1
@@ -185,12 +183,9 @@ class BenchReport:
 
 def replaced(path: Path, text: str) -> None:
     """Write `text` to `path`, beside it first, and rename. Raises RecordError."""
-    beside = path.with_name(f".{path.name}.part")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.rename(path)
+        files.write(path, text)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise RecordError(f"{path}: {error.strerror}; name another place") from None
 
 
@@ -211,54 +206,6 @@ def load(path: Path) -> BenchReport:
     if isinstance(raw, dict) and raw.get("format") != FORMAT:
         raise RecordError(f"{path}: this program reads reports of format {FORMAT}, not {raw.get('format')}; {again}")
     try:
-        return typed(BenchReport, raw, "report")
+        return typed.read(BenchReport, raw, "report", whole=True)
     except ValueError as error:
         raise RecordError(f"{path}: {error}; {again}") from None
-
-
-T = TypeVar("T")
-
-
-def typed(kind: type[T], raw: Any, where: str) -> T:
-    """`raw`, parsed JSON, as the type `kind`; ValueError names the place that does not fit.
-
-    >>> typed(WordErrors, {"wer": 0.1, "words": 10, "substitutions": 1, "deletions": 0, "insertions": None}, "words")
-    Traceback (most recent call last):
-    ValueError: words.insertions must be int, not null
-    """
-    value: Any
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        value = None if raw is None else typed(arguments[0], raw, where)
-    elif dataclasses.is_dataclass(kind):
-        value = _record(kind, raw, where)
-    elif origin is tuple:
-        if not isinstance(raw, list):
-            raise ValueError(f"{where} must be a list, not {_name(raw)}")
-        value = tuple(typed(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(raw))
-    elif origin is not None:  # a mapping
-        if not isinstance(raw, dict):
-            raise ValueError(f"{where} must be an object, not {_name(raw)}")
-        value = {key: typed(arguments[1], item, f"{where}.{key}") for key, item in raw.items()}
-    elif kind is float and type(raw) in (int, float):
-        value = float(raw)
-    elif type(raw) is kind:
-        value = raw
-    else:
-        raise ValueError(f"{where} must be {kind.__name__}, not {_name(raw)}")
-    return typing.cast(T, value)
-
-
-def _record(kind: Any, raw: Any, where: str) -> Any:
-    if not isinstance(raw, dict):
-        raise ValueError(f"{where} must be an object, not {_name(raw)}")
-    hints = typing.get_type_hints(kind)
-    for key in sorted(raw.keys() - hints.keys()):
-        raise ValueError(f"{where}.{key} is unknown")
-    for key in sorted(hints.keys() - raw.keys()):
-        raise ValueError(f"{where}.{key} is missing")
-    return kind(**{key: typed(hint, raw[key], f"{where}.{key}") for key, hint in hints.items()})
-
-
-def _name(raw: Any) -> str:
-    return json.dumps(raw)[:40]

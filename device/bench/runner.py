@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from device.bench import record
 from device.bench.cases import Case
 from device.bench.engine import CONFIGURATIONS, Job
 from device.bench.figures import interleaved
@@ -25,7 +24,7 @@ from device.bench.record import Measurement
 from device.bench.speech import Speech
 from device.config import schema
 from device.system.scheduling import GovernorError, governor_from
-from models import python
+from models import python, typed
 
 WARM_UP_S = 1.0
 
@@ -158,7 +157,7 @@ def _typed(
         **{key: phases[key] for key in ("model_bytes", "peak_bytes", "versions")},
         **{phase: {**phases[phase], **outside[phase]} if phase in phases else None for phase in ("paced", "fast")},
     }
-    return record.typed(Measurement, raw, case.name)
+    return typed.read(Measurement, raw, case.name, whole=True)
 
 
 def _started(job: Job, setting: RunSettings, errors: Any) -> subprocess.Popen[str]:

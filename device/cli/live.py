@@ -17,7 +17,7 @@ from device.asr.results import Partial
 from device.cli import argument_types, options
 from device.config.loader import Loaded
 from device.config.schema import Config
-from device.output.dispatcher import Sink
+from device.output.sink import Sink
 from device.output.terminal import Lines, Terminal
 from device.output.window import choice
 from device.output.window.tool import Tool

@@ -18,7 +18,7 @@ from device.cli import options
 from device.config.schema import Config
 from device.diagnostics import checklist, doctor
 from device.diagnostics.check import Check
-from models import python
+from models import files, python
 from models.bundle import Bundle
 from models.errors import UserError
 
@@ -139,12 +139,9 @@ def _table(head: Sequence[str], rows: Any) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.part")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        files.write(path, text)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise UserError(f"{path}: {error.strerror}; name another place with --out") from None
 
 

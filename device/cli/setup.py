@@ -17,6 +17,7 @@ from device.config import skip_invalid
 from device.config.schema import Config, WebSettings
 from device.system import boot_config
 from device.system.boot_config import Plan
+from models import files
 from models.errors import UsageError
 
 CARD = Path("/boot/firmware/dictation.toml")
@@ -97,21 +98,16 @@ def _configuration(file: Path, tree: Config, told: tuple[str, ...]) -> str:
 
 
 def _write(root: Path, plan: Plan, configuration: str, told: tuple[str, ...]) -> None:
-    files = {**plan.files, boot_config.CONFIGURATION: (configuration, boot_config.PUBLIC)}
+    written = {**plan.files, boot_config.CONFIGURATION: (configuration, boot_config.PUBLIC)}
     if told:
-        files[boot_config.ERROR] = ("".join(f"{line}\n" for line in told), boot_config.PUBLIC)
+        written[boot_config.ERROR] = ("".join(f"{line}\n" for line in told), boot_config.PUBLIC)
     for name in boot_config.OWNED:
-        if name not in files:
+        if name not in written:
             (root / name).unlink(missing_ok=True)
-    for name, (text, mode) in files.items():
+    for name, (text, mode) in written.items():
         target = root / name
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.new")
-        beside.unlink(missing_ok=True)
-        beside.touch(mode=boot_config.PRIVATE)
-        beside.write_text(text, encoding="utf-8")
-        beside.chmod(mode)
-        beside.replace(target)
+        files.write(target, text, mode)
 
 
 def _clock(root: Path, now: float) -> float | None:

@@ -23,6 +23,7 @@ from device.text.edits import apply
 from device.text.formatter import Rules, TextFormatter
 from device.vocabulary import user_words
 from device.vocabulary.user_words import UserWord
+from models import files
 from models.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -300,14 +301,8 @@ def _targets(jobs: Sequence[TranscriptionJob], output: str, ending: str, several
 
 
 def _write(target: Path, text: str) -> None:
-    """Beside, then renamed: an interruption leaves what was there."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8", errors="surrogateescape")
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    files.write(target, text.encode("utf-8", "surrogateescape"))
 
 
 def _format(asked: str | None, output: str | None) -> str | None:

@@ -5,7 +5,8 @@ synced, and only then given to the sinks. So the rule of device/output/journal.p
 so does the order. What is lost if the process dies is what waits here, and that was not typed either.
 
 >>> import io
->>> from device.output.dispatcher import Fanout, StreamSink
+>>> from device.output.dispatcher import Fanout
+>>> from device.output.sinks.stdout import StreamSink
 >>> from device.output.journal import Journal
 >>> from device.text.edits import Insert
 >>> out = io.StringIO()

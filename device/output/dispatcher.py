@@ -1,6 +1,7 @@
 """Where text goes: the journal first, then every sink, none of which can stop another.
 
 >>> import io
+>>> from device.output.sinks.stdout import StreamSink
 >>> from device.text.edits import Delete, Insert
 >>> out = io.StringIO()
 >>> journal = Journal(None, clock=lambda: 0.0, boot="")
@@ -13,78 +14,14 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol, TextIO
+from collections.abc import Callable, Iterable, Sequence
+from typing import TextIO
 
 from device.config import schema
-from device.output import layouts
-from device.output.hid_gadget import HidGadget
+from device.output import sinks
 from device.output.journal import Journal, JournalEntry
-from device.output.keyboard import Keyboard
+from device.output.sink import Context, OnStatus, Sink
 from device.text.edits import Delete, Edit
-
-POLL_S = 0.01
-"""How often a closing keyboard is looked at."""
-
-OnStatus = Callable[[str, str | None], None]
-"""Told a sink's name and what is wrong with it, or None when it works again."""
-
-
-class Sink(Protocol):
-    """Takes edits that are in the journal already. `deliver` never waits; it may raise."""
-
-    name: str
-    marks: bool
-    """Whether it marks in the journal what became of each edit, and so can go on after a restart."""
-
-    def deliver(self, entry: JournalEntry) -> None:
-        """Carry out an edit, or arrange for it."""
-
-    def close(self) -> None:
-        """Let go of what it holds."""
-
-
-class StreamSink:
-    """Text on a stream such as standard output; deletions are backspaces, as on a terminal."""
-
-    name = "stdout"
-    marks = False
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def deliver(self, entry: JournalEntry) -> None:
-        """Write and flush."""
-        self._stream.write("\b \b" * entry.delete + entry.text)
-        self._stream.flush()
-
-    def close(self) -> None:
-        """Leave the stream open: it is not ours."""
-
-
-class Typing:
-    """A :class:`device.output.keyboard.Keyboard` with a thread of its own."""
-
-    name = Keyboard.name
-    marks = True
-
-    def __init__(self, keyboard: Keyboard, drain_s: float = 5.0) -> None:
-        self._keyboard, self._drain_s = keyboard, drain_s
-        self.deliver = keyboard.deliver
-        self._thread = threading.Thread(target=keyboard.run, name="keyboard", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Type what waits, for `drain_s` at most; the rest stays in the journal."""
-        for _ in range(round(self._drain_s / POLL_S)):
-            if self._keyboard.idle:
-                break
-            self._thread.join(POLL_S)
-        self._keyboard.close()
-        self._thread.join()
-        self._keyboard.finish()
 
 
 class Fanout:
@@ -147,15 +84,6 @@ class Fanout:
             self._on_status(name, message)
 
 
-def is_system_log(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether a stream goes to systemd's journal (systemd.exec(5), $JOURNAL_STREAM)."""
-    try:
-        status = os.fstat(stream.fileno())
-    except (OSError, ValueError):
-        return False
-    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
-
-
 def open_sinks(
     settings: schema.SinkSettings,
     journal: Journal,
@@ -164,28 +92,11 @@ def open_sinks(
     on_status: OnStatus,
     more: Iterable[Sink] = (),
 ) -> Fanout:
-    """The sinks that the configuration asks for, and `more`, behind `journal`; `clock` is monotonic seconds.
+    """The outputs that the configuration enables, and `more`, behind `journal`; `clock` is monotonic seconds.
 
     Calls wait for the disk: :class:`device.output.background.BackgroundOutput` makes them in a thread.
     """
-    sinks: list[Sink] = []
-    if settings.keyboard.enabled:
-        wanted = settings.keyboard
-        keyboard = Keyboard(
-            HidGadget(wanted.path),
-            layouts.strokes(layouts.LAYOUTS[wanted.layout]),
-            rate=wanted.rate,
-            queue=wanted.queue,
-            host_timeout_s=wanted.host_timeout_s,
-            clock=clock,
-            mark=journal.mark,
-            on_status=lambda message: on_status(Keyboard.name, message),
-        )
-        sinks.append(Typing(keyboard))
-    if settings.stdout.enabled and is_system_log(stdout):
-        on_status(
-            StreamSink.name, "standard output is the system's log, where dictated text does not belong: not written"
-        )
-    elif settings.stdout.enabled:
-        sinks.append(StreamSink(stdout))
-    return Fanout(journal, [*sinks, *more], on_status)
+    context = Context(journal.mark, stdout, clock, on_status)
+    enabled = [name for name in sinks.names() if getattr(settings, name).enabled]
+    opened = [sinks.opener(name)(getattr(settings, name), context) for name in enabled]
+    return Fanout(journal, [*(sink for sink in opened if sink is not None), *more], on_status)

@@ -23,6 +23,7 @@ from pathlib import Path
 from threading import Thread
 
 from device.config import schema
+from models import files
 from models.errors import UserError
 
 
@@ -136,11 +137,9 @@ class Governor:
             self.restore()
 
     def _remember(self, before: dict[str, str]) -> None:
-        beside = self._state_file.with_suffix(".new")
         try:
-            beside.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(before))
-            beside.rename(self._state_file)
+            self._state_file.parent.mkdir(parents=True, exist_ok=True)
+            files.write(self._state_file, json.dumps(before))
         except OSError as error:
             raise GovernorError(
                 f"{self._state_file}: {error.strerror}; the governor stays as it is, since it could not be restored"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import tomllib
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, fields
-from http.client import HTTPException
 from pathlib import Path
 
+from models import files
 from models.bundle import sha256
+from models.download import DownloadError, WrongFile, download, take
 from models.errors import UserError
 from provisioning.common import process
 from provisioning.common.target import REPOSITORY, Target
@@ -20,7 +18,6 @@ from provisioning.common.target import REPOSITORY, Target
 LOCK = REPOSITORY / "provisioning" / "coral.lock"
 LARGEST = 64 << 20
 TIMEOUT_S = 30
-CHUNK = 1 << 16
 
 
 class CoralUnavailable(UserError):
@@ -84,21 +81,20 @@ def fetch(pin: Pin, cache: Path, file: Path | None = None) -> Path:
         return kept
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".coral-", dir=cache) as scratch:
-            got = Path(scratch, pin.filename)
-            if file:
-                shutil.copyfile(file, got)
-            else:
-                _download(pin.url, got)
-            if (found := sha256(got)) != pin.sha256:
-                raise CoralUnavailable(
-                    f"{file or pin.url} is not the pinned file (SHA-256 {found}, wanted {pin.sha256}): nothing was "
-                    "kept; try again, and if it stays so, do not use that copy; or build --without-coral"
-                )
-            got.replace(kept)
+        if file:
+            return take(file, kept, sha256=pin.sha256, largest=LARGEST)
+        return download(pin.url, kept, sha256=pin.sha256, largest=LARGEST, timeout_s=TIMEOUT_S)
+    except WrongFile as error:
+        raise CoralUnavailable(
+            f"{error}: nothing was kept; try again, and if it stays so, do not use that copy; or build --without-coral"
+        ) from None
+    except DownloadError as error:
+        raise CoralUnavailable(
+            f"{error}: nothing was kept; try again with a network, give the file with --coral FILE, or build "
+            "--without-coral"
+        ) from None
     except OSError as error:
-        raise CoralUnavailable(f"{file or cache}: {error.strerror or error}; or build --without-coral") from None
-    return kept
+        raise CoralUnavailable(f"{cache}: {error.strerror or error}; or build --without-coral") from None
 
 
 def record(file: Path, path: Path = LOCK) -> str:
@@ -111,9 +107,7 @@ def record(file: Path, path: Path = LOCK) -> str:
                 raise UserError(f"{file} is {package} {version}, not {pin.package} {pin.version}")
             text = path.read_text()
             section = re.compile(rf"(^\[{suite}\]\n(?:(?!\[).*\n)*?sha256 = )\"[0-9a-f]*\"", re.M)
-            beside = path.with_name(f".{path.name}.new")
-            beside.write_text(section.sub(rf'\g<1>"{sha256(file)}"', text))
-            beside.replace(path)
+            files.write(path, section.sub(rf'\g<1>"{sha256(file)}"', text))
             return suite
     raise UserError(f"{path.name} has no package called {file.name}; keep the name that it was published under")
 
@@ -130,23 +124,3 @@ def install(root: Path, package: Path) -> None:
         process.run("chroot", root, "dpkg", "--install", "--ignore-depends=libgcc1", f"/tmp/{package.name}")
     finally:
         place.unlink()
-
-
-def _download(url: str, target: Path) -> None:
-    advice = "nothing was kept; try again with a network, give the file with --coral FILE, or build --without-coral"
-    size = 0
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response, target.open("wb") as file:
-            length = response.headers.get("Content-Length") or ""
-            while chunk := response.read(CHUNK):
-                size += len(chunk)
-                if size > LARGEST:
-                    raise CoralUnavailable(f"{url} gives more than {LARGEST >> 20} MiB: not the driver; {advice}")
-                file.write(chunk)
-    except urllib.error.HTTPError as error:
-        raise CoralUnavailable(f"{url} answers {error.code} {error.reason}: {advice}") from None
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-        raise CoralUnavailable(f"{url} cannot be downloaded ({reason}): {advice}") from None
-    if length.isdigit() and size != int(length):
-        raise CoralUnavailable(f"{url} ended after {size} of {length} bytes: {advice}")

@@ -136,8 +136,7 @@ def install_packages(target: Target, site: Path) -> None:
                    *(f"--platform={platform}" for platform in target.platforms),
                    *(f"--abi={abi}" for abi in (target.python, "abi3", "none"))]  # fmt: skip
         command = python.module("pip", "install", *options, f"--target={site}", f"--requirement={wanted}")
-        environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = process.attempt(*command, environment={"PIP_ROOT_USER_ACTION": "ignore"})
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
         reason = lines[-1].removeprefix("ERROR: ") if lines else f"pip ended with {done.returncode}"
@@ -191,11 +190,7 @@ def compile_search(target: Target, site: Path) -> None:
     sources = sorted((REPOSITORY / "device" / "asr" / "csrc").glob("*.c"))
     options = ["-std=c11", "-O3", "-shared", "-fPIC", f"-ffile-prefix-map={REPOSITORY}=."]
     command: list[str | Path] = [compiler, *options, "-o", site / "device" / "asr" / "_search.abi3.so", *sources, "-lm"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        package = "gcc libc6-dev" if native else f"gcc-{target.machine}-linux-gnu"
-        raise UserError(f"{compiler} is missing; install the package {package}") from None
+    done = process.attempt(*command)
     if done.returncode:
         raise UserError(f"the search does not compile: {process.error_summary(done.stderr)}")
 

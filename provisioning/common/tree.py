@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from models import files
 from models.bundle import sha256
 
 
@@ -77,12 +78,10 @@ def lay_over(source: Path, root: Path) -> list[Path]:
             if not target.is_dir():
                 target.mkdir(0o755)
             continue
-        beside = target.with_name(f".{target.name}.new")
-        beside.unlink(missing_ok=True)
-        shutil.copyfile(path, beside, follow_symlinks=False)
-        if not path.is_symlink():
-            beside.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
-        beside.replace(target)
+        executable = not path.is_symlink() and path.stat().st_mode & 0o100
+        with files.replacing(target, 0o755 if executable else 0o644) as part:
+            part.unlink()
+            shutil.copyfile(path, part, follow_symlinks=False)
         made.append(relative)
     return made
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import struct
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from models.errors import UserError
+from provisioning.common import process
 
 SECTOR = 512
 ENTRY = struct.Struct("<B3sB3sII")
@@ -81,19 +81,19 @@ def _fat(card: Card) -> list[str]:
 
 def boot_files(card: Card) -> list[str]:
     """The names in the root folder of the FAT partition (mtools)."""
-    listing = subprocess.run(["mdir", *_fat(card), "-b", "::/"], check=True, capture_output=True, text=True).stdout
+    listing = process.run("mdir", *_fat(card), "-b", "::/")
     return [line.removeprefix("::/") for line in listing.splitlines() if line]
 
 
 def read_file(card: Card, name: str, destination: Path) -> Path:
     """Copy a file out of the FAT partition."""
-    subprocess.run(["mcopy", *_fat(card), "-n", "-o", f"::/{name}", str(destination)], check=True, capture_output=True)
+    process.run("mcopy", *_fat(card), "-n", "-o", f"::/{name}", destination)
     return destination
 
 
 def write_file(card: Card, name: str, data: bytes) -> None:
     """Write a file into the FAT partition, as any computer with a card reader would."""
-    subprocess.run(["mcopy", *_fat(card), "-o", "-", f"::/{name}"], input=data, check=True, capture_output=True)
+    process.run("mcopy", *_fat(card), "-o", "-", f"::/{name}", input=data)
 
 
 def kernel_and_initrd(card: Card, folder: Path) -> tuple[Path, Path]:
@@ -127,19 +127,19 @@ def copy_range(source: int, start: int, target: int, size: int) -> None:
 def overlay(image: Path, destination: Path, size: int | None = None) -> Path:
     """A qcow2 file on top of a raw image, which stays as it is; `size` makes the card bigger than the image."""
     words = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(image.resolve()), str(destination)]
-    subprocess.run([*words, *([str(size)] if size else [])], check=True, capture_output=True)
+    process.run(*words, *([str(size)] if size else []))
     return destination
 
 
 def raw_copy(image: Path, destination: Path) -> Path:
     """A raw image (holes kept) of a raw or qcow2 one."""
-    subprocess.run(["qemu-img", "convert", "-O", "raw", str(image), str(destination)], check=True, capture_output=True)
+    process.run("qemu-img", "convert", "-O", "raw", image, destination)
     return destination
 
 
 def with_boot_files(image: Path, destination: Path, files: Mapping[str, bytes]) -> Path:
     """A raw copy of an image with files on its FAT partition written anew."""
-    subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(image), str(destination)], check=True)
+    process.run("cp", "--sparse=always", "--reflink=auto", image, destination)
     card = Card.of(destination)
     for name, data in files.items():
         write_file(card, name, data)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from models import terminal
 from models.errors import UserError
+from provisioning.common import process
 from provisioning.emulator import card, preflight, sound
 from provisioning.emulator.card import Card
 from provisioning.emulator.links import LinkError
@@ -50,7 +50,7 @@ def main(arguments: list[str], description: str) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     try:
         _run(options, logs)
-    except (UserError, ValueError, OSError, subprocess.CalledProcessError) as error:
+    except (UserError, ValueError, OSError) as error:
         print(f"virtual-pi: {error}\nvirtual-pi: the serial console's log: {logs / 'serial.log'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -107,7 +107,7 @@ def _raw(image: Path, folder: Path) -> Path:
     if shutil.which("zstd") is None:
         raise UserError("zstd is missing; install the package zstd, or give an image that is not compressed")
     raw = folder / "card.img"
-    subprocess.run(["zstd", "-q", "-d", "-f", "--sparse", image, "-o", raw], check=True)
+    process.run("zstd", "-q", "-d", "-f", "--sparse", image, "-o", raw)
     return raw
 
 

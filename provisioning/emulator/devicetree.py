@@ -5,9 +5,9 @@ make(Path("virtual-pi.dtb"), Board())
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
+from provisioning.common import process
 from provisioning.emulator.machine import Board
 
 REVISION = 0xC03111
@@ -16,13 +16,10 @@ REVISION = 0xC03111
 
 def make(destination: Path, board: Board) -> None:
     """Have QEMU write the tree of `board`, then edit it with fdtput of Debian's device-tree-compiler."""
-    subprocess.run(
-        [board.qemu, "-M", f"virt,dumpdtb={destination}", *board.cpu_options(), "-display", "none", "-nodefaults"],
-        check=True,
-        capture_output=True,
-    )
+    options = [*board.cpu_options(), "-display", "none", "-nodefaults"]
+    process.run(board.qemu, "-M", f"virt,dumpdtb={destination}", *options)
     tree = str(destination)
-    root = subprocess.run(["fdtget", "-l", tree, "/"], check=True, capture_output=True, text=True).stdout.split()
+    root = process.run("fdtget", "-l", tree, "/").split()
     pl061 = next(node for node in root if node.startswith("pl061@"))
     for command in (
         ["-t", "s", tree, "/", "model", "Raspberry Pi 4 Model B Rev 1.1"],
@@ -31,4 +28,4 @@ def make(destination: Path, board: Board) -> None:
         ["-r", tree, "/gpio-keys"],  # frees line 3, QEMU's power button
         ["-t", "s", tree, f"/{pl061}", "gpio-line-names", *(f"GPIO{line}" for line in range(8))],
     ):
-        subprocess.run(["fdtput", *command], check=True, capture_output=True)
+        process.run("fdtput", *command)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+
+from provisioning.common import process
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = {
@@ -33,7 +34,7 @@ def install(programs: Sequence[str] = tuple(PACKAGES)) -> str:
     if not packages:
         return ""
     script = REPOSITORY / "provisioning" / "system-packages.sh"
-    done = subprocess.run([script, *packages], capture_output=True, text=True)
+    done = process.attempt(script, *packages)
     return done.stderr.strip() or f"packages are missing: {' '.join(packages)}" if done.returncode else ""
 
 
@@ -42,8 +43,7 @@ def building_refused() -> str:
     if os.geteuid() != 0:
         return "building an image needs root (files of many owners, chroot); run as root"
     if not (BINFMT / "register").exists():
-        command = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = process.attempt("mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT)
         if done.returncode:
             return f"arm64 programs cannot be run here: binfmt_misc cannot be mounted ({done.stderr.strip()})"
     if not (BINFMT / "qemu-aarch64").exists() and not os.access(BINFMT / "register", os.W_OK):

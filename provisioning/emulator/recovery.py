@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from provisioning.common import process
 from provisioning.emulator import card, power_loss, preflight
 from provisioning.emulator.blocklog import Entry
 from provisioning.emulator.card import Card, CardPartition
@@ -65,8 +66,7 @@ def read_folder(partition: Path, folder: str, destination: Path) -> Path:
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": preflight.SEARCH}
-    return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, env=environment)
+    return process.attempt(*words, environment={"PATH": preflight.SEARCH}, timeout_s=120)
 
 
 class Replay:

@@ -10,13 +10,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from models.errors import UserError
+from provisioning.common import process
 
 __all__ = ["GIGABYTE", "BlockDevice", "describe", "find", "list_disks", "parse", "refusals", "replace", "size_refusal"]
 
@@ -61,14 +61,7 @@ def parse(report: str) -> list[BlockDevice]:
 
 def list_disks() -> list[BlockDevice]:
     """Every block device of this machine. Raises UserError."""
-    command = ["lsblk", "--all", "--json", "--bytes", "--tree", "--output", COLUMNS]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except FileNotFoundError:
-        raise UserError("lsblk is missing; install the package util-linux") from None
-    except subprocess.CalledProcessError as error:
-        raise UserError(f"lsblk: {error.stderr.strip() or error}") from error
-    return parse(done.stdout)
+    return parse(process.run("lsblk", "--all", "--json", "--bytes", "--tree", "--output", COLUMNS))
 
 
 def find(disks: Sequence[BlockDevice], device: Path) -> BlockDevice:

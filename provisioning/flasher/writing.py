@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import UserError
+from provisioning.common import process
 from provisioning.flasher.image import CHUNK, SECTOR, CardImage, Progress, opened
 
 BLKRRPART, BLKFLSBUF = 0x125F, 0x1261
@@ -75,7 +76,7 @@ def release(device: Path) -> str:
     _reread_partitions(device)
     for command in (["eject", str(device)], ["udisksctl", "power-off", "--no-user-interaction", "-b", str(device)]):
         if shutil.which(command[0]):
-            done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
+            done = process.attempt(*command)
             if done.returncode == 0:
                 return "ejected: take the card out"
     return "everything is written: take the card out"

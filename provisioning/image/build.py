@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -67,7 +66,7 @@ def check_config(path: Path) -> None:
     It is asked in a process of its own: this program does not import it, and it needs no more than Python for this.
     """
     command = python.module("device.cli", "config", "--config", path.absolute())
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=python.environment())
+    done = process.attempt(*command, environment=python.environment())
     if done.returncode:
         lines = done.stderr.removeprefix("dictate: ").strip().splitlines()
         raise UserError("; ".join(lines) or f"{path} cannot be used")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from models import files
 from provisioning.common import layer, process, tree
 from provisioning.installer import boot, manifest
 from provisioning.installer.manifest import PLACE, SAVED, Manifest
@@ -120,9 +121,10 @@ def _save(path: Path, place: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    beside = target.with_name(f".{target.name}.new")
-    shutil.copy2(source, beside, follow_symlinks=False)
-    beside.replace(target)
+    mode = source.lstat().st_mode & 0o7777
+    with files.replacing(target, mode) as part:
+        part.unlink()
+        shutil.copy2(source, part, follow_symlinks=False)
 
 
 def _text(path: Path) -> str:
@@ -130,10 +132,7 @@ def _text(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(text.encode("utf-8", "surrogateescape"))
-    beside.chmod(path.stat().st_mode & 0o7777)
-    beside.replace(path)
+    files.write(path, text.encode("utf-8", "surrogateescape"), path.stat().st_mode & 0o7777)
 
 
 def _joined(first: Iterable[str], then: Iterable[str]) -> tuple[str, ...]:

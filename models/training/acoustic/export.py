@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from models import files
 from models.training.acoustic import network
 
 OPSET = 17
@@ -68,9 +69,8 @@ class Graph:
         if self.ranges:
             helper.set_model_props(model, {RANGES: json.dumps(self.ranges)})
         onnx.checker.check_model(model, full_check=True)
-        part = path.with_suffix(".part")
-        onnx.save_model(model, part)
-        part.replace(path)
+        with files.replacing(path) as part:
+            onnx.save_model(model, part)
 
 
 def encoder(module: network.Encoder, window: int, path: Path) -> None:

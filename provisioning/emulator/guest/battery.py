@@ -26,4 +26,5 @@ def main() -> None:
             percent = int(line)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -31,4 +31,5 @@ def main() -> None:
     print("state", status[4])
 
 
-main()
+if __name__ == "__main__":
+    main()

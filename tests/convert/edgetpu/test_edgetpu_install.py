@@ -107,7 +107,7 @@ def test_an_altered_download_is_not_kept(tmp_path: Path) -> None:
     content = archive()
     altered = content[:100] + bytes([content[100] ^ 1]) + content[101:]
     with server(Served(altered)) as url:
-        assert "not the pinned release" in refused(lock_for(content, url), tmp_path)
+        assert "not the pinned file" in refused(lock_for(content, url), tmp_path)
 
 
 @pytest.mark.parametrize("sends", [0, 1, 1000])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.bench import record
-from device.bench.record import Listening, Measurement, RecordError, Utterance, load, save, typed
+from device.bench.record import Listening, Measurement, RecordError, Utterance, load, save
+from models import typed
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 several = st.lists(numbers, max_size=5).map(tuple)
@@ -45,7 +47,7 @@ measurements = st.builds(
 
 @given(measurements)
 def test_a_measurement_survives_json(measured: Measurement) -> None:
-    again = typed(Measurement, json.loads(json.dumps(record.dataclasses.asdict(measured))), "measured")
+    again = typed.read(Measurement, json.loads(json.dumps(dataclasses.asdict(measured))), "measured", whole=True)
     assert again == measured
 
 
@@ -98,7 +100,7 @@ def test_a_missing_key_is_named(place: tuple[Any, ...], tmp_path_factory: pytest
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("", "not JSON"), ("[1]", "must be an object"), ("{}", "format"), ('{"format": 99}', "format 1, not 99")],
+    [("", "not JSON"), ("[1]", "must be a table"), ("{}", "format"), ('{"format": 99}', "format 1, not 99")],
 )
 def test_what_is_no_report_is_refused(content: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "bench.json"

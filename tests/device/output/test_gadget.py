@@ -10,16 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = (
-    Path(__file__).parents[3]
-    / "provisioning"
-    / "rootfs-overlay"
-    / "all"
-    / "usr"
-    / "lib"
-    / "dictate"
-    / "keyboard-gadget"
-)
+SCRIPT = Path(__file__).parents[3] / "provisioning/rootfs-overlay/all/usr/lib/dictate/keyboard-gadget"
 UNIT = SCRIPT.parents[1] / "systemd" / "system" / "dictate-keyboard.service"
 
 

@@ -25,16 +25,7 @@ from device.output.hid_gadget import HidGadget
 from device.output.journal import Journal
 from device.output.keyboard import Keyboard
 
-SCRIPT = (
-    Path(__file__).parents[3]
-    / "provisioning"
-    / "rootfs-overlay"
-    / "all"
-    / "usr"
-    / "lib"
-    / "dictate"
-    / "keyboard-gadget"
-)
+SCRIPT = Path(__file__).parents[3] / "provisioning/rootfs-overlay/all/usr/lib/dictate/keyboard-gadget"
 UDC = Path("/sys/class/udc/dummy_udc.0")
 GADGET = Path("/sys/kernel/config/usb_gadget/dictate")
 HIDG = Path("/dev/hidg0")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,11 @@ from hypothesis import strategies as st
 from usb_host import Host, Table
 
 from device.config import schema
-from device.output.dispatcher import Fanout, Sink, StreamSink, open_sinks
+from device.output import sinks
+from device.output.dispatcher import Fanout, open_sinks
 from device.output.journal import Journal, JournalEntry, entries_in, open_journal, text_of
+from device.output.sink import Sink
+from device.output.sinks.stdout import StreamSink
 from device.text.edits import Delete, Edit, Insert, apply
 
 ROOT = Path(__file__).parents[3]
@@ -209,6 +213,7 @@ def test_a_path_that_is_no_keyboard_is_told_and_the_journal_keeps_the_text_as_no
 
 APPLIANCE = """
 import sys, time
+from dataclasses import fields
 from pathlib import Path
 from device.config import schema
 from device.text.edits import Insert
@@ -289,3 +294,24 @@ def test_dictated_text_does_not_reach_the_systems_log(tmp_path: Path, monkeypatc
     assert (tmp_path / "log").read_text() == "shown"
     ((name, why),) = told
     assert name == "stdout" and why and "system's log" in why
+
+
+def test_every_output_has_its_section_of_the_configuration() -> None:
+    sections = {field.name: getattr(schema.SinkSettings(), field.name) for field in fields(schema.SinkSettings)}
+    assert set(sinks.names()) == {name for name, section in sections.items() if hasattr(section, "enabled")}
+    assert all(callable(sinks.opener(name)) for name in sinks.names())
+
+
+def test_an_output_that_is_not_enabled_is_not_imported(tmp_path: Path) -> None:
+    code = """
+import io, sys, time
+from device.config import schema
+from device.output.dispatcher import open_sinks
+from device.output.journal import open_journal
+settings = schema.SinkSettings(
+    schema.JournalSettings(mode="memory"), schema.KeyboardSettings(enabled=False), schema.StdoutSettings(enabled=True)
+)
+open_sinks(settings, open_journal(settings.journal, time.time), io.StringIO(), time.monotonic, print)
+assert "device.output.sinks.stdout" in sys.modules and "device.output.sinks.keyboard" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -51,7 +51,7 @@ def test_a_verified_file_is_fetched_once(tmp_path: Path) -> None:
     [
         (Served(content=CONTENT[::-1]), "not the pinned file"),
         (Served(CONTENT, status=404), "answers 404"),
-        (Served(CONTENT, sends=1000), "ended after 1000 of 131072 bytes|cannot be downloaded"),
+        (Served(CONTENT, sends=1000), "ended after 1,000 of 131,072 bytes|cannot be downloaded"),
         (Served(CONTENT, sends=0), "ended after 0 of|cannot be downloaded"),
     ],
 )
