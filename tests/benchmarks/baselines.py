@@ -23,7 +23,7 @@ from device.bench import machine, runner, speech
 from device.bench.cases import Case
 from device.bench.meters import Counters, Energy
 from device.bench.wer import score
-from device.config import bundle_folder, schema
+from device.config import places, schema
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "baselines"
@@ -36,7 +36,9 @@ PACKAGES = (
     "pocketsphinx==5.1.1",
 )
 SYSTEMS = {
-    "tflite-int8": "coral-dictation, int8 on the CPU",
+    "two-pass": "coral-dictation, two passes, int8 on the CPU",
+    "accurate": "the same, accurate: longer segments",
+    "tflite-int8": "the same, streaming: the first pass alone",
     "moonshine": "Moonshine tiny",
     "whisper": "Whisper tiny.en, int8",
     "pocketsphinx": "PocketSphinx 5.1.1",
@@ -126,7 +128,7 @@ def main() -> int:
     arguments = parser.parse_args()
     here = machine.describe()
     where = f"{here.model}, {arguments.cores} of {here.cores} cores, load {here.load[0]:.1f} before the run"
-    python, bundle, results = install(), bundle_folder.default_bundle(), []
+    python, bundles, results = install(), places.default_bundles(), []
     with tempfile.TemporaryDirectory(prefix="baselines-") as scratch:
         settings = {}
         for index, folder in enumerate(arguments.directories or [None]):
@@ -135,8 +137,8 @@ def main() -> int:
             heard = speech.gather([folder] if folder else [], out)
             name = folder.resolve().name if folder else "librivox"
             settings[name] = runner.RunSettings(
-                bundle,
-                bundle,
+                bundles.dir,
+                bundles.dir,
                 heard,
                 0.0,
                 arguments.cores,
@@ -145,6 +147,7 @@ def main() -> int:
                 Counters("not asked for"),
                 Energy(missing="not asked for"),
                 out,
+                bundles.second_pass,
             )
         for system in arguments.only:
             for name, setting in settings.items():

@@ -23,7 +23,7 @@ from device.asr.guard import repetitions
 from device.asr.results import Segment
 from device.asr.word_alignment import plain
 from device.audio.file import WaveFile
-from device.config import bundle_folder
+from device.config import places
 from models.bundle import Bundle
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
@@ -64,7 +64,7 @@ def main() -> None:
     log = logging.getLogger("device.asr.two_pass")
     log.addHandler(reasons)
     log.setLevel(logging.INFO)
-    folders = bundle_folder.default_bundles()
+    folders = places.default_bundles()
     second = factory.second_pass("two-pass", folders.second_pass, "best", sys.exit)
     pipeline = factory.recognizer(Bundle.open(folders.dir), "cpu", live=True, second=second)
     for kind in KINDS:

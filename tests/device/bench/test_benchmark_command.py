@@ -108,7 +108,7 @@ def test_the_files_are_whole(made: tuple[Path, str]) -> None:
     page = (made[0] / "bench.html").read_text()
     ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>"))
     ElementTree.parse(made[0] / "summary.svg")
-    assert "TensorRT on a GPU" in page
+    assert "ONNX Runtime on TensorRT" in page
 
 
 def test_two_reports_are_compared(made: tuple[Path, str], tmp_path: Path) -> None:
