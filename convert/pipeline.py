@@ -57,7 +57,7 @@ def build(options: Options, display: Display) -> list[Bundle | TransformerBundle
     made = [each.write(each.compiled(files), edge_tpu) for each in drafts]
     if len(drafts) > 1:
         display.lines(fit.shared({name: p for each in drafts for name, p in each.predictions.items()}))
-    if compiler is None and options.compiler != "none":
+    if compiler is None and not (options.prebuilt and options.compiler == "none"):
         display.lines(f"[yellow]{stage.HOW}[/]")
     if missing:
         raise IncompleteError(missing[0])

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -68,7 +69,7 @@ def _value(hint: Any, raw: Any, key: str, whole: bool) -> Any:
         return tuple(_value(arguments[0], item, f"{key}[{index}]", whole) for index, item in enumerate(items))
     if origin is not None and issubclass(origin, Mapping):
         table = _expected(dict, dict, raw, key)
-        return {name: _value(arguments[1], value, f"{key}.{name}", whole) for name, value in table.items()}
+        return {name: _value(arguments[1], value, f"{key}.{_shown(name)}", whole) for name, value in table.items()}
     if hint is Path and isinstance(raw, Path):  # put there by the caller
         return raw
     if hint is float and type(raw) is int and abs(raw) < LARGEST_INT:
@@ -80,12 +81,12 @@ def _table(kind: Any, raw: Any, key: str, whole: bool) -> Any:
     table = _expected(dict, dict, raw, key)
     hints, prefix = typing.get_type_hints(kind), f"{key}." if key else ""
     for name in sorted(table.keys() - hints.keys()):
-        raise Misfit(f"{prefix}{name}", "is unknown", table[name], tuple(hints))
+        raise Misfit(f"{prefix}{_shown(name)}", "is unknown", table[name], tuple(hints))
     for field in dataclasses.fields(kind):
         needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if (needed or whole) and field.name not in table:
             raise Misfit(f"{prefix}{field.name}", MISSING)
-    return kind(**{name: _value(hints[name], value, f"{prefix}{name}", whole) for name, value in table.items()})
+    return kind(**{name: _value(hints[name], value, f"{prefix}{_shown(name)}", whole) for name, value in table.items()})
 
 
 def _expected(kind: type[Any], named: type[Any], raw: Any, key: str) -> Any:
@@ -93,3 +94,8 @@ def _expected(kind: type[Any], named: type[Any], raw: Any, key: str) -> Any:
         shown = json.dumps(raw, default=str)
         raise Misfit(key, f"must be {WORDS[named]}, not {shown if len(shown) <= 40 else f'{shown[:37]}...'}", raw)
     return raw
+
+
+def _shown(name: str) -> str:
+    """A key as it stands in a message of one line: quoted, unless it is a plain name."""
+    return name if re.fullmatch(r"[\w-]+", name) else json.dumps(name)

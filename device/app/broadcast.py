@@ -12,9 +12,9 @@ import numpy as np
 
 from device.asr.results import Event, Partial
 from device.audio.chunk import Chunk
-from device.output.sink import Sink
 from device.output.feed import Feed
 from device.output.journal import JournalEntry
+from device.output.sink import Sink
 from device.panel.leds import LedState
 from device.power.log import Sample
 

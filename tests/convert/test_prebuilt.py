@@ -96,6 +96,7 @@ def test_what_is_shipped_hears_the_same_words(bundle: Path, assembled: Path, tmp
 
 def heard(bundle: Path, folder: Path) -> list[str]:
     command = [sys.executable, "-m", "device.cli", "eval", str(folder), "--bundle", str(bundle), "--backend", "cpu"]
+    command += ["--mode", "streaming"]
     done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
     return [item["hypothesis"] for item in json.loads(done.stdout)["items"]]
 

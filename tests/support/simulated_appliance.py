@@ -44,6 +44,7 @@ from device.config.loader import ConfigError
 from device.config.schema import Config
 from device.inference.accelerator import FallbackAccelerator, NoCoral
 from device.inference.edgetpu.client import CoralCrashed, CoralHung
+from device.inference.shapes import Shapes
 from device.output import layouts
 from device.output.dispatcher import Fanout
 from device.output.hid_gadget import HidGadget
@@ -100,10 +101,9 @@ class FaultyCoral:
 
     fault: str = ""
     name: str = "coral"
-    input_shape: tuple[int, ...] = (1, 1)
-    output_shape: tuple[int, ...] = (1, 1)
+    shapes: tuple[Shapes, ...] = (Shapes((1, 1), (1, 1)),)
 
-    def invoke(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+    def invoke(self, window: NDArray[np.int8], model: int = 0) -> NDArray[np.int8]:
         self.check()
         return window.copy()
 

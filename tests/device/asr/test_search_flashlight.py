@@ -63,7 +63,7 @@ def test_finds_what_flashlight_finds_or_better(bundle: Path) -> None:
     """On the committed windows of real speech. Flashlight keeps hypotheses apart that no longer differ in what is to
     come, so with as many of them it sees less."""
     opened = Bundle.open(bundle)
-    encoder = Encoder(opened, factory.accelerator(opened, "cpu", 1).accelerator)
+    encoder = Encoder(opened, factory.accelerators(opened, None, "cpu", 1)[0].accelerator)
     ours, flashlight, same = Decoder.of(opened), Flashlight(opened), 0
     windows = np.load(CALIBRATION)["log_mel"][:, : opened.window.frames].astype(np.float32)
     for window in windows:

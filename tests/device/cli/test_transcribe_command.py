@@ -195,7 +195,7 @@ def test_words_have_their_times_in_json_and_subtitles(bundle: Path, talk: Path, 
         edges = [edge for word in segment["words"] for edge in (word["start"], word["end"])]
         assert edges == sorted(edges) and segment["start"] <= edges[0] and edges[-1] <= segment["end"]
     subtitles = transcribe(bundle, "--format", "srt", talk).stdout
-    cue = r"00:00:0\d,\d{3} --> 00:00:0[23],\d{3}\nhe might even have been\nmade amiable himself"
+    cue = r"00:00:0\d,\d{3} --> 00:00:0[23],\d{3}\nHe might even have been\nmade amiable himself\."
     assert re.match(rf"1\n{cue}\n\n2\n", subtitles), subtitles
     assert transcribe(bundle, talk, "--output", tmp_path / "talk.vtt").stdout == ""
     assert (tmp_path / "talk.vtt").read_text().startswith("WEBVTT\n\n00:00:00.")
