@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,3 +39,13 @@ def _text(text: str, said: Terms, chosen: Origin, assets: Mapping[str, Path]) ->
         if path.is_file():
             return path.name, path
     raise SourceError(f"{chosen.path}: licences: {text} is neither an asset, nor in {TEXTS}, nor beside the manifest")
+
+
+def notice() -> Path:
+    """The NOTICE of this repository, or of the package that was installed from it."""
+    if (here := ROOT.parent / "NOTICE").is_file():
+        return here
+    for file in importlib.metadata.files("coral-dictation") or ():
+        if file.name == "NOTICE":
+            return Path(str(file.locate()))
+    raise SourceError("NOTICE: not among the package's files; install it again")

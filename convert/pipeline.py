@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,7 +105,7 @@ def _ctc(options: Options, chosen: Manifest, stages: Stages) -> Draft:
     licensed, texts = licences.gather(chosen, _terms_of_words(chosen), assets)
     words = _words(stages, chosen, assets, names)  # before the slow stages, so that a mistake here costs no minutes
     conversion = None if options.prebuilt else _convert(stages, chosen, options)
-    files = {**words, **texts, "notice": _notice()}
+    files = {**words, **texts, "notice": licences.notice()}
     files |= conversion.files if conversion else prebuilt.read(chosen)
     with display.stage("mapping") as note:
         mapping = fit.require(files["encoder"])
@@ -145,16 +144,6 @@ def _terms_of_words(chosen: Manifest) -> dict[str, Terms]:
     base = manifest.load("base").licences
     used = {"lexicon": not chosen.lexicon, "language": not chosen.language}
     return {part: terms for part, terms in base.items() if used.get(part)}
-
-
-def _notice() -> Path:
-    """The NOTICE of this repository, or of the package that was installed from it."""
-    if (ROOT / "NOTICE").is_file():
-        return ROOT / "NOTICE"
-    for file in importlib.metadata.files("coral-dictation") or ():
-        if file.name == "NOTICE":
-            return Path(str(file.locate()))
-    raise SourceError("NOTICE: not among the package's files; install it again")
 
 
 def _convert(stages: Stages, chosen: Manifest, options: Options) -> Conversion:

@@ -60,7 +60,7 @@ def draft_transformer(options: Options, chosen: TransformerManifest, stages: Sta
     files = {path.name: path for path in parts.models.values()}
     files |= {"encoder.npz": parts.weights, "pieces.npz": parts.around, "quality.json": parts.quality}
     files |= {name: decoder / name for name in decoder_graph.FILES}
-    files |= {"tokenizer.bin": assets["tokenizer"], "NOTICE": ROOT / "NOTICE", **texts}
+    files |= {"tokenizer.bin": assets["tokenizer"], "NOTICE": licences.notice(), **texts}
 
     def write(compiled: Mapping[str, Path], edge_tpu: EdgeTpu) -> TransformerBundle:
         described = Description(

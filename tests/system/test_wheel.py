@@ -19,7 +19,7 @@ from device.bench.speech import TESTDATA
 
 ROOT = Path(__file__).parents[2]
 CLIP = TESTDATA / "sense_and_sensibility_01_austen_64kb-0930.wav"
-SAID = "he might even have been made amiable himself"
+SAID = "He might even have been made amiable himself."
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,9 @@ def dictate(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "__pycache__", "build", "training", "*.so", "encoder.onnx", "calibration.npz"
             )
             shutil.copytree(source, target, ignore=leave)
+    listed = Path("models", "training", "language_model", "sources.toml")
+    (folder / "source" / listed).parent.mkdir(parents=True)
+    shutil.copyfile(ROOT / listed, folder / "source" / listed)
     build = [sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--no-build-isolation", "--offline"]
     command = [*build, f"--python={sys.executable}", f"--out-dir={folder}", folder / "source"]
     subprocess.run(command, check=True, capture_output=True, cwd=folder)
