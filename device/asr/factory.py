@@ -22,7 +22,8 @@ from device.asr.recognizer import Recognizer, Stage
 from device.asr.second_pass import SecondPass, in_pieces
 from device.asr.two_pass import TwoPass
 from device.config.schema import Effort, Mode
-from device.inference.accelerator import Accelerator, Backend, Choice, Models, choose
+from device.inference.accelerator import Accelerator, Backend, BackendContext, Choice, Models
+from device.inference.backends import choose
 from device.inference.onnx_model import CPU, OnnxModel
 from device.inference.shapes import Shapes
 from models.bundle import Bundle, BundleError, Search
@@ -100,7 +101,7 @@ def recognizer(
     word_times: bool = False,
     second: Second | None = None,
 ) -> Pipeline:
-    """Loads a bundle's models and search graph; `backend` is auto, coral or cpu (device/inference/accelerator.py).
+    """Loads a bundle's models and search graph; `backend` is auto, coral or cpu (device/inference/backends).
 
     With `second`, its segments are decoded again by the second pass, whose pieces share the Coral with the encoder
     where both bundles were compiled.
@@ -143,10 +144,10 @@ def accelerators(
         own = bundle.optional("encoder_edgetpu")
         if not plain or (own is None) == (compiled is None):
             coral = [own, *(compiled or [])] if own else None
-            chosen = choose(backend, Models([bundle.path("encoder"), *plain], coral), threads=threads)
+            chosen = choose(backend, Models([bundle.path("encoder"), *plain], coral), BackendContext(threads))
             return chosen, _invokes(chosen.accelerator, names, first=1)
-        chosen = choose(backend, Models([bundle.path("encoder")], [own] if own else None), threads=threads)
-    pieces = choose(backend, Models(plain, compiled), threads=threads).accelerator if plain else None
+        chosen = choose(backend, Models([bundle.path("encoder")], [own] if own else None), BackendContext(threads))
+    pieces = choose(backend, Models(plain, compiled), BackendContext(threads)).accelerator if plain else None
     return chosen, _invokes(pieces, names, first=0) if pieces else {}
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device.inference.accelerator import CpuAccelerator
+from device.inference.backends.cpu import CpuAccelerator
 from device.inference.edgetpu import compatibility
 from device.inference.edgetpu.client import CoralError, open_coral
 from device.inference.interpreter import load_interpreter_module

@@ -42,8 +42,8 @@ from device.audio.chunk import Chunk, Converter, PreRoll
 from device.config import loader, skip_invalid
 from device.config.loader import ConfigError
 from device.config.schema import Config
-from device.inference.accelerator import FallbackAccelerator, NoCoral
 from device.inference.edgetpu.client import CoralCrashed, CoralHung
+from device.inference.fallback import FallbackAccelerator, NoCoral
 from device.inference.shapes import Shapes
 from device.output import layouts
 from device.output.dispatcher import Fanout

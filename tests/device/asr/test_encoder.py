@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from device.asr.encoder import Encoder, dequantize, quantize
 from device.asr.features import LogMel
-from device.inference.accelerator import CpuAccelerator
+from device.inference.backends.cpu import CpuAccelerator
 from device.inference.interpreter import PACKAGES, InterpreterError, Model, load_interpreter_module
 from device.inference.onnx_model import OnnxModel
 from models.bundle import Bundle, Tensor

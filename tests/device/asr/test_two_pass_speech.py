@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from device.asr import factory
 from device.asr.factory import Pipeline, Second
 from device.asr.results import Event, Final, Partial, Segment
-from device.inference.accelerator import Choice, CpuAccelerator, FallbackAccelerator, Models
+from device.inference.accelerator import BackendContext, Choice, Models
+from device.inference.backends.cpu import CpuAccelerator
 from device.inference.edgetpu.client import CoralError
+from device.inference.fallback import FallbackAccelerator
 from models.bundle import Bundle
 from models.transformer_bundle import TransformerBundle
 
@@ -137,7 +139,7 @@ def test_a_coral_lost_in_the_middle_of_a_sentence_changes_no_word(
     """Between two pieces of an encoder as well; both encoders are on it, and both go on with the CPU."""
     changes: list[str] = []
 
-    def choose(backend: str, models: Models, threads: int) -> Choice:
+    def choose(backend: str, models: Models, context: BackendContext) -> Choice:
         cpu = CpuAccelerator(*models.cpu)
         assert len(models.cpu) == 19
         start = partial(Flaky, cpu, calls)
@@ -158,9 +160,9 @@ def test_where_only_one_bundle_was_compiled_the_other_is_on_the_cpu(
     chosen: list[tuple[int, bool]] = []
     real = factory.choose
 
-    def choose(backend: Any, models: Models, threads: int) -> Choice:
+    def choose(backend: Any, models: Models, context: BackendContext) -> Choice:
         chosen.append((len(models.cpu), models.coral is not None))
-        return real("cpu", models, threads=threads)
+        return real("cpu", models, context)
 
     monkeypatch.setattr(factory, "choose", choose)
     edge_tpu = replace(second.description.edge_tpu, compiled=True)

@@ -6,19 +6,25 @@ import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 from accelerator_stand_ins import BOOTLOADER, RUNNING, SHAPE, build_delegate, plug_in, unprivileged
 from edgetpu_packages import compiled_model, relu_model
 
+from device.config import schema
 from device.diagnostics.check import Check, CheckState
 from device.diagnostics.edgetpu import CoralEnvironment, coral_checks
-from device.inference.accelerator import Change, FallbackAccelerator, Models, choose, log_change, usable
+from device.inference import backends
+from device.inference.accelerator import Backend, BackendContext, Change, Models, log_change
+from device.inference.backends import choose
+from device.inference.backends.coral import usable
 from device.inference.edgetpu import compatibility
 from device.inference.edgetpu.client import CoralError, open_coral
 from device.inference.edgetpu.compatibility import KNOWN_GOOD, Library, Pairing, installed_library, judge, preferred
 from device.inference.edgetpu.usb import UDEV_RULES, UsbCoral, find_coral, permitted
+from device.inference.fallback import FallbackAccelerator
 from device.system import release_info
 
 PACKAGE = next(name for name in ("tflite_runtime", "ai_edge_litert") if importlib.util.find_spec(name))
@@ -164,15 +170,20 @@ def models(tmp_path: Path) -> tuple[Path, Path]:
     return plain, compiled
 
 
+def test_every_backend_can_be_configured_and_every_one_configured_is_there() -> None:
+    configured = get_type_hints(schema.RecognizerSettings)["backend"]
+    assert set(backends.names()) == set(get_args(Backend)) == set(get_args(configured))
+
+
 def test_choosing_without_a_coral(models: tuple[Path, Path]) -> None:
     plain, compiled = models
-    chosen = choose("cpu", Models([plain], [compiled]))
+    chosen = choose("cpu", Models([plain], [compiled]), BackendContext())
     assert (chosen.accelerator.name, chosen.degraded) == ("cpu", False)
-    chosen = choose("coral", Models([plain], None))
+    chosen = choose("coral", Models([plain], None), BackendContext())
     assert chosen.degraded and "holds no encoder compiled" in chosen.reason
-    assert not choose("auto", Models([plain], None)).degraded
+    assert not choose("auto", Models([plain], None), BackendContext()).degraded
     for backend, degraded in (("auto", False), ("coral", True)):
-        chosen = choose(backend, Models([plain], [compiled]), find=lambda: None)  # type: ignore[arg-type]
+        chosen = choose(backend, Models([plain], [compiled]), BackendContext(find=lambda: None))
         assert isinstance(chosen.accelerator, FallbackAccelerator)
         assert chosen.degraded is degraded and "no Coral found" in chosen.reason
         assert chosen.accelerator.invoke(np.ones(SHAPE, np.int8)).sum() == 256
@@ -186,10 +197,12 @@ def test_choosing_with_a_coral_that_is_plugged_in_later(models: tuple[Path, Path
     chosen = choose(
         "auto",
         Models(*([model] for model in models)),
-        library=str(library),
-        find=lambda: plugged[0] if plugged else None,
-        on_change=changes.append,
-        clock=lambda: seconds[0],
+        BackendContext(
+            library=str(library),
+            find=lambda: plugged[0] if plugged else None,
+            on_change=changes.append,
+            clock=lambda: seconds[0],
+        ),
     )
     assert chosen.accelerator.name == "cpu"
     found = find_coral(*plug_in(tmp_path))
@@ -200,7 +213,9 @@ def test_choosing_with_a_coral_that_is_plugged_in_later(models: tuple[Path, Path
     chosen.accelerator.wait(20.0)
     assert chosen.accelerator.name == "coral" and [change.backend for change in changes] == ["coral"]
     chosen.accelerator.close()
-    chosen = choose("coral", Models(*([model] for model in models)), library=str(library), find=lambda: found)
+    chosen = choose(
+        "coral", Models(*([model] for model in models)), BackendContext(library=str(library), find=lambda: found)
+    )
     assert (chosen.reason, chosen.degraded) == ("the Coral", False)
     chosen.accelerator.close()
 
@@ -215,7 +230,7 @@ def test_a_model_compiled_from_another_is_not_used(models: tuple[Path, Path], tm
     found = find_coral(*plug_in(tmp_path))
     plain, compiled = models
     plain.write_bytes(relu_model((1, 1, 16, 8)))
-    chosen = choose("auto", Models([plain], [compiled]), library=str(library), find=lambda: found)
+    chosen = choose("auto", Models([plain], [compiled]), BackendContext(library=str(library), find=lambda: found))
     assert "build the bundle again" in chosen.reason and chosen.accelerator.name == "cpu"
     chosen.accelerator.close()
 

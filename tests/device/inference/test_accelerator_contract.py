@@ -23,7 +23,8 @@ from accelerator_stand_ins import SHAPE, Clock, build_delegate, unprivileged
 from edgetpu_packages import compiled_model, relu_model
 from numpy.typing import NDArray
 
-from device.inference.accelerator import Accelerator, Change, CpuAccelerator, FallbackAccelerator
+from device.inference.accelerator import Accelerator, Change
+from device.inference.backends.cpu import CpuAccelerator
 from device.inference.edgetpu.client import (
     CoralAccelerator,
     CoralCrashed,
@@ -33,6 +34,7 @@ from device.inference.edgetpu.client import (
     CoralStart,
     open_coral,
 )
+from device.inference.fallback import FallbackAccelerator
 from device.inference.interpreter import PACKAGES
 from device.inference.shapes import Shapes
 

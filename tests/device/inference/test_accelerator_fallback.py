@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from device.inference.accelerator import LONGEST_RETRY_S, Change, FallbackAccelerator, NoCoral
+from device.inference.accelerator import Change
 from device.inference.edgetpu.client import CoralError
+from device.inference.fallback import LONGEST_RETRY_S, FallbackAccelerator, NoCoral
 from device.inference.shapes import Shapes
 
 SHAPE = (1, 1, 2, 4)
