@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import chrome_driver
 from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
 
 TOKEN = "t3st-t0ken_of-24-letters"
 DICTATE = [sys.executable, "-m", "device.cli"]
@@ -154,7 +154,7 @@ def chromium(profile: Path, width: int = 1000, height: int = 900, dark: bool = F
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = Chrome(options, Service("/usr/bin/chromedriver"))
+    browser = chrome_driver.opened(options)
     try:
         yield browser
     finally:

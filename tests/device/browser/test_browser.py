@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import http.client
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import chrome_driver
 import numpy as np
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 from websockets.exceptions import InvalidStatus
@@ -90,9 +89,7 @@ def tab(*more: str) -> Iterator[Chrome]:
     options.binary_location = chromium.found() or "chromium"
     for switch in ("--no-sandbox", *chromium.QUIET, *more):
         options.add_argument(switch)
-    driver = shutil.which("chromedriver")
-    assert driver, "apt install chromium-driver"
-    opened = Chrome(options, Service(driver))
+    opened = chrome_driver.opened(options)
     try:
         yield opened
     finally:
