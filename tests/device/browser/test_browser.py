@@ -147,7 +147,8 @@ def test_the_microphone_is_heard_in_the_page(comparison: Path, tmp_path: Path) -
         )
         assert button.get_attribute("aria-pressed") == "true"
         button.send_keys(" ")
-        assert "amiable" in final(opened).lower()
+        heard = set(final(opened).lower().split())  # wherever in the clip it was begun and stopped
+        assert len(heard & set(SAID.split())) >= 3, heard
 
 
 def test_other_sites_and_a_second_page_are_refused(comparison: Path, tmp_path: Path) -> None:
