@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from device.cli import argument_types
-from device.config import schema
+from device.config import schema, skip_invalid
 from device.config.loader import DEFAULT_FILE, Loaded, load
 from device.config.places import default_file, with_user_places
 
@@ -30,10 +30,24 @@ def load_from(args: argparse.Namespace, tell: Callable[[str], None] = warn) -> L
 
     Raises :class:`device.config.loader.ConfigError`.
     """
-    loaded = load(args.config or default_file(), args.set, page=True)
+    loaded = load(file_of(args), args.set, page=True)
     for line in loaded.renamed:
         tell(line)
     return with_user_places(loaded)
+
+
+def load_skipping_invalid(args: argparse.Namespace) -> tuple[Loaded, tuple[str, ...]]:
+    """The same without what is wrong in the files, and a line for each of that; for what runs with nobody watching.
+
+    Raises :class:`device.config.loader.ConfigError` only for what is wrong in `--set`.
+    """
+    loaded, wrong = skip_invalid.load(file_of(args), args.set, page=True)
+    return with_user_places(loaded), wrong
+
+
+def file_of(args: argparse.Namespace) -> Path:
+    """The file that `--config` names, or the one to use."""
+    return args.config or default_file()
 
 
 class _Renamed(argparse.Action):

@@ -107,7 +107,7 @@ def _about(settings: Config) -> dict[str, str]:
 
 def _bench(args: argparse.Namespace) -> str:
     """The benchmark's tables in Markdown, or why there are none."""
-    configured = [f"--config={args.config}", *(f"--set={value}" for value in args.set)]
+    configured = [f"--config={options.file_of(args)}", *(f"--set={value}" for value in args.set)]
     with tempfile.TemporaryDirectory(prefix="dictate-report-") as folder:
         command = python.module("device.cli", "bench", *map(str, args.speech), *configured, "--report", folder)
         command += ["--configs", ",".join(CONFIGURATIONS), "--repetitions", "2"]

@@ -10,9 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from device.cli import options
-from device.config import skip_invalid
 from device.config.loader import ConfigError, Loaded
-from device.config.places import default_file, with_user_places
 from device.system import boot_config
 from models import terminal
 
@@ -37,10 +35,10 @@ def _run(args: argparse.Namespace) -> int:
         nonlocal wrong
         if not args.skip_invalid:
             return options.load_from(args, tell)
-        loaded, wrong = skip_invalid.load(args.config or default_file(), args.set, page=True)
+        loaded, wrong = options.load_skipping_invalid(args)
         for line in loaded.renamed:
             tell(line)
-        return with_user_places(loaded)
+        return loaded
 
     def read_again() -> Loaded:
         """As at the start, but a file that cannot be read at all leaves the old configuration in force."""

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from device.cli import options
-from device.config import skip_invalid, validators
-from device.config.places import default_file
+from device.config import validators
 from device.config.schema import USB_ADDRESS, Config
 from device.system import boot_config
 from device.system.sd_notify import Notifier
@@ -66,7 +65,7 @@ def _address(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    loaded, wrong = skip_invalid.load(args.config or default_file(), args.set)
+    loaded, wrong = options.load_skipping_invalid(args)
     config = loaded.config
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for line in wrong:
@@ -93,7 +92,7 @@ def _here(args: argparse.Namespace) -> Ask:
     from device.web import operations
     from device.web.protocol import Answer
 
-    source = operations.ConfigSource(args.config or default_file(), tuple(args.set))
+    source = operations.ConfigSource(options.file_of(args), tuple(args.set))
 
     async def ask(request: Mapping[str, Any]) -> Answer:
         return await asyncio.to_thread(operations.answer, request, source)
@@ -107,7 +106,7 @@ def _answer(args: argparse.Namespace) -> int:
 
     line = sys.stdin.buffer.readline(LARGEST + 1)
     sys.stdout.buffer.write(
-        operations.answer_line(line, operations.ConfigSource(args.config or default_file(), tuple(args.set)))
+        operations.answer_line(line, operations.ConfigSource(options.file_of(args), tuple(args.set)))
     )
     sys.stdout.buffer.flush()
     return 0

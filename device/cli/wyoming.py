@@ -10,9 +10,6 @@ from typing import Any
 
 from device import cli
 from device.cli import options
-from device.config import skip_invalid
-from device.config.bundle_folder import with_built_bundle
-from device.config.loader import Loaded
 from device.config.schema import Config
 from models.errors import UserError
 
@@ -29,7 +26,9 @@ def add_parser(subparsers: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    loaded = _lenient(args) if args.if_enabled else options.load_from(args)
+    loaded, wrong = options.load_skipping_invalid(args) if args.if_enabled else (options.load_from(args), ())
+    for line in wrong:
+        logging.getLogger(__name__).warning("%s", line)
     if args.if_enabled and not loaded.config.wyoming.enabled:
         print("dictate wyoming: off: wyoming.enabled is false")
         return cli.DONE
@@ -38,14 +37,6 @@ def _run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed: pip install 'coral-dictation[wyoming]'") from error
     return cli.DONE
-
-
-def _lenient(args: argparse.Namespace) -> Loaded:
-    """The configuration without what is wrong in it, which the log names; as `dictate run` on the appliance."""
-    loaded, wrong = skip_invalid.load(args.config, args.set)
-    for line in wrong:
-        logging.getLogger(__name__).warning("%s", line)
-    return with_built_bundle(loaded)
 
 
 async def _serve(config: Config) -> None:

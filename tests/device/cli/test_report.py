@@ -104,6 +104,17 @@ def test_nothing_private_is_in_it(tmp_path: Path) -> None:
     assert str(Path.home()) + "/" not in text
 
 
+def test_a_benchmark_that_cannot_run_says_why(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [DICTATE, "report", tmp_path / "no-speech", "--out", tmp_path / "report.md", f"--set=bundle.dir={tmp_path}"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (why,) = re.findall(r"^not measured: (.*)$", (tmp_path / "report.md").read_text(encoding="utf-8"), re.M)
+    assert f"{tmp_path}/no-speech: no such file" in why
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     done = subprocess.run(
         [DICTATE, "report", "--no-bench", "--out", tmp_path / "no" / "folder.md"], capture_output=True, text=True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -226,10 +227,30 @@ def test_it_is_off_unless_enabled_and_says_why_it_cannot_listen(bundle: Path, tm
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = [f"bundle.dir={bundle}", f"vocabulary.file={tmp_path}/w", f"wyoming.port={port}"]
-        options = [f"--set={setting}" for setting in (*settings, "wyoming.address=127.0.0.1")]
+        options = [
+            f"--set={setting}" for setting in (*settings, "wyoming.address=127.0.0.1", "recognizer.mode=streaming")
+        ]
         busy = subprocess.run([DICTATE, "wyoming", *options], capture_output=True, text=True)
     assert busy.returncode == 1 and busy.stderr.startswith("dictate wyoming: cannot listen on 127.0.0.1 port ")
     assert len(busy.stderr.splitlines()) == 1
+
+
+def test_the_unit_reads_the_configuration_less_what_is_wrong_in_it(bundle: Path, tmp_path: Path) -> None:
+    """It runs without --config, and must not stay off for a mistake elsewhere in the file."""
+    own = tmp_path / "coral-dictation" / "dictation.toml"
+    own.parent.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        own.write_text(
+            f'[bundle]\ndir = "{bundle}"\n[text]\nnumbres = false\n'
+            f'[wyoming]\nenabled = true\naddress = "127.0.0.1"\nport = {port}\n'
+        )
+        command = [DICTATE, "wyoming", "--if-enabled", "--set=recognizer.mode=streaming"]
+        environ = os.environ | {"XDG_CONFIG_HOME": str(tmp_path)}
+        done = subprocess.run(command, capture_output=True, text=True, env=environ)
+    mistake, reason = done.stderr.splitlines()
+    assert "text.numbres" in mistake
+    assert done.returncode == 1 and f"cannot listen on 127.0.0.1 port {port}" in reason
 
 
 def test_it_is_found_in_the_network_and_gone_when_it_ends(bundle: Path, tmp_path: Path) -> None:
