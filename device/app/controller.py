@@ -20,9 +20,9 @@ from device.app.ports import (
     OutputStatus,
     Phase,
     StopRequested,
-    StreamingRecognizer,
 )
 from device.asr.results import Event, Final, Partial, Segment
+from device.asr.streaming import StreamingRecognizer
 from device.audio.chunk import SAMPLE_RATE, Chunk
 from device.panel.gestures import Gesture
 from device.panel.leds import LedState

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from device.asr.results import Event, Partial
+from device.asr.streaming import StreamingRecognizer
 from device.audio.chunk import Chunk, PreRoll
 from device.panel.gestures import Gestures
 from device.panel.leds import LedState
@@ -82,19 +80,6 @@ class ControlRequest(Enum):
 
 Input = Edge | ControlRequest | Chunk | MicrophoneStatus | OutputStatus | Battery | StopRequested
 """Anything that happens to the appliance."""
-
-
-class StreamingRecognizer(Protocol):
-    """What finds the words; `device.asr.recognizer.Recognizer` is one."""
-
-    def accept_waveform(self, samples: NDArray[np.int16]) -> Sequence[Event]:
-        """Take int16 samples [n] at 16 kHz; return what they led to."""
-
-    def finish(self) -> Sequence[Event]:
-        """The utterance is over: return its last segments and Final."""
-
-    def reset(self) -> None:
-        """Forget everything heard."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,13 @@ def dequantize(q: NDArray[np.int8], tensor: Tensor) -> NDArray[np.float32]:
     return (q.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
 
 
+def normalized(mel: NDArray[np.float32], front_end: FrontEnd) -> NDArray[np.float32]:
+    """Log-mel of any shape as the encoder takes it: not below the floor, less the mean, over the scale."""
+    floored = np.maximum(mel, np.float32(front_end.feature_floor))
+    x: NDArray[np.float32] = (floored - np.float32(front_end.mean)) / np.float32(front_end.scale)
+    return x
+
+
 class Acoustic(Protocol):
     """Windows to posteriors, in two steps, whatever computes them."""
 
@@ -56,9 +63,7 @@ class Encoder:
 
     def hidden(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """The encoder alone: log-mel [frames, mels] to hidden frames [frames / stride, width], float32."""
-        f = self._front_end
-        x = (np.maximum(mel, np.float32(f.feature_floor)) - np.float32(f.mean)) / np.float32(f.scale)
-        x = x.reshape(self._input.shape)
+        x = normalized(mel, self._front_end).reshape(self._input.shape)
         if self._input.dtype == "float32":  # a bundle that convert made to compare with
             hidden: NDArray[np.float32] = self.accelerator.invoke(x)  # type: ignore[arg-type, assignment]
         else:

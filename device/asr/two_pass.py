@@ -22,6 +22,7 @@ from device.asr.attention_decoder import Transcript
 from device.asr.effort import Budget
 from device.asr.endpointing import Endpointing
 from device.asr.results import Event, Segment
+from device.asr.streaming import StreamingRecognizer
 from device.asr.word_alignment import carried_pauses, carried_times
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ LONGEST = 30.0
 """Seconds of speech without a gap that are still decoded again; more would need memory without end."""
 
 
-class FirstPass(Protocol):
+class FirstPass(StreamingRecognizer, Protocol):
     """`device.asr.recognizer.Recognizer`, as far as it is needed here."""
 
     @property
@@ -51,12 +52,6 @@ class FirstPass(Protocol):
 
     @property
     def encoded(self) -> bool: ...
-
-    def accept_waveform(self, samples: NDArray[np.int16]) -> list[Event]: ...
-
-    def finish(self) -> list[Event]: ...
-
-    def reset(self) -> None: ...
 
 
 class Decoding(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from device.asr.encoder import normalized
 from device.browser.page import Page, PageError
 from models.bundle import Bundle
 
@@ -19,9 +20,7 @@ class BrowserAcoustic:
 
     def hidden(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-mel [frames, mels] to log posteriors [frames / stride, tokens]: the head is in it."""
-        f = self._front_end
-        x = (np.maximum(mel, np.float32(f.feature_floor)) - np.float32(f.mean)) / np.float32(f.scale)
-        answer = self._page.compute(x.T)
+        answer = self._page.compute(normalized(mel, self._front_end).T)
         if answer.size % self._tokens:
             raise PageError(f"the page sent {answer.size} values, which are no frames of {self._tokens} tokens")
         return answer.reshape(-1, self._tokens)

@@ -18,14 +18,12 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
+from device.browser import runtime
 from device.browser.page import Page
 from models.bundle import Bundle
 from models.errors import UserError
 
 STATIC = Path(__file__).with_name("static")
-RUNTIME = ("ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
-"""What is used of ONNX Runtime Web."""
-
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -45,15 +43,15 @@ class Files:
     paths: Mapping[str, Path]
 
     @classmethod
-    def of(cls, bundle: Bundle, runtime: Path) -> Files:
-        """The page, the models of `bundle`, and ONNX Runtime Web in the folder `runtime`. Raises UserError."""
-        for name in RUNTIME:
-            if not (runtime / name).is_file():
-                raise UserError(f"{runtime / name}: missing; `make browser` fetches ONNX Runtime Web")
+    def of(cls, bundle: Bundle) -> Files:
+        """The page, the models of `bundle`, and ONNX Runtime Web. Raises UserError."""
+        for name in runtime.FILES:
+            if not (runtime.DIST / name).is_file():
+                raise UserError(f"{runtime.DIST / name}: missing; `make browser` fetches ONNX Runtime Web")
         if not bundle.has("onnx_encoder"):
             raise UserError(f"{bundle.root}: no ONNX encoder; python convert/build.py --comparison {bundle.root}")
         paths = {f"/{file.name}": file for file in STATIC.iterdir()} | {"/": STATIC / "index.html"}
-        paths |= {f"/runtime/{name}": runtime / name for name in RUNTIME}
+        paths |= {f"/runtime/{name}": runtime.DIST / name for name in runtime.FILES}
         paths |= {"/encoder.onnx": bundle.path("onnx_encoder"), "/head.onnx": bundle.path("head")}
         return cls(paths)
 

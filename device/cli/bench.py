@@ -20,6 +20,7 @@ from device.bench.record import BenchReport, CaseRow, Measurement, WordErrors
 from device.bench.wer import ScoringError, score
 from device.cli import argument_types, options
 from device.config import places, schema
+from device.config.bundle_folder import comparison_of
 from device.power.log import samples_in
 from device.power.report import NotMeasured, hours, summarise
 from models import python
@@ -116,7 +117,7 @@ def _run(args: argparse.Namespace) -> int:
         heard = speech.gather([*args.files, *args.speech], Path(scratch))
         setting = runner.RunSettings(
             bundle.root,
-            args.comparison or bundle.root.with_name(f"{bundle.root.name}-comparison"),
+            args.comparison or comparison_of(bundle.root),
             heard,
             args.seconds,
             args.threads,

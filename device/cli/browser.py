@@ -12,11 +12,8 @@ from typing import Any
 
 from device import cli
 from device.cli import argument_types, options
-from models import python
+from device.config.bundle_folder import comparison_of
 from models.errors import UserError
-
-RUNTIME = python.REPOSITORY / ".cache" / "browser" / "node_modules" / "onnxruntime-web" / "dist"
-"""Where `make browser` puts ONNX Runtime Web."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -49,12 +46,12 @@ def _run(args: argparse.Namespace) -> int:
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
     config = options.load_from(args).config
     root = config.bundle.dir
-    bundle = Bundle.open(args.comparison or root.with_name(f"{root.name}-comparison"))
+    bundle = Bundle.open(args.comparison or comparison_of(root))
     words = load(config.vocabulary.file).words
     work = functools.partial(
         transcribe, bundle, Decoder.of(bundle, own_words(words, bundle)), rules_from(config.text, spellings(words))
     )
-    with serving(Files.of(bundle, RUNTIME), work, args.port) as address:
+    with serving(Files.of(bundle), work, args.port) as address:
         print(f"open {address} in a browser on this computer; Ctrl-C ends", flush=True)
         if args.open:
             webbrowser.open(address)

@@ -73,7 +73,7 @@ def page(
     data = {
         "about": dict(about),
         "checklist": [asdict(row) for row in rows],
-        "checks": {t: [asdict(c) | {"state": c.state.value} for c in found] for t, found in checks.items()},
+        "checks": doctor.rows(checks),
     }
     return "\n".join([*lines, "", "```json", json.dumps(data, indent=1, ensure_ascii=False), "```", ""])
 

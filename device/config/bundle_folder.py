@@ -54,3 +54,8 @@ def with_second_pass(loaded: Loaded) -> Loaded:
         config=replace(loaded.config, bundle=replace(bundle, second_pass=found)),
         overridden={**loaded.overridden, "bundle.second_pass": f"goes with {bundle.dir}"},
     )
+
+
+def comparison_of(bundle: Path) -> Path:
+    """Where `convert/build.py --comparison` writes the forms of a bundle's model to compare with, unless told."""
+    return bundle.with_name(f"{bundle.name}-comparison")

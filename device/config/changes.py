@@ -11,15 +11,14 @@ numbers = false  # as on paper
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from device.config import fields, toml_lines
 from device.config.schema import Config
 from device.config.toml_lines import Statement
+from models import files
 from models.errors import UserError
 
 CHANGEABLE = (
@@ -70,10 +69,8 @@ def taken(text: str) -> dict[str, Any]:
     """The tables of a text as far as the page may set them. Raises ValueError or RecursionError where it is no TOML."""
     table, found = toml_lines.parse(text), dict[str, Any]()
     for key in CHANGEABLE:
-        value: Any = table
-        for name in key.split("."):
-            value = value.get(name) if isinstance(value, Mapping) else None
-        if value is not None:
+        value = fields.at(table, key)
+        if value is not fields.UNSAID:
             found = fields.merge(found, fields.nested(key, value))
     return found
 
@@ -108,20 +105,8 @@ def edited(text: str, changes: Mapping[str, Any]) -> str:
 
 
 def write(file: Path, text: str) -> None:
-    """Write the page's settings: beside and renamed, for the owner alone. Raises OSError."""
-    beside = file.with_name(f".{file.name}.new")
-    with suppress(FileNotFoundError):
-        beside.unlink()
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(descriptor)
-        beside.replace(file)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    """Write the page's settings, for the owner alone. Raises OSError."""
+    files.write(file, text, 0o600)
 
 
 def _section(statement: Statement, before: str) -> str:

@@ -247,7 +247,7 @@ def renamed(cls: type[Any], table: Mapping[str, Any]) -> tuple[dict[str, Any], d
     found: dict[str, str] = {}
     tables = dict(table)
     for leaf in walk(cls):
-        value = _at(tables, leaf.was) if leaf.was else UNSAID
+        value = at(tables, leaf.was) if leaf.was else UNSAID
         if value is UNSAID:
             continue
         found[leaf.was] = leaf.key
@@ -257,7 +257,7 @@ def renamed(cls: type[Any], table: Mapping[str, Any]) -> tuple[dict[str, Any], d
     return tables, found
 
 
-def _at(table: Mapping[str, Any], key: str) -> Any:
+def at(table: Mapping[str, Any], key: str) -> Any:
     """The value at a dotted key of nested tables; UNSAID where there is none."""
     value: Any = table
     for name in key.split("."):

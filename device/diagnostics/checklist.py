@@ -15,7 +15,7 @@ from device.inference.edgetpu.usb import find_coral
 from device.power.sensors import read_gauges
 
 UNSEEN = "not to be seen here"
-BY_HAND = "by hand"
+BY_HAND, DOCTOR, BENCH = "by hand", "see Checks", "see Benchmark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,51 +95,39 @@ def _mounts(paths: Paths) -> Iterator[list[str]]:
             yield fields
 
 
-def _doctor(paths: Paths) -> str:
-    return "see Checks"
-
-
-def _bench(paths: Paths) -> str:
-    return "see Benchmark"
-
-
-def _by_hand(paths: Paths) -> str:
-    return BY_HAND
-
-
-ROWS: dict[str, tuple[str, Callable[[Paths], str]]] = {
-    "1": ("the Pi's firmware starts the card", _by_hand),
+ROWS: dict[str, tuple[str, Callable[[Paths], str] | str]] = {
+    "1": ("the Pi's firmware starts the card", BY_HAND),
     "2": ("the card was grown", _card),
     "3": ("the root is read-only", _root),
     "4": ("nothing listens that was not asked for", _listening),
     "5": ("model and revision", _model),
     "6": ("header pins", _pins),
-    "7": ("LEDs and button", _by_hand),
-    "8": ("microphone", _doctor),
+    "7": ("LEDs and button", BY_HAND),
+    "8": ("microphone", DOCTOR),
     "9": ("Coral on USB 3", _usb_speed),
     "10": ("Coral's firmware is loaded", _usb_speed),
-    "11": ("Coral does the work", _doctor),
-    "12": ("… and is worth it", _bench),
-    "13": ("a Coral pulled out while speaking", _by_hand),
-    "14": ("supply under load", _doctor),
+    "11": ("Coral does the work", DOCTOR),
+    "12": ("… and is worth it", BENCH),
+    "13": ("a Coral pulled out while speaking", BY_HAND),
+    "14": ("supply under load", DOCTOR),
     "15": ("heat", _heat),
-    "16": ("meter, if wired", _doctor),
-    "17": ("the computer sees a keyboard", _by_hand),
-    "18": ("every character arrives", _by_hand),
-    "19": ("a sleeping computer", _by_hand),
-    "20": ("first press after power-on", _by_hand),
-    "21": ("pulling the plug", _by_hand),
-    "22": ("switched off by the button", _by_hand),
-    "23": ("watchdog", _by_hand),
+    "16": ("meter, if wired", DOCTOR),
+    "17": ("the computer sees a keyboard", BY_HAND),
+    "18": ("every character arrives", BY_HAND),
+    "19": ("a sleeping computer", BY_HAND),
+    "20": ("first press after power-on", BY_HAND),
+    "21": ("pulling the plug", BY_HAND),
+    "22": ("switched off by the button", BY_HAND),
+    "23": ("watchdog", BY_HAND),
 }
-"""Number in the check-list -> its title there, and what looks at it."""
+"""Number in the check-list -> its title there, and what looks at it, or who does."""
 
 
 def find(number: str, paths: Paths) -> Row:
     """Look at one row."""
     what, look = ROWS[number]
     try:
-        return Row(number, what, look(paths))
+        return Row(number, what, look if isinstance(look, str) else look(paths))
     except (OSError, ValueError) as error:
         return Row(number, what, f"could not be looked at: {error}")
 

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 from device.config import changes, fields, loader, skip_invalid
 from device.config.loader import ConfigError, Loaded
@@ -152,7 +152,7 @@ def _pronounce(config: Config) -> Pronounce | None:
 def _settings(request: Request, source: ConfigSource) -> Answer:
     loaded = source.loaded()
     on_page = changes.taken(loaded.page[1]) if loaded.page else {}
-    set_here = {key for key in changes.CHANGEABLE if _in(on_page, key)}
+    set_here = {key for key in changes.CHANGEABLE if fields.at(on_page, key) is not fields.UNSAID}
     rows = []
     for leaf in changes.changeable():
         choices = [str(choice) for choice in get_args(leaf.type)] if get_origin(leaf.type) is Literal else None
@@ -225,15 +225,6 @@ def _text(request: Request, name: str) -> str:
     if not isinstance(value, str) or len(value) > LONGEST:
         raise OperationError(f"{name}: must be text of at most {LONGEST} characters")
     return value
-
-
-def _in(table: Mapping[str, Any], key: str) -> bool:
-    value: Any = table
-    for name in key.split("."):
-        if not isinstance(value, Mapping) or name not in value:
-            return False
-        value = value[name]
-    return True
 
 
 OPERATIONS: dict[str, Callable[[Request, ConfigSource], Answer]] = {

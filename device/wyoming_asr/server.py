@@ -24,8 +24,9 @@ from wyoming.info import AsrModel, AsrProgram, Attribution, Describe, Info
 from wyoming.ping import Ping, Pong
 from wyoming.server import AsyncEventHandler
 
+from device.asr.streaming import StreamingRecognizer
 from device.text.formatter import Rules
-from device.wyoming_asr.stream import FormatError, SpeechRecognizer, SpeechStream
+from device.wyoming_asr.stream import FormatError, SpeechStream
 from models.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ LONGEST_S = 300.0
 class Service:
     """The recogniser that all clients share, and how its words are written."""
 
-    recognizer: SpeechRecognizer
+    recognizer: StreamingRecognizer
     rules: Rules
     name: str
     """The model's name, for people."""

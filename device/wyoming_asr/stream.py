@@ -9,13 +9,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from device.asr.results import Event, Segment
+from device.asr.streaming import StreamingRecognizer
 from device.audio.chunk import Converter
 from device.text.edits import apply
 from device.text.formatter import Rules, TextFormatter
@@ -30,23 +29,10 @@ class FormatError(ValueError):
     """The client announces sound that cannot be read; the message names what can."""
 
 
-class SpeechRecognizer(Protocol):
-    """What finds the words; `device.asr.recognizer.Recognizer` is one."""
-
-    def accept_waveform(self, samples: NDArray[np.int16]) -> Sequence[Event]:
-        """Take int16 samples [n] at 16 kHz; return what they led to."""
-
-    def finish(self) -> Sequence[Event]:
-        """The utterance is over: return its last segments and Final."""
-
-    def reset(self) -> None:
-        """Forget everything heard."""
-
-
 class SpeechStream:
     """Speech from its first to its last block of PCM."""
 
-    def __init__(self, recognizer: SpeechRecognizer, rules: Rules, rate: int, width: int, channels: int) -> None:
+    def __init__(self, recognizer: StreamingRecognizer, rules: Rules, rate: int, width: int, channels: int) -> None:
         """`rate` in Hz, `width` bytes a sample, `channels` interleaved. Raises FormatError."""
         if rate not in RATES or width not in WIDTHS or channels not in CHANNELS:
             raise FormatError(

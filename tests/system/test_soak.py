@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pytest
 from appliance_bench import Bench
+from meter_readings import READINGS
 from needs import Need, skip
 
 from device.power.log import samples_in
@@ -55,16 +56,7 @@ class Meter:
     Laid out as the kernel does; sometimes its number changes, or a charger comes and goes. Runs until closed.
     """
 
-    STATES = (
-        {"in1_input": "3250", "curr1_input": "-850"},  # charging
-        {"in1_input": "0", "curr1_input": "850"},  # a wire is off
-        {"in1_input": "-4", "curr1_input": "850"},
-        {"in1_input": "1200", "curr1_input": "850"},  # no cell has that
-        {"in1_input": "3250", "curr1_input": "0"},  # nothing flows
-        {"in1_input": "3250", "curr1_input": "?"},
-        {"in1_input": "", "curr1_input": "850"},
-        {"in1_input": "3250", "curr1_input": "850", "charger": "1"},
-    )
+    STATES = (*READINGS, {"in1_input": "3250", "curr1_input": "850", "charger": "1"})
 
     def __init__(self, sys: Path, seed: int) -> None:
         self.changes: Counter[str] = Counter()

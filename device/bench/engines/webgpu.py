@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from device.bench.engine import Engine, Job, not_installed
 from device.bench.engines import onnx, stream
-from models import python
+from device.browser import runtime
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from device.browser.page import Page
 
 PACKAGES = ("websockets",)
-RUNTIME = python.REPOSITORY / ".cache" / "browser" / "node_modules" / "onnxruntime-web"
 OPENING_S = 60.0
 SOFTWARE = ("swiftshader", "llvmpipe", "lavapipe")
 
@@ -36,7 +35,7 @@ def missing(job: Job) -> str:
 
     if not chromium.found():
         return "no Chromium; sudo apt install chromium"
-    if not (RUNTIME / "package.json").is_file():
+    if not (runtime.PACKAGE / "package.json").is_file():
         return "no ONNX Runtime Web; make browser"
     return ""
 
@@ -74,7 +73,7 @@ class Browser:
         if program is None:
             raise UserError("no Chromium; sudo apt install chromium")
         with ExitStack() as stack:
-            files = Files.of(Bundle.open(comparison), RUNTIME / "dist")
+            files = Files.of(Bundle.open(comparison))
             address = stack.enter_context(serving(files, work))
             stack.callback(done.set)
             process = stack.enter_context(chromium.opened(program, f"{address}?provider={provider}"))
@@ -96,7 +95,7 @@ class InBrowser(stream.StreamingEngine):
     def __init__(self, recognizer: Recognizer, model: Sequence[Path], browser: Browser, adapter: str) -> None:
         super().__init__(recognizer, model)
         self._browser = browser
-        version = json.loads((RUNTIME / "package.json").read_text())["version"]
+        version = json.loads((runtime.PACKAGE / "package.json").read_text())["version"]
         self.about: Mapping[str, str] = {"adapter": adapter, "onnxruntime-web": version}
 
     def processes(self) -> Sequence[int]:

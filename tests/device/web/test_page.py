@@ -132,7 +132,9 @@ def test_live_text_appears_while_a_dictation_runs(bundle: Path, tmp_path: Path, 
 
 
 def said_on(browser: Chrome) -> str:
-    return " ".join(each.text for each in browser.find_elements(By.CSS_SELECTOR, "#texts li > span"))
+    """The last texts, read in one step: the page may put new ones in their place meanwhile."""
+    script = "return [...document.querySelectorAll('#texts li > span')].map((each) => each.textContent).join(' ')"
+    return str(browser.execute_script(script))
 
 
 def test_words_are_added_and_removed_by_keyboard_alone(tmp_path: Path, page: Page, browser: Chrome) -> None:
