@@ -108,6 +108,8 @@ def _press(keys: int, put: Put) -> bool:
     """Take keys that were pressed; False when the terminal is gone."""
     try:
         pressed = os.read(keys, LONGEST)
+    except BlockingIOError:
+        return True  # Ctrl-C made the kernel drop what had been typed before it (termios(3), NOFLSH)
     except OSError:
         pressed = b""
     if pressed in KEYS:  # a longer sequence is an arrow, or pasted text
@@ -164,12 +166,17 @@ def _remove_stale(path: Path) -> None:
 
 @contextmanager
 def _keys(terminal: TextIO) -> Iterator[int]:
-    """The terminal's descriptor, giving each key as it is pressed and showing none; Ctrl-C stays Ctrl-C."""
+    """A descriptor of the terminal, giving each key as it is pressed and showing none; Ctrl-C stays Ctrl-C.
+
+    It never blocks, and is this process's own: that of standard input is shared with the shell.
+    """
     descriptor = terminal.fileno()
     before = termios.tcgetattr(descriptor)
+    own = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         tty.setcbreak(descriptor, termios.TCSANOW)
-        yield descriptor
+        yield own
     finally:
+        os.close(own)
         termios.tcsetattr(descriptor, termios.TCSANOW, before)
         sys.stdout.flush()

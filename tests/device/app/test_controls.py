@@ -6,9 +6,11 @@ import os
 import pty
 import socket
 import termios
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TextIO
 
 import pytest
 
@@ -100,3 +102,29 @@ def test_a_folder_that_is_not_ours_is_one_line(inbox: SimpleQueue[Input]) -> Non
         controls(inbox.put, Path("/proc/none/live")),
     ):
         pass
+
+
+def test_keys_that_ctrl_c_dropped_are_not_waited_for(
+    inbox: SimpleQueue[Input], terminal: tuple[int, TextIO], path: Path
+) -> None:
+    """The kernel may drop what was typed after it was seen and before it is read: the end must not wait for more."""
+    ours, theirs = terminal
+    reading, begun = os.read, threading.Event()
+
+    def dropped(descriptor: int, count: int) -> bytes:
+        if os.isatty(descriptor):
+            termios.tcflush(theirs, termios.TCIFLUSH)
+            begun.set()
+        return reading(descriptor, count)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "read", dropped)
+        with controls(inbox.put, path, theirs):
+            os.write(ours, b"\x7f")
+            try:
+                assert begun.wait(60)
+                ask(path, "toggle")
+                assert inbox.get(timeout=60) is ControlRequest.TOGGLE
+            finally:
+                os.write(ours, b"x")  # ends a read that waits, so that a failure is one
+    assert inbox.empty()
