@@ -108,7 +108,7 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     _check(args)
     settings = options.load_from(args).config
-    folders = places.default_bundles(args.bundle)
+    folders = places.default_bundles(args.bundle) if args.bundle else settings.bundle
     bundle = Bundle.open(folders.dir)
     wanted = _cases(args, settings.realtime, bundle)
     if args.report:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import signal
+from contextlib import AsyncExitStack
 from typing import Any
 
 from device import cli
@@ -63,14 +64,13 @@ async def _until_stopped(config: Config, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     print(f"dictate wyoming: listening on {config.wyoming.address} port {port}", flush=True)
-    if not config.wyoming.announce:
-        await stop.wait()
-        return
-    from device.wyoming_asr.discovery import announced
+    async with AsyncExitStack() as announcement:
+        if config.wyoming.announce:
+            from device.wyoming_asr.discovery import announced
 
-    try:
-        async with announced(config.wyoming.address, port, config.system.hostname):
-            await stop.wait()
-    except OSError as error:
-        logging.getLogger(__name__).warning("not announced in the network (%s); give Home Assistant the address", error)
+            try:
+                await announcement.enter_async_context(announced(config.wyoming.address, port, config.system.hostname))
+            except OSError as error:
+                log = logging.getLogger(__name__)
+                log.warning("not announced in the network (%s); give Home Assistant the address", error)
         await stop.wait()

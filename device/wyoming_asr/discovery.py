@@ -7,6 +7,7 @@ import ipaddress
 import socket
 from collections.abc import AsyncIterator
 
+import ifaddr
 from zeroconf import InterfaceChoice
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
@@ -34,8 +35,6 @@ async def announced(address: str, port: int, name: str) -> AsyncIterator[None]:
 
 def own_addresses() -> list[str]:
     """This machine's addresses that others can reach; those of loopback where there are no others."""
-    import ifaddr
-
     found = [ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
     addresses = [str(ip.ip) for ip in found]
     return [a for a in addresses if not ipaddress.ip_address(a).is_loopback] or addresses

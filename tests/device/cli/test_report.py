@@ -104,15 +104,20 @@ def test_nothing_private_is_in_it(tmp_path: Path) -> None:
     assert str(Path.home()) + "/" not in text
 
 
-def test_a_benchmark_that_cannot_run_says_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("speech", "why"), [(["no-speech"], "no-speech: no such file"), ([], "no bundle here (bundle.json is missing)")]
+)
+def test_a_benchmark_that_cannot_run_says_why(tmp_path: Path, speech: list[str], why: str) -> None:
+    """The benchmark is that of the configuration: its bundle, too."""
+    settings = [] if speech else [f"--set=bundle.dir={tmp_path}"]
     done = subprocess.run(
-        [DICTATE, "report", tmp_path / "no-speech", "--out", tmp_path / "report.md", f"--set=bundle.dir={tmp_path}"],
+        [DICTATE, "report", *(tmp_path / name for name in speech), "--out", tmp_path / "report.md", *settings],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    (why,) = re.findall(r"^not measured: (.*)$", (tmp_path / "report.md").read_text(encoding="utf-8"), re.M)
-    assert f"{tmp_path}/no-speech: no such file" in why
+    (said,) = re.findall(r"^not measured: (.*)$", (tmp_path / "report.md").read_text(encoding="utf-8"), re.M)
+    assert f"{tmp_path}/{why}" in said if speech else why in said
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
