@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -11,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 
+from models import files
 from models.bundle import sha256
 
 KEPT = 4  # results a stage keeps, newest first
@@ -34,31 +34,39 @@ class Cache:
     def has(self, stage: str, inputs: Mapping[str, object]) -> bool:
         return self._place(stage, inputs).is_dir()
 
-    def get(self, stage: str, inputs: Mapping[str, object], make: Callable[[Path], object]) -> Path:
+    def get(
+        self,
+        stage: str,
+        inputs: Mapping[str, object],
+        make: Callable[[Path], object],
+        waiting: Callable[[], object] = lambda: None,
+    ) -> Path:
         """The directory that `make` filled for these inputs, now or in an earlier run.
 
         `inputs` maps names to files or directories (counted by content), dataclasses, and what JSON can hold. `make`
-        gets an empty directory; when it raises, nothing is kept.
+        gets an empty directory; when it raises, nothing is kept. Where another process is making the same, `waiting` is
+        called, and what that one made is taken.
         """
         place = self._place(stage, inputs)
-        if place.is_dir():
-            os.utime(place)
-            return place
         self.root.mkdir(parents=True, exist_ok=True)
+        if not place.is_dir():
+            with files.alone(place, waiting):
+                if not place.is_dir():
+                    self._make(stage, place, make)
+        os.utime(place)
+        return place
+
+    def _make(self, stage: str, place: Path, make: Callable[[Path], object]) -> None:
         self._sweep()
         part = self.root / f"{PART}{os.getpid()}-{stage}"
         shutil.rmtree(part, ignore_errors=True)
         try:
             part.mkdir()
             make(part)
-            with contextlib.suppress(OSError):  # another run was first
-                part.rename(place)
+            part.rename(place)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        if not place.is_dir():
-            raise OSError(f"{place} could not be written")
         self._prune(stage)
-        return place
 
     def _place(self, stage: str, inputs: Mapping[str, object]) -> Path:
         text = json.dumps({name: _plain(value) for name, value in inputs.items()}, sort_keys=True)

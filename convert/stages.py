@@ -11,6 +11,8 @@ from convert import dependencies, subprocess_runner
 from convert.cache import Cache
 from convert.progress import Display
 
+WAITING = "another build is making this; waiting for it"
+
 
 @dataclass(frozen=True)
 class Stages:
@@ -39,7 +41,7 @@ class Stages:
         keyed = {**inputs, "code": code, "libraries": libraries}
         with self.display.stage(name) as note:
             note("unchanged" if self.cache.has(name, keyed) else "")
-            return self.cache.get(name, keyed, make)
+            return self.cache.get(name, keyed, make, lambda: self.display.lines(f"[yellow]{name}: {WAITING}[/]"))
 
     def run_in_subprocess(self, name: str, function: str, *arguments: str | Path) -> None:
         """Runs `function` ("module:name") in a process of its own, its words in the cache's logs/NAME.log."""

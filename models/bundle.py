@@ -24,6 +24,7 @@ from typing import Any
 
 from models import checked
 from models.errors import UserError
+from models.files import alone
 
 FORMAT = 3  # 2: the head is ONNX, and a float32 encoder has a role of its own; 3: licences, with their texts
 KIND = "ctc"  # the kind of a bundle whose description names none
@@ -320,28 +321,30 @@ def replace(
 def replacing(root: Path) -> Iterator[Path]:
     """An empty folder to put files into, which takes the place of `root` at the end, synced and in one rename.
 
-    Where the block or the disk fails, the folder is gone and `root` is as it was.
+    Where the block or the disk fails, the folder is gone and `root` is as it was. Processes that replace the same
+    `root` take turns, and the last one's files stay.
     """
     root.parent.mkdir(parents=True, exist_ok=True)
-    part, old = root.with_name(f".{root.name}.part"), root.with_name(f".{root.name}.old")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir()
-        yield part
-        for file in (path for path in part.rglob("*") if path.is_file()):
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        shutil.rmtree(old, ignore_errors=True)
-        if root.exists():
-            root.rename(old)
-        part.rename(root)
-    except OSError:
-        if old.exists() and not root.exists():
-            old.rename(root)
-        raise
-    finally:
+    with alone(root):
+        part, old = root.with_name(f".{root.name}.part"), root.with_name(f".{root.name}.old")
         shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
+        try:
+            part.mkdir()
+            yield part
+            for file in (path for path in part.rglob("*") if path.is_file()):
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+            shutil.rmtree(old, ignore_errors=True)
+            if root.exists():
+                root.rename(old)
+            part.rename(root)
+        except OSError:
+            if old.exists() and not root.exists():
+                old.rename(root)
+            raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def sha256(path: Path) -> str:

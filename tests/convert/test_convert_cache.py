@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from convert.cache import PART, Cache
+from convert.progress import Display
+from convert.stages import WAITING, Stages
+
+ROOT = Path(__file__).parents[2]
 
 
 def put(text: str) -> object:
@@ -62,3 +72,63 @@ def test_only_the_newest_results_stay(tmp_path: Path) -> None:
     left = set(tmp_path.iterdir())
     assert places[-1] in left
     assert 1 < len(left) < 9
+
+
+MAKE = """
+import sys
+from pathlib import Path
+from convert.cache import Cache
+def make(out):
+    print("making", flush=True)
+    failed = sys.stdin.readline() == "fail\\n"
+    (out / "text").write_text("half" if failed else "whole")
+    if failed:
+        sys.exit(1)
+place = Cache(Path(sys.argv[1])).get("stage", {"n": 1}, make, lambda: print("waiting", flush=True))
+print((place / "text").read_text(), flush=True)
+"""
+
+
+def test_a_build_that_waits_shows_for_what(tmp_path: Path) -> None:
+    shown, made = io.StringIO(), []
+
+    def build(make: Callable[[Path], object], file: io.StringIO) -> None:
+        stages = Stages(Cache(tmp_path), Display(Console(file=file, width=200)))
+        made.append(stages.run("greet", ["convert.errors"], {}, make))
+
+    second = threading.Thread(target=build, args=(lambda out: 1 / 0, shown))
+
+    def make_slowly(out: Path) -> None:
+        second.start()
+        while WAITING not in shown.getvalue():
+            second.join(0.01)
+            assert second.is_alive()
+
+    build(make_slowly, io.StringIO())
+    second.join()
+    assert shown.getvalue().count(f"greet: {WAITING}") == 1 and len(made) == 2 and made[0] == made[1]
+
+
+def child(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(("order", "first_says", "second_says"), [("go\n", "whole\n", "whole\n"),
+                                                                 ("fail\n", "", "making\nwhole\n")])  # fmt: skip
+def test_what_another_process_is_making_is_waited_for_and_made_once(
+    tmp_path: Path, order: str, first_says: str, second_says: str
+) -> None:
+    command = [sys.executable, "-c", MAKE, str(tmp_path)]
+    first = child(command)
+    second = None
+    try:
+        assert first.stdout and first.stdout.readline() == "making\n"
+        second = child(command)
+        assert second.stdout and second.stdout.readline() == "waiting\n"
+        assert first.communicate(order, timeout=60)[0] == first_says
+        assert second.communicate("go\n", timeout=60)[0] == second_says
+        assert len([*tmp_path.iterdir()]) == 1
+    finally:
+        for process in (first, second):
+            if process:
+                process.kill()

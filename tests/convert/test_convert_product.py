@@ -83,6 +83,27 @@ def test_without_the_second_models_source_the_first_is_built_and_a_line_says_so(
     assert only.returncode == 1 and only.stderr.count("\n") == 1
 
 
+def test_two_builds_of_the_same_models_at_once_both_end_well(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", ELSEWHERE, tmp_path / "built", "--prebuilt", "--compiler", "none"]
+    runs = [
+        subprocess.Popen(
+            [*words, "--cache", tmp_path / "cache"],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [run.communicate(timeout=600) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    Bundle.open(tmp_path / "built/base")
+    TransformerBundle.open(tmp_path / "built/moonshine-tiny")
+    assert sorted(path.name for path in (tmp_path / "built").iterdir()) == sorted(PRODUCT)
+    assert not [*(tmp_path / "cache").glob(".*")]
+
+
 def test_an_option_of_one_model_is_about_the_base_model(tmp_path: Path) -> None:
     done = build(tmp_path / "built", "--compiler", "none", "--out", tmp_path / "here")
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from models import bundle
 from models.bundle import DESCRIPTION, FILES, FORMAT, OPTIONAL, Bundle, BundleError
 
+ROOT = Path(__file__).parents[2]
 WHOLE: dict[str, Any] = {
     "name": "small",
     "source": "a test",
@@ -203,3 +206,23 @@ def test_the_second_bundle_is_in_the_first_or_beside_it(tmp_path: Path) -> None:
         assert bundle.second_pass(first) != place
         (place / DESCRIPTION).touch()
         assert bundle.second_pass(first) == place
+
+
+def test_processes_that_replace_one_folder_take_turns(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from models.bundle import replacing
+for _ in range(50):
+    with replacing(Path(sys.argv[1])) as part:
+        for name in "abc":
+            (part / name).write_text(sys.argv[2])
+"""
+    place = tmp_path / "bundle"
+    words = [[sys.executable, "-c", code, place, name] for name in ("one", "two")]
+    writers = [subprocess.Popen(each, cwd=ROOT, stderr=subprocess.PIPE, text=True) for each in words]
+    said = [writer.communicate(timeout=120)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0], said
+    assert [*tmp_path.iterdir()] == [place]
+    assert sorted(path.name for path in place.iterdir()) == [*"abc"]
+    assert len({path.read_text() for path in place.iterdir()}) == 1

@@ -53,3 +53,62 @@ with files.replacing(Path(sys.argv[1])) as part:
     assert (tmp_path / "place").read_text() == "before"
     files.write(tmp_path / "place", "after")
     assert (tmp_path / "place").read_text() == "after"
+
+
+TURN = """
+import os, signal, sys
+from pathlib import Path
+from models import files
+with files.alone(Path(sys.argv[1]), lambda: print("waiting", flush=True)):
+    print("in", flush=True)
+    if sys.stdin.readline() == "die\\n":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+COUNT = """
+import sys
+from pathlib import Path
+from models import files
+counter = Path(sys.argv[1])
+for _ in range(200):
+    with files.alone(counter):
+        counter.write_text(str(int(counter.read_text()) + 1))
+"""
+
+
+def turn(path: Path, code: str = TURN) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize("order", ["end\n", "die\n"])
+def test_the_second_process_waits_and_says_so_until_the_first_is_done_or_killed(tmp_path: Path, order: str) -> None:
+    first, second = turn(tmp_path / "place"), None
+    try:
+        assert first.stdout and first.stdout.readline() == "in\n"
+        second = turn(tmp_path / "place")
+        assert second.stdout and second.stdout.readline() == "waiting\n"
+        other = turn(tmp_path / "elsewhere")
+        assert other.communicate("end\n", timeout=60)[0] == "in\n"
+        first.communicate(order, timeout=60)
+        assert second.communicate("end\n", timeout=60)[0] == "in\n"
+        assert [*tmp_path.iterdir()] == []
+    finally:
+        for process in (first, second):
+            if process:
+                process.kill()
+
+
+def test_no_two_processes_are_in_at_once_although_each_removes_the_lock(tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    for process in [turn(counter, COUNT) for _ in range(3)]:
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    assert counter.read_text() == "600"
+    assert [*tmp_path.iterdir()] == [counter]
+
+
+def test_a_lock_needs_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), files.alone(tmp_path / "none" / "x"):
+        pass
