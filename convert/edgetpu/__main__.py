@@ -84,7 +84,11 @@ def compile_model(options: argparse.Namespace) -> int:
 
 def install_compiler(options: argparse.Namespace) -> int:
     lock = install.Lock.read(options.lock)
-    command = install.install(lock, options.cache or install.cache_directory(), options.archive)
+
+    def waiting() -> None:
+        print("another process is installing the compiler; waiting for it", file=sys.stderr, flush=True)
+
+    command = install.install(lock, options.cache or install.cache_directory(), options.archive, waiting)
     print(f"Edge TPU compiler {lock.version} is ready: {' '.join(command)}")
     return 0
 

@@ -13,14 +13,15 @@ import subprocess
 import tarfile
 import tempfile
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from convert.edgetpu.errors import InstallError
 from models.archives import unpack
 from models.download import DownloadError, WrongFile, download, take
+from models.files import alone
 
 LOCK = Path(__file__).with_name("compiler.lock")
 PROGRAM = "edgetpu_compiler"
@@ -68,10 +69,13 @@ def installed(cache: Path) -> tuple[str, ...] | None:
     return None
 
 
-def install(lock: Lock, cache: Path, archive: Path | None = None) -> tuple[str, ...]:
+def install(
+    lock: Lock, cache: Path, archive: Path | None = None, waiting: Callable[[], object] = lambda: None
+) -> tuple[str, ...]:
     """Download (or take `archive`), verify, unpack and try the pinned compiler; returns its command.
 
-    A compiler of the same hash that is already there is kept. Raises InstallError, leaving nothing behind.
+    A compiler of the same hash that is already there is kept; where another process is installing one, `waiting` is
+    called first. Raises InstallError, leaving nothing behind.
     """
     if platform.machine() != lock.machine:
         raise InstallError(
@@ -79,10 +83,11 @@ def install(lock: Lock, cache: Path, archive: Path | None = None) -> tuple[str, 
             "machine and copy the *_edgetpu.tflite file here"
         )
     target = cache / f"{PROGRAM}-{lock.version}"
-    marker = target / DONE
-    if marker.exists() and marker.read_text().strip() == lock.sha256:
+    if _has(target, lock):
         return _command(target)
-    with _scratch(cache) as scratch:
+    with _scratch(cache, waiting) as scratch:
+        if _has(target, lock):  # another process was first
+            return _command(target)
         packed = _archive(lock, archive, scratch / "archive")
         unpacked = scratch / "unpacked"
         _unpack(packed, unpacked)
@@ -93,22 +98,30 @@ def install(lock: Lock, cache: Path, archive: Path | None = None) -> tuple[str, 
     return _command(target)
 
 
+def _has(target: Path, lock: Lock) -> bool:
+    marker = target / DONE
+    return marker.exists() and marker.read_text().strip() == lock.sha256
+
+
 @contextmanager
-def _scratch(cache: Path) -> Iterator[Path]:
-    """A directory in the cache that is gone afterwards, as are those of runs that were killed."""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        for stale in cache.glob(PARTIAL + "*"):
-            shutil.rmtree(stale, ignore_errors=True)
-        directory = tempfile.TemporaryDirectory(prefix=PARTIAL, dir=cache)
-    except OSError as error:
-        raise InstallError(f"{cache} cannot be written ({error.strerror}): set XDG_CACHE_HOME") from error
-    try:
-        with directory as path:
-            yield Path(path)
-    finally:
-        with suppress(OSError):  # nothing installed: leave no empty folder either
-            cache.rmdir()
+def _scratch(cache: Path, waiting: Callable[[], object]) -> Iterator[Path]:
+    """A directory in the cache that is gone afterwards, as are those of runs that were killed; for one at a time."""
+    with ExitStack() as stack:
+        stack.callback(_remove_if_empty, cache)
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone(cache / PROGRAM, waiting))
+            for stale in cache.glob(PARTIAL + "*"):
+                shutil.rmtree(stale, ignore_errors=True)
+            path = stack.enter_context(tempfile.TemporaryDirectory(prefix=PARTIAL, dir=cache))
+        except OSError as error:
+            raise InstallError(f"{cache} cannot be written ({error.strerror}): set XDG_CACHE_HOME") from error
+        yield Path(path)
+
+
+def _remove_if_empty(cache: Path) -> None:
+    with suppress(OSError):  # nothing installed: leave no empty folder either
+        cache.rmdir()
 
 
 def _archive(lock: Lock, given: Path | None, target: Path) -> Path:

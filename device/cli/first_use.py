@@ -6,17 +6,14 @@ the device never imports, makes the bundle of it in a process of its own.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import models
 from device.config import bundle_folder, places, schema
-from models import python
+from models import files, python
 from models.bundle import BUILT_SECOND_PASS, second_pass
 from models.errors import UserError
 
@@ -43,7 +40,8 @@ def put_together(command: str, chosen: Path) -> Path:
     if chosen not in (own, bundle_folder.INSTALLED) or (chosen != own and chosen.exists()) or not _shipped():
         return chosen
     mark, wanted = own.with_name("bundle.made-from"), _made_from()
-    with _alone(own.parent):
+    own.parent.mkdir(parents=True, exist_ok=True)
+    with files.alone(mark, lambda: _waiting(command)):
         if not own.is_dir() or not mark.is_file() or mark.read_text() != wanted:
             print(f"dictate {command}: first use: putting the model together in {own}", file=sys.stderr, flush=True)
             if not _convert(own, "base"):
@@ -97,10 +95,7 @@ def _made_from() -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Only one process at a time makes a bundle in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _waiting(command: str) -> None:
+    print(
+        f"dictate {command}: another process is putting the model together; waiting for it", file=sys.stderr, flush=True
+    )

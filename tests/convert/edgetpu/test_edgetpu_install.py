@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -24,6 +25,7 @@ from convert.edgetpu import install
 from convert.edgetpu.compiled import compiler
 from convert.edgetpu.errors import InstallError
 from convert.edgetpu.install import Lock
+from models.files import alone
 
 ROOT = Path(__file__).parents[3]
 VERSION = "16.0.384591198"
@@ -151,6 +153,24 @@ def test_an_interrupted_installation_leaves_nothing_that_is_taken_for_a_compiler
         served.sends, served.stalls = None, False
         assert install.install(lock, cache)
         assert [path.name for path in cache.iterdir()] == [f"edgetpu_compiler-{VERSION}"]
+
+
+def test_a_second_installation_waits_for_the_first_and_takes_what_it_made(tmp_path: Path) -> None:
+    served, waiting, commands = Served(archive()), threading.Event(), []
+    cache, first = tmp_path / "cache", tmp_path / "cache" / f"{install.PARTIAL}first"
+    with server(served) as url:
+        lock = lock_for(served.content, url)
+        install.install(lock, tmp_path / "made")
+        second = threading.Thread(target=lambda: commands.append(install.install(lock, cache, waiting=waiting.set)))
+        first.mkdir(parents=True)
+        with alone(cache / install.PROGRAM):
+            second.start()
+            assert waiting.wait(60) and first.exists()
+            next((tmp_path / "made").iterdir()).rename(cache / f"edgetpu_compiler-{VERSION}")
+            first.rmdir()
+        second.join(60)
+    assert commands == [install.installed(cache)] and served.requests == 1
+    assert [path.name for path in cache.iterdir()] == [f"edgetpu_compiler-{VERSION}"]
 
 
 @pytest.mark.parametrize(
