@@ -24,6 +24,7 @@ import sysconfig
 import tempfile
 import tomllib
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -158,6 +159,22 @@ class Environment:
         return [*python.module("pip", "--disable-pip-version-check", *options, *fixed, interpreter=self.python)]
 
 
+def set_up(locked: str, folder: Path = VENV) -> None:
+    """All steps up to the lock file of `locked`, in one process at a time. Raises SetupError.
+
+    In a checkout that cannot be written to nobody takes turns: its steps are done already, or fail.
+    """
+    with files.alone(folder, lambda: _waiting(folder)) if os.access(folder.parent, os.W_OK) else nullcontext():
+        environment = Environment(folder)
+        environment.create()
+        environment.install_locked(locked)
+        environment.install_project()
+
+
+def _waiting(folder: Path) -> None:
+    print(f"setup: another process is setting up {folder.name}; waiting for it", file=sys.stderr, flush=True)
+
+
 def only(lock: str, names: Sequence[str]) -> str:
     """The blocks of a lock file for some packages.
 
@@ -188,10 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if refused := unsupported(platform.system(), platform.machine(), bits, platform.libc_ver()[0]):
             raise SetupError(refused)
         install_system_packages(purpose)
-        environment = Environment()
-        environment.create()
-        environment.install_locked("dev" if purpose == "image" else purpose)
-        environment.install_project()
+        set_up("dev" if purpose == "image" else purpose)
     except SetupError as error:
         if str(error):
             print(f"setup: {error}", file=sys.stderr)

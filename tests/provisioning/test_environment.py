@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from models import files
 from provisioning import environment
 from provisioning.environment import Environment, SetupError
 
@@ -129,6 +131,22 @@ class TestLocks:
         for _ in range(2):
             with pytest.raises(SetupError, match=r"run\.txt could not be installed.*make again"):
                 Environment(made.folder).install_locked("run")
+
+
+def test_two_at_once_set_up_one_after_the_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    steps: list[str] = []
+    monkeypatch.setattr(Environment, "install_locked", lambda self, locked: steps.append(locked))
+    monkeypatch.setattr(Environment, "install_project", lambda self: steps.append("project"))
+    second = threading.Thread(target=environment.set_up, args=("run", folder))
+    with files.alone(folder):
+        second.start()
+        while "another process is setting up venv" not in capfd.readouterr().err:
+            second.join(0.01)
+            assert second.is_alive() and steps == []
+    second.join()
+    assert steps == ["run", "project"]
 
 
 def test_make_names_the_pythons_that_will_do() -> None:
