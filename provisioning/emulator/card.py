@@ -131,12 +131,6 @@ def overlay(image: Path, destination: Path, size: int | None = None) -> Path:
     return destination
 
 
-def raw_copy(image: Path, destination: Path) -> Path:
-    """A raw image (holes kept) of a raw or qcow2 one."""
-    process.run("qemu-img", "convert", "-O", "raw", image, destination)
-    return destination
-
-
 def with_boot_files(image: Path, destination: Path, files: Mapping[str, bytes]) -> Path:
     """A raw copy of an image with files on its FAT partition written anew."""
     process.run("cp", "--sparse=always", "--reflink=auto", image, destination)

@@ -13,7 +13,6 @@ from provisioning.common import layer, process, tree
 from provisioning.installer import boot, manifest
 from provisioning.installer.manifest import PLACE, SAVED, Manifest
 
-USER = "dictate"
 STATE = (Path("var/lib/dictate"), Path("var/lib/dictate-releases"), Path("etc/dictate"))
 """What a user's work is in: journal, updates, configuration. Only a purge removes it."""
 
