@@ -12,10 +12,13 @@ from typing import TypeGuard
 from device.power.sensors import SUPPLIES, SYS, Hwmon, Iio, Meter, PowerError, PowerSupply, Reading, Run, find_meter
 from device.power.sysfs import numbered, word
 
+ON_I2C = re.compile(r"/i2c-\d+/\d+-([0-9a-f]{4})$")
+"""The end of a chip's folder: the number of its bus, the same again, and its address on it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What outlives a meter's number: the name without it, and the device that it measures with."""
+    """What outlives a meter's number: the name without it, and the device that it measures with, see `place`."""
 
     name: str
     device: Path
@@ -93,4 +96,19 @@ def identity(meter: Meter) -> Identity | None:
     battery = re.sub(r"\d+$", "", meter.folder.name)
     name = battery if isinstance(meter, PowerSupply) else word(meter.folder / "name")
     device = meter.folder / "device"
-    return Identity(name, device.resolve() if device.exists() else meter.folder.resolve().parent)
+    return Identity(name, place(device.resolve() if device.exists() else meter.folder.resolve().parent))
+
+
+def place(device: Path) -> Path:
+    """A device's folder without the number of its I2C bus, which the kernel gives in the order of the drivers.
+
+    The controller and the address on it remain. A bus behind a multiplexer keeps its number: nothing else tells it from
+    the next channel.
+
+    >>> str(place(Path("/sys/devices/platform/soc/fe804000.i2c/i2c-1/1-0040")))
+    '/sys/devices/platform/soc/fe804000.i2c/i2c/0040'
+    >>> str(place(Path("/sys/devices/platform/soc/fe804000.i2c/i2c-1/i2c-11/11-0040")))
+    '/sys/devices/platform/soc/fe804000.i2c/i2c-1/i2c-11/11-0040'
+    """
+    controller = ON_I2C.sub("", str(device))
+    return device if re.search(r"/i2c-\d+$", controller) else Path(ON_I2C.sub(r"/i2c/\1", str(device)))

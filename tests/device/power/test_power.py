@@ -426,9 +426,9 @@ class Sysfs:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def bind(self, device: str, listed: Path, number: str, files: dict[str, str]) -> Path:
+    def bind(self, device: str, listed: Path, number: str, files: dict[str, str], controller: str = "i2c@1") -> Path:
         """A driver's folder for a device; returns the link in the list of its kind."""
-        parent = self.root / "devices/platform/soc/i2c-1" / device
+        parent = self.root / "devices/platform/soc" / controller / f"i2c-{device.partition('-')[0]}" / device
         folder = parent / number if "iio" in number else parent / listed.name / number
         layout(folder, files)
         if "iio" not in number:  # of a class, so with a link to the device
@@ -496,6 +496,22 @@ def test_a_meter_that_cannot_be_read_at_first_is_followed_too(tmp_path: Path) ->
     sys.unbind(ours)
     sys.bind("1-0041", HWMON, "hwmon2", chip(HWMON, "5100"))
     sys.bind("1-0040", HWMON, "hwmon3", chip(HWMON, "3900"))
+    assert meter.read().volts == pytest.approx(3.9)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "class/hwmon/hwmon2"])
+def test_a_meter_whose_bus_gets_another_number_is_followed_and_one_of_another_controller_is_not(
+    tmp_path: Path, wanted: str
+) -> None:
+    sys = Sysfs(tmp_path)
+    ours = sys.bind("1-0040", HWMON, "hwmon2", chip(HWMON, "3900"))
+    meter = LastingMeter(wanted if wanted == "auto" else str(tmp_path / wanted), tmp_path)
+    sys.unbind(ours)
+    sys.bind("1-0040", HWMON, "hwmon2", chip(HWMON, "5100"), "i2c@3")  # has both numbers now
+    sys.bind("11-0041", HWMON, "hwmon4", chip(HWMON, "5200"))
+    with pytest.raises(PowerError, match="gone"):
+        meter.read()
+    sys.bind("11-0040", HWMON, "hwmon5", chip(HWMON, "3900"))
     assert meter.read().volts == pytest.approx(3.9)
 
 
