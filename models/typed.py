@@ -19,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import tomllib
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -56,6 +57,18 @@ def read(kind: type[T], raw: Any, where: str = "", *, whole: bool = False) -> T:
     float, str or bool. With `whole` no key may be missing, even if it has a default. Raises Misfit.
     """
     return typing.cast(T, _value(kind, raw, where, whole))
+
+
+def read_toml(kind: type[T], path: Path) -> T:
+    """A TOML file as a `kind`, see `read`. Raises ValueError, in one line that names the file, and the key or line."""
+    try:
+        return read(kind, tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    except Misfit as error:
+        raise ValueError(f"{path}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not TOML ({error})") from None
 
 
 def _value(hint: Any, raw: Any, key: str, whole: bool) -> Any:

@@ -12,13 +12,13 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from convert.edgetpu.errors import InstallError
+from models import typed
 from models.archives import unpack
 from models.download import DownloadError, WrongFile, download, take
 from models.files import alone
@@ -45,14 +45,15 @@ class Lock:
 
     @classmethod
     def read(cls, path: Path = LOCK) -> Lock:
-        """Read a lock file; raises InstallError if it is not complete."""
+        """Read a lock file; raises InstallError, naming file and key, if it is not whole."""
         try:
-            fields = tomllib.loads(path.read_text())
-            lock = cls(**{name: str(fields[name]) for name in ("version", "url", "sha256", "machine")})
-        except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
-            raise InstallError(f"{path} is no lock file: {error}; restore it from the repository") from error
-        if not re.fullmatch(r"[0-9a-f]{64}", lock.sha256) or not re.match(r"https?://", lock.url):
-            raise InstallError(f"{path} holds no SHA-256 or no web address; restore it from the repository")
+            lock = typed.read_toml(cls, path)
+        except ValueError as error:
+            raise InstallError(f"{error}; restore it from the repository") from None
+        if not re.fullmatch(r"[0-9a-f]{64}", lock.sha256):
+            raise InstallError(f"{path}: sha256 must be 64 hexadecimal digits; restore it from the repository")
+        if not re.match(r"https?://", lock.url):
+            raise InstallError(f"{path}: url must be a web address; restore it from the repository")
         return lock
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
-from models import files
+from models import files, typed
 from models.bundle import sha256
 from models.download import DownloadError, WrongFile, download, take
 from models.errors import UserError
@@ -47,15 +47,16 @@ def read(path: Path = LOCK) -> dict[str, Pin]:
     >>> read()["bookworm"].package
     'libedgetpu1-std'
     """
-    names = {field.name for field in fields(Pin)}
     try:
-        table = tomllib.loads(path.read_text())
-        pins = {suite: Pin(**{name: str(values[name]) for name in names}) for suite, values in table.items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no lock file: {error}; restore it from the repository") from None
+        pins = typed.read_toml(dict[str, Pin], path)
+    except ValueError as error:
+        raise UserError(f"{error}; restore it from the repository") from None
     for suite, pin in pins.items():
-        if not re.fullmatch(r"(?:[0-9a-f]{64})?", pin.sha256) or not re.match(r"https?://\S+\.deb$", pin.url):
-            raise UserError(f"{path}: {suite} has no SHA-256 or no web address of a .deb; restore it")
+        key = json.dumps(suite)[1:-1]
+        if not re.fullmatch(r"(?:[0-9a-f]{64})?", pin.sha256):
+            raise UserError(f"{path}: {key}.sha256 must be empty or 64 hexadecimal digits; restore it")
+        if not re.fullmatch(r"https?://\S+\.deb", pin.url):
+            raise UserError(f"{path}: {key}.url must be the web address of a .deb; restore it")
     return pins
 
 

@@ -214,10 +214,21 @@ def test_the_lock_pins_compiler_16_and_a_broken_lock_is_refused(tmp_path: Path) 
     lock = Lock.read()
     assert lock.version.startswith("16.0") and lock.url.startswith("https://") and lock.machine == "x86_64"
     broken = tmp_path / "compiler.lock"
-    for text in ["", "version = 1", install.LOCK.read_text().replace('sha256 = "', 'sha256 = "zz')]:
-        broken.write_text(text)
-        with pytest.raises(InstallError, match="restore it"):
+    whole = install.LOCK.read_text()
+    for text, says in [
+        (None, "cannot be read (No such file"),
+        ("", "version is missing"),
+        (whole.replace('version = "', 'version = 1 # "'), "version must be a text, not 1"),
+        (whole + "new = 1", "new is unknown"),
+        (whole.replace('sha256 = "', 'sha256 = "zz'), "sha256 must be 64"),
+        (whole.replace('url = "', 'url = "ftp:'), "url must be a web address"),
+        ("version", "not TOML"),
+    ]:
+        if text is not None:
+            broken.write_text(text)
+        with pytest.raises(InstallError, match="restore it") as error:
             Lock.read(broken)
+        assert str(error.value).startswith(f"{broken}: {says}") and "\n" not in str(error.value)
     assert replace(lock, version="x").version == "x"
 
 

@@ -107,14 +107,28 @@ def test_a_pairing_that_the_wheels_do_not_follow_is_refused(tmp_path: Path) -> N
         drivers.pin_for(Target("cp311"), lock)
 
 
-@pytest.mark.parametrize("damage", [("sha256 = ", 'sha256 = "xyz" # '), ("url = ", 'url = "ftp://x/y.deb" # '),
-                                    ("url = ", "# "), ("version = ", "= "), ("[trixie]", "[bookworm]")])  # fmt: skip
-def test_a_damaged_lock_is_refused_in_one_line(tmp_path: Path, damage: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("sha256 = ", 'sha256 = "xyz" # ', "bookworm.sha256 must be empty or 64"),
+        ("url = ", 'url = "ftp://x/y.deb" # ', "bookworm.url must be the web address"),
+        ("url = ", "# ", "bookworm.url is missing"),
+        ("version = ", "version = 16 # ", "bookworm.version must be a text, not 16"),
+        ("python = ", 'new = "x"\npython = ', "bookworm.new is unknown"),
+        ("version = ", "= ", "not TOML"),
+        ("[trixie]", "[bookworm]", "not TOML"),
+        ("[bookworm]", "x = 1\n[bookworm]", "x must be a table, not 1"),
+    ],
+)
+def test_a_damaged_lock_is_refused_in_one_line_that_names_file_and_key(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
     lock = tmp_path / "coral.lock"
-    lock.write_text(drivers.LOCK.read_text().replace(*damage))
+    lock.write_text(drivers.LOCK.read_text().replace(old, new))
     with pytest.raises(UserError, match="restore it") as error:
         drivers.read(lock)
     assert "\n" not in str(error.value)
+    assert str(error.value).startswith(f"{lock}: ") and says in str(error.value)
 
 
 @given(st.text())
