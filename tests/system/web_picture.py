@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import web_page  # noqa: E402
 from appliance_bench import Bench  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
+from chrome_driver import present, text  # noqa: E402
 
 SPEECH = Path("/usr/share/pocketsphinx/test/data/librivox")
 NAMES = ("sense_and_sensibility_01_austen_64kb-0880.wav", "sense_and_sensibility_01_austen_64kb-0930.wav")
@@ -44,11 +44,11 @@ def main(target: Path) -> None:
                 bench.stop(signal.SIGTERM)
         with web_page.served(bench.file, port) as page, web_page.chromium(folder / "profile", 820, 1180) as browser:
             browser.get(page.entry)
-            web_page.wait(lambda: browser.find_elements(By.ID, "set-panel.mode"), "the settings")
+            web_page.wait(lambda: present(browser, "set-panel.mode"), "the settings")
             bench.button(True)
 
             def live() -> bool:
-                return len(browser.find_element(By.ID, "live").text.split()) >= WORDS_OF_PARTIAL
+                return len(text(browser, "live").split()) >= WORDS_OF_PARTIAL
 
             web_page.wait(live, "live text")
             browser.save_screenshot(str(target))

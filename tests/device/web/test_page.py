@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import web_page
 from appliance_bench import Bench
+from chrome_driver import attribute, displayed, present, text
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from web_page import TOKEN, Page, chromium, served, wait
@@ -48,17 +49,13 @@ def page(tmp_path: Path, browser: Chrome) -> Iterator[Page]:
         yield page
 
 
-def text(browser: Chrome, id: str) -> str:
-    return browser.find_element(By.ID, id).text
-
-
 def shown(browser: Chrome, id: str, wanted: str) -> None:
     wait(lambda: wanted in text(browser, id), f"{wanted!r} in #{id}")
 
 
 def connect(browser: Chrome, page: Page) -> None:
     browser.get(page.entry)
-    wait(lambda: browser.find_elements(By.ID, "set-panel.mode"), "the settings")
+    wait(lambda: present(browser, "set-panel.mode"), "the settings")
 
 
 def press(browser: Chrome, *keys: str) -> None:
@@ -66,9 +63,8 @@ def press(browser: Chrome, *keys: str) -> None:
 
 
 def focused(browser: Chrome) -> str:
-    """The id or, without one, the accessible name of the element that has the focus."""
-    element = browser.switch_to.active_element
-    return element.get_attribute("id") or element.accessible_name
+    """The id or, without one, the label of the element that has the focus."""
+    return str(browser.execute_script("const it = document.activeElement; return it.id || it.ariaLabel || ''"))
 
 
 def tab_to(browser: Chrome, id: str) -> None:
@@ -104,18 +100,19 @@ def test_live_text_appears_while_a_dictation_runs(bundle: Path, tmp_path: Path, 
             shown(browser, "state", "Ready")
             bench.button(True)
             shown(browser, "state", "Listening")
-            partial = wait(lambda: text(browser, "live").strip(), "live text")
+            partial = wait(lambda: text(browser, "live"), "live text")
             assert len(partial.split()) >= 1
-            wait(lambda: float(browser.find_element(By.ID, "level").get_attribute("value")) > -55, "the level")
+            wait(lambda: float(attribute(browser, "level", "value")) > -55, "the level")
             bench.button(False)
             bench.manager.wait(lambda: "1 dictations" in bench.manager.status, 60)
             said = "".join(entry.text for entry in bench.entries()).strip()
             wait(lambda: said in said_on(browser), f"{said!r} among the last texts")
             shown(browser, "state", "Ready")
-            assert text(browser, "live").strip() == ""
+            assert text(browser, "live") == ""
             browser.refresh()
             wait(lambda: said in said_on(browser), "the journal's text after a reload")
 
+            wait(lambda: present(browser, "set-panel.mode"), "the settings after a reload")
             ready = bench.manager.ready
             control = browser.find_element(By.ID, "set-panel.mode")
             control.send_keys("toggle")
@@ -139,10 +136,10 @@ def said_on(browser: Chrome) -> str:
 
 def test_words_are_added_and_removed_by_keyboard_alone(tmp_path: Path, page: Page, browser: Chrome) -> None:
     browser.get(page.url)
-    wait(lambda: browser.find_element(By.ID, "token").is_displayed(), "the form")
+    wait(lambda: displayed(browser, "token"), "the form")
     tab_to(browser, "token")
     press(browser, TOKEN, Keys.ENTER)
-    wait(lambda: browser.find_elements(By.ID, "set-panel.mode"), "the settings")
+    wait(lambda: present(browser, "set-panel.mode"), "the settings")
     tab_to(browser, "written")
     press(browser, "Kowalczyk", Keys.TAB, "ko val chick", Keys.ENTER)
     shown(browser, "words", "Kowalczyk (sounds like ko val chick)")
@@ -152,7 +149,7 @@ def test_words_are_added_and_removed_by_keyboard_alone(tmp_path: Path, page: Pag
     shown(browser, "said", "Kowalczyk added")
     press(browser, "#!", Keys.ENTER)
     shown(browser, "word-error", "needs a letter or digit")
-    assert browser.find_element(By.ID, "written").get_attribute("aria-invalid") == "true"
+    assert attribute(browser, "written", "aria-invalid") == "true"
     tab_to(browser, "Remove Kowalczyk")
     press(browser, Keys.SPACE)
     wait(lambda: not load_words(tmp_path / "words.tsv").words, "the word's removal")
@@ -185,15 +182,25 @@ def test_the_token_stays_in_no_address_and_a_wrong_one_is_refused(page: Page, br
     browser.get(f"{page.url}/#token=wrong-but-long-enough-for-it")
     shown(browser, "enter-error", "the token is wrong")
     assert "token" not in browser.current_url
-    assert not browser.find_element(By.ID, "connected").is_displayed()
+    assert not displayed(browser, "connected")
     browser.find_element(By.ID, "token").send_keys(TOKEN, Keys.ENTER)
-    wait(lambda: browser.find_element(By.ID, "connected").is_displayed(), "the page")
+    wait(lambda: displayed(browser, "connected"), "the page")
     (cookie,) = browser.get_cookies()
     assert cookie["httpOnly"] and cookie["sameSite"] == "Strict" and TOKEN not in cookie["value"]
     browser.find_element(By.ID, "leave").click()
-    wait(lambda: browser.find_element(By.ID, "token").is_displayed(), "the form")
+    wait(lambda: displayed(browser, "token"), "the form")
     browser.get(page.url)
-    wait(lambda: browser.find_element(By.ID, "token").is_displayed(), "the form after a reload")
+    wait(lambda: displayed(browser, "token"), "the form after a reload")
+
+
+def test_an_element_that_is_replaced_all_the_time_can_be_read(browser: Chrome) -> None:
+    browser.get("about:blank")
+    redraw = "document.body.innerHTML = `<p id=live title=now>so <b>far</b></p><p id=unseen hidden>x</p>`"
+    browser.execute_script(f"setInterval(() => {{ {redraw} }}, 0); {redraw}")
+    seen = {(text(browser, "live"), displayed(browser, "live"), attribute(browser, "live", "title")) for _ in range(99)}
+    assert seen == {("so far", True, "now")}
+    assert present(browser, "unseen") and not displayed(browser, "unseen") and not present(browser, "none")
+    assert text(browser, "unseen") == text(browser, "none") == attribute(browser, "none", "title") == ""
 
 
 class Attacker(BaseHTTPRequestHandler):
@@ -241,13 +248,13 @@ def test_the_page_is_accessible_in_both_colour_schemes_and_fits_a_phone(
 ) -> None:
     browser.get_log("browser")  # what the tests before have left there
     browser.get(page.url)
-    wait(lambda: browser.find_element(By.ID, "token").is_displayed(), "the form")
+    wait(lambda: displayed(browser, "token"), "the form")
     assert violations(browser) == []
     (tmp_path / "words.tsv").write_text("Kowalczyk\tko val chick\n")
     connect(browser, page)
     shown(browser, "words", "Kowalczyk")
     browser.find_element(By.ID, "plot").click()
-    wait(lambda: browser.find_element(By.ID, "power").is_displayed(), "the plot")
+    wait(lambda: displayed(browser, "power"), "the plot")
     for scheme in ("light", "dark"):
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
