@@ -129,8 +129,14 @@ def every_option() -> frozenset[str]:
 
 
 def settings(text: str) -> set[str]:
-    """The keys that are quoted in a page, alone or with a value."""
+    """The keys that a page quotes, alone or with a value, gives to --set, or has below a [section] in code."""
     names = re.findall(r"`((?:[a-z0-9_]+\.)+[a-z0-9_]+)(?:`| ?= ?[^`]+`)", text) + re.findall(r"--set ([\w.]+)=", text)
+    section = ""
+    for line in CODE.findall(text):
+        if header := re.match(r"\[([\w.]+)\]", line):
+            section = header[1]
+        elif section and (key := re.match(r"(\w+) = ", line)):
+            names.append(f"{section}.{key[1]}")
     return {name for name in names if name.split(".")[0] in SECTIONS and not name.endswith(".json")}
 
 
@@ -153,6 +159,8 @@ def test_what_does_not_exist_is_found() -> None:
     text = """
 `dictate lights`, `dictate live --typing x` and `make peers bundle`; `text.digit_from`, `text.numbers = no`
     $ sudo .venv/bin/dictate power now --once | dictate bench --peers x && dictate power for-ever
+    [web]
+    enable = true
     python convert/build.py --prebuilt --no-such
     python -m convert.edgetpu check --strict --stricter M.tflite    # don't
 """
@@ -161,4 +169,4 @@ def test_what_does_not_exist_is_found() -> None:
         "dictate lights", "dictate live --typing", "make peers", "dictate power now --once", "dictate bench --peers",
         "dictate power for-ever", "convert/build.py --no-such", "convert.edgetpu --stricter",
     ])  # fmt: skip
-    assert settings(text) - KEYS == {"text.digit_from"}
+    assert settings(text) - KEYS == {"text.digit_from", "web.enable"}
