@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,6 @@ from pathlib import Path
 from convert import dependencies, subprocess_runner
 from convert.cache import Cache
 from convert.progress import Display
-
-WAITING = "another build is making this; waiting for it"
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,14 @@ class Stages:
         keyed = {**inputs, "code": code, "libraries": libraries}
         with self.display.stage(name) as note:
             note("unchanged" if self.cache.has(name, keyed) else "")
-            return self.cache.get(name, keyed, make, lambda: self.display.lines(f"[yellow]{name}: {WAITING}[/]"))
+            return self.cache.get(name, keyed, make, lambda: _waiting(name))
 
     def run_in_subprocess(self, name: str, function: str, *arguments: str | Path) -> None:
         """Runs `function` ("module:name") in a process of its own, its words in the cache's logs/NAME.log."""
         logs = self.cache.root / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         subprocess_runner.run(function, *arguments, log=logs / f"{name}.log")
+
+
+def _waiting(name: str) -> None:
+    print(f"build: another build is making {name}; waiting for it", file=sys.stderr, flush=True)
