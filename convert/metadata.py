@@ -52,7 +52,7 @@ def description(
     licences: Mapping[str, Licence],
 ) -> Description:
     """The bundle's description of these files; GraphError when the head gives another number of tokens."""
-    (source, hidden), (head_input, output) = tflite_tensors(encoder), _onnx(head)
+    (source, hidden), (head_input, output) = tflite_tensors(encoder), _head(head)
     if output.shape[-1] != len(names):
         raise GraphError(
             f"the head gives {output.shape[-1]} posteriors a frame, but there are {len(names)} tokens; "
@@ -79,7 +79,7 @@ def description(
 
 def float32(int8: Description, encoder: Path, head: Path) -> Description:
     """`int8` of a bundle with float32 parts in ONNX instead; its encoder has channels last as the int8 one."""
-    (source, hidden), (head_input, output) = _onnx(encoder), _onnx(head)
+    (source, hidden), (head_input, output) = _onnx(encoder), _head(head)
 
     def last(tensor: Tensor) -> Tensor:
         return replace(tensor, shape=(1, 1, tensor.shape[2], tensor.shape[1]))
@@ -111,3 +111,10 @@ def _onnx(model: Path) -> tuple[Tensor, Tensor]:
     session = runtime.session(model)
     source, target = (Tensor(tuple(v.shape), "float32") for v in (session.get_inputs()[0], session.get_outputs()[0]))
     return source, target
+
+
+def _head(model: Path) -> tuple[Tensor, Tensor]:
+    """The same of a head; of one that can answer for some of the frames, the output for all of them."""
+    source, target = _onnx(model)
+    batch, frames, tokens = target.shape
+    return source, replace(target, shape=(batch, frames if isinstance(frames, int) else source.shape[-1], tokens))

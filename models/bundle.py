@@ -26,9 +26,12 @@ from models import checked
 from models.errors import UserError
 from models.files import alone
 
-FORMAT = 3  # 2: the head is ONNX, and a float32 encoder has a role of its own; 3: licences, with their texts
+# 2: the head is ONNX, and a float32 encoder has a role of its own; 3: licences, with their texts; 4: the head may take
+# WANTED, which one of format 3 does not
+FORMAT, OLDEST = 4, 3
 KIND = "ctc"  # the kind of a bundle whose description names none
 DESCRIPTION = "bundle.json"
+WANTED = ("start", "end")  # int64 [1], optional inputs of a head: it answers for the frames from one up to the other
 LICENCES = "LICENSES"  # a bundle's folder of licence texts
 SECOND_PASS, BUILT_SECOND_PASS = "second-pass", "moonshine-tiny"  # folder in a release's bundle, and in models/build
 
@@ -36,7 +39,8 @@ SECOND_PASS, BUILT_SECOND_PASS = "second-pass", "moonshine-tiny"  # folder in a 
 FILES = {
     "encoder": "encoder.tflite",  # int8 in and out, static shapes, runs on any CPU; absent from a float32 bundle
     "encoder_edgetpu": "encoder_edgetpu.tflite",  # the same after edgetpu_compiler; optional
-    "head": "head.onnx",  # float32 hidden [1, C, frames / stride] -> log posteriors [1, frames / stride, tokens]
+    # float32 hidden [1, C, frames / stride] -> log posteriors [1, frames / stride, tokens], fewer where it takes WANTED
+    "head": "head.onnx",
     "front_end": "front_end.npz",  # dft float32 [2 * bins, fft] and mel float32 [bins, mels], bins = fft // 2 + 1
     "tokens": "tokens.txt",  # one token a line, in the order of the posteriors
     "lexicon": "lexicon.npz",  # see convert/words/lexicon.py
@@ -191,7 +195,7 @@ class Bundle:
         Raises BundleError when there is no bundle, its format is another, or a file is missing or altered.
         """
         root = Path(root)
-        raw = read(root, KIND, FORMAT)
+        raw = read(root, KIND, FORMAT, OLDEST)
         try:
             description = checked.load(Description, raw["description"], "description")
             if fault := description.window.fault:
@@ -267,8 +271,11 @@ def second_pass(first: Path) -> Path | None:
     return None
 
 
-def read(root: Path, kind: str, format: int) -> dict[str, Any]:
-    """What bundle.json in `root` holds; BundleError unless it describes a bundle of this kind and format."""
+def read(root: Path, kind: str, format: int, oldest: int | None = None) -> dict[str, Any]:
+    """What bundle.json in `root` holds; BundleError unless it describes a bundle of this kind and format.
+
+    A format from `oldest` on is read as well.
+    """
     try:
         raw = checked.parse((root / DESCRIPTION).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -278,7 +285,10 @@ def read(root: Path, kind: str, format: int) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BundleError(f"{root / DESCRIPTION}: cannot be read ({error}); build the bundle again") from None
     described = raw.get("description")
-    if not isinstance(described, dict) or (described.get("kind", KIND) == kind and described.get("format") != format):
+    formats = range(format if oldest is None else oldest, format + 1)
+    if not isinstance(described, dict) or (
+        described.get("kind", KIND) == kind and described.get("format") not in formats
+    ):
         raise BundleError(f"{root}: this program reads bundle format {format}; build the bundle again with it")
     if described.get("kind", KIND) != kind:
         raise BundleError(f"{root}: a bundle of the kind {described['kind']!r}, but a {kind!r} one is needed here")

@@ -20,6 +20,7 @@ from convert.errors import GraphError
 from convert.fetch import check
 from convert.onnx import graph, runtime
 from convert.onnx.front_end import arrays
+from models.bundle import WANTED
 from models.manifest import Manifest
 
 LOG_MEL, HIDDEN, LOG_PROBS = "log_mel", "hidden", "log_probs"
@@ -99,12 +100,23 @@ def _check_same(whole: ModelProto, encoder: ModelProto, head: ModelProto) -> Non
 
 
 def _same_contract(own: ModelProto, source: ModelProto, path: Path) -> None:
-    """Trained weights take and give what the source's part does, so that one can stand for the other."""
+    """Trained weights take and give what the source's part does, so that one can stand for the other.
+
+    A head that takes WANTED gives as much by default.
+    """
+    optional = {t.name for t in own.graph.initializer}
     for what in ("input", "output"):
         mine, theirs = (
-            [(v.name, [d.dim_value for d in v.type.tensor_type.shape.dim]) for v in getattr(m.graph, what)]
+            [
+                (v.name, [d.dim_value for d in v.type.tensor_type.shape.dim])
+                for v in getattr(m.graph, what)
+                if v.name not in optional
+            ]
             for m in (own, source)
         )
+        if what == "output" and {*WANTED} <= optional:
+            for (_, dims), (_, all_frames) in zip(mine, theirs, strict=True):
+                dims[1:2] = all_frames[1:2]
         if mine != theirs:
             raise GraphError(
                 f"{path}: its {what} is {mine}, but the manifest's cut and window give {theirs}; "

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.inference.accelerator import Accelerator
-from device.inference.onnx_model import CPU, OnnxModel
-from models.bundle import Bundle, FrontEnd, Tensor
+from device.inference.onnx_model import ALL, CPU, OnnxModel
+from models.bundle import WANTED, Bundle, FrontEnd, Tensor
 
 
 def quantize(x: NDArray[np.float32], tensor: Tensor) -> NDArray[np.int8]:
@@ -41,8 +41,8 @@ class Acoustic(Protocol):
     def hidden(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-mel [frames, mels] to hidden frames [frames / stride, width], float32."""
 
-    def head(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Hidden frames [frames / stride, width] to log posteriors [frames / stride, tokens]."""
+    def head(self, hidden: NDArray[np.float32], wanted: slice) -> NDArray[np.float32]:
+        """Hidden frames [frames / stride, width] to log posteriors [wanted, tokens] of the frames that are `wanted`."""
 
 
 class Encoder:
@@ -59,7 +59,7 @@ class Encoder:
         self.accelerator = accelerator
         self._front_end: FrontEnd = d.front_end
         self._input, self._output = d.encoder_input, d.encoder_output
-        self._head = OnnxModel(bundle.path("head"), threads, provider)
+        self._head = OnnxModel(bundle.path("head"), threads, provider, WANTED)
 
     def hidden(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """The encoder alone: log-mel [frames, mels] to hidden frames [frames / stride, width], float32."""
@@ -70,7 +70,10 @@ class Encoder:
             hidden = dequantize(self.accelerator.invoke(quantize(x, self._input)), self._output)
         return hidden.reshape(self._output.shape[-2:])
 
-    def head(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The head alone: hidden frames [frames / stride, width] to log posteriors [frames / stride, tokens]."""
-        log_probs: NDArray[np.float32] = self._head(hidden.T[None])[0]
+    def head(self, hidden: NDArray[np.float32], wanted: slice = ALL) -> NDArray[np.float32]:
+        """The head alone: all hidden frames [frames / stride, width] to log posteriors [wanted, tokens].
+
+        The fewer frames are `wanted`, the less is computed, if the bundle's head takes WANTED.
+        """
+        log_probs: NDArray[np.float32] = self._head(hidden.T[None], wanted)[0]
         return log_probs

@@ -125,7 +125,7 @@ class Recognizer:
         if calls and self._defers and len(samples) <= DEFERRED * self._rate:
             *calls, last = calls
             events += self._answer(calls, more=True)
-            self._pending = last, self._posterior(last.mel)
+            self._pending = last, self._posterior(last)
             return events
         return [*events, *self._answer(calls)]
 
@@ -141,7 +141,7 @@ class Recognizer:
     def _answer(self, calls: list[WindowCall], more: bool = False) -> Iterator[Event]:
         """Runs the windows that are due and tells what they led to; `more`: others were cut after them."""
         for call in calls:
-            yield from self._searched(call, self._posterior(call.mel), call is calls[-1] and not more)
+            yield from self._searched(call, self._posterior(call), call is calls[-1] and not more)
 
     def _answer_pending(self) -> Iterator[Event]:
         """Tells what the window led to that was encoded last time."""
@@ -150,8 +150,10 @@ class Recognizer:
             yield from self._searched(*pending, newest=True)
 
     def _searched(self, call: WindowCall, log_probs: NDArray[np.float32], newest: bool) -> Iterator[Event]:
-        yield from self._decode_committed(log_probs[call.committed])
-        lookahead = log_probs[call.lookahead]
+        """Searches the posteriors that `call` wanted, [frames, tokens]."""
+        kept = call.committed.stop - call.committed.start
+        yield from self._decode_committed(log_probs[:kept])
+        lookahead = log_probs[kept:]
         committed = self._paused(lookahead) if newest else 0  # the windows after it were cut before
         if committed:
             self._windows.commit(committed)
@@ -159,11 +161,12 @@ class Recognizer:
         self._looked_voiced = self._span(lookahead[committed:])
         yield from self._partial(lookahead[committed:])
 
-    def _posterior(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _posterior(self, call: WindowCall) -> NDArray[np.float32]:
+        """The log posteriors that `call` wants: [frames, tokens]."""
         with self._stage("encoder"):
-            hidden = self._encoder.hidden(mel)
+            hidden = self._encoder.hidden(call.mel)
         with self._stage("head"):
-            return self._encoder.head(hidden)
+            return self._encoder.head(hidden, call.wanted)
 
     def _decode_committed(self, log_probs: NDArray[np.float32]) -> Iterator[Event]:
         """Searches new frames [n, tokens], cutting them where a segment ends."""

@@ -19,6 +19,11 @@ class WindowCall:
     committed: slice
     lookahead: slice
 
+    @property
+    def wanted(self) -> slice:
+        """Both, which adjoin; no other posterior of the answer is looked at."""
+        return slice(self.committed.start, self.lookahead.stop)
+
 
 class Windows:
     """Cuts a stream of log-mel frames into overlapping windows of one length.

@@ -25,6 +25,6 @@ class BrowserAcoustic:
             raise PageError(f"the page sent {answer.size} values, which are no frames of {self._tokens} tokens")
         return answer.reshape(-1, self._tokens)
 
-    def head(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Log posteriors as they are."""
-        return hidden
+    def head(self, hidden: NDArray[np.float32], wanted: slice) -> NDArray[np.float32]:
+        """Of the log posteriors, those of the frames that are `wanted`."""
+        return hidden[wanted]

@@ -14,6 +14,9 @@ from device.inference.interpreter import InterpreterError
 CPU = "CPUExecutionProvider"
 """ONNX Runtime's execution provider for the CPU; without a GPU there is no other."""
 
+ALL = slice(None)
+"""All frames."""
+
 
 def session(path: str | Path, threads: int = 1, provider: str = CPU) -> Any:
     """An onnxruntime.InferenceSession; InterpreterError if the file is missing, no model, or `provider` cannot run it.
@@ -34,24 +37,43 @@ def session(path: str | Path, threads: int = 1, provider: str = CPU) -> Any:
 class OnnxModel:
     """A float32 ONNX model with one input and one output of static shapes, run on the CPU.
 
-    >>> model = OnnxModel("models/build/base/head.onnx")              # doctest: +SKIP
-    >>> model(np.zeros(model.input_shape, np.float32)).shape          # doctest: +SKIP
-    (1, 240, 191)
+    With two more inputs, int64 [1], that have defaults and are named by `bounds`, a model answers for the frames from
+    one up to the other: axis 1 of its output, which is by default as long as the last axis of its input.
+
+    >>> model = OnnxModel("models/build/base/head.onnx", bounds=("start", "end"))            # doctest: +SKIP
+    >>> x = np.zeros(model.input_shape, np.float32)                                          # doctest: +SKIP
+    >>> model(x).shape, model(x, slice(60, 180)).shape                                       # doctest: +SKIP
+    ((1, 240, 191), (1, 120, 191))
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, provider: str = CPU) -> None:
-        """Loads the file; InterpreterError if it is missing, no such model, or `provider` cannot run it."""
+    def __init__(
+        self, path: str | Path, threads: int = 1, provider: str = CPU, bounds: tuple[str, str] | None = None
+    ) -> None:
+        """Loads the file; InterpreterError if it is missing, no such model, or `provider` cannot run it.
+
+        A model without the inputs that `bounds` names computes all frames whatever is asked for.
+        """
         self._session = session(path, threads, provider)
         given, made = self._session.get_inputs(), self._session.get_outputs()
         if len(given) != 1 or len(made) != 1:
             raise InterpreterError(f"{path}: {len(given)} inputs and {len(made)} outputs, where one of each is needed")
         self._input, self._output = given[0].name, made[0].name
-        self.input_shape, self.output_shape = (_static(path, value.shape) for value in (given[0], made[0]))
+        optional = {value.name for value in self._session.get_overridable_initializers()}
+        self._bounds = bounds if bounds and optional.issuperset(bounds) else None
+        self.input_shape, shape = _static(path, given[0].shape), list(made[0].shape)
+        self.output_shape = _static(path, [shape[0], self.input_shape[-1], *shape[2:]] if self._bounds else shape)
 
-    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Runs the model on `x`, float32 of `input_shape`; the answer, of `output_shape`, is the caller's own."""
-        answer: NDArray[np.float32] = self._session.run([self._output], {self._input: np.ascontiguousarray(x)})[0]
-        return answer
+    def __call__(self, x: NDArray[np.float32], frames: slice = ALL) -> NDArray[np.float32]:
+        """Runs the model on `x`, float32 of `input_shape`; the answer, of `output_shape`, is the caller's own.
+
+        Of its axis 1 the answer has only `frames`, a slice of step 1.
+        """
+        feeds: dict[str, NDArray[Any]] = {self._input: np.ascontiguousarray(x)}
+        if self._bounds:
+            limits = frames.indices(self.output_shape[1])[:2]
+            feeds |= {name: np.array([at], np.int64) for name, at in zip(self._bounds, limits, strict=True)}
+        answer: NDArray[np.float32] = self._session.run([self._output], feeds)[0]
+        return answer if self._bounds or frames == ALL else answer[:, frames]
 
 
 def _static(path: str | Path, shape: list[int | str | None]) -> tuple[int, ...]:

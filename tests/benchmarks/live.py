@@ -54,7 +54,7 @@ def spoken(bundle: Bundle, encoder: Encoder, decoder: Decoder, samples: NDArray[
     d = bundle.description
     features, windows = LogMel.of(bundle), Windows(d.window, d.front_end.mels, d.front_end.feature_floor)
     calls = windows.push(features.extract(samples)) + windows.push(features.finish()) + windows.finish()
-    frames = np.concatenate([encoder.head(encoder.hidden(call.mel))[call.committed] for call in calls])
+    frames = np.concatenate([encoder.head(encoder.hidden(call.mel), call.committed) for call in calls])
     seen = []
     for frame in frames:
         decoder.advance(frame[None])
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=places.default_bundle())
     arguments = parser.parse_args()
     opened = Bundle.open(arguments.bundle)
-    encoder = Encoder(opened, factory.accelerator(opened, "cpu", 1).accelerator)
+    encoder = Encoder(opened, factory.accelerators(opened, None, "cpu", 1)[0].accelerator)
     decoder = Decoder.of(opened)
     pairs = read_transcripts(arguments.folder)
     sounds = [np.concatenate([chunk.samples for chunk in WaveFile(file)]) for file, _ in pairs]

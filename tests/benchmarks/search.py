@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--beams", type=int, nargs="+", default=[100, 50, 30])
     arguments = parser.parse_args()
     bundle = Bundle.open(arguments.bundle)
-    d, encoder = bundle.description, Encoder(bundle, factory.accelerator(bundle, "cpu", 1).accelerator)
+    d, encoder = bundle.description, Encoder(bundle, factory.accelerators(bundle, None, "cpu", 1)[0].accelerator)
 
     def ours(beam: int) -> Search:
         decoder = Decoder.of(bundle, search=dataclasses.replace(d.search, beam=beam))
@@ -65,7 +65,7 @@ def main() -> None:
         features, windows = LogMel.of(bundle), Windows(d.window, d.front_end.mels, d.front_end.feature_floor)
         calls = [call for chunk in WaveFile(file) for call in windows.push(features.extract(chunk.samples))]
         calls += windows.push(features.finish()) + windows.finish()
-        log_probs = np.concatenate([encoder.head(encoder.hidden(call.mel))[call.committed] for call in calls])
+        log_probs = np.concatenate([encoder.head(encoder.hidden(call.mel), call.committed) for call in calls])
         frames += len(log_probs)
         references.append(text)
         for name, (search, _) in searches.items():

@@ -118,7 +118,7 @@ def test_an_altered_encoder_is_refused(chosen: Manifest) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "named"),
-    [("hop = 240", "hop = 120", "settings"), ('head_sha256 = "848a', 'head_sha256 = "0000', "head")],
+    [("hop = 240", "hop = 120", "settings"), ('head_sha256 = "2019', 'head_sha256 = "0000', "head")],
 )
 def test_an_encoder_of_another_manifest_is_refused(old: str, new: str, named: str, chosen: Manifest) -> None:
     text = chosen.path.read_text()

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models import bundle
-from models.bundle import DESCRIPTION, FILES, FORMAT, OPTIONAL, Bundle, BundleError
+from models.bundle import DESCRIPTION, FILES, FORMAT, OLDEST, OPTIONAL, Bundle, BundleError
 
 ROOT = Path(__file__).parents[2]
 WHOLE: dict[str, Any] = {
@@ -185,8 +185,14 @@ def test_a_licence_without_its_text_is_refused(made: Path) -> None:
     assert "Other.txt" in line or "MIT.txt" in line
 
 
-def test_a_bundle_of_the_format_before_is_refused_in_a_line(made: Path) -> None:
-    assert f"reads bundle format {FORMAT}" in refused(made, text(made, changed("format", FORMAT - 1)))
+@pytest.mark.parametrize("format", [OLDEST - 1, FORMAT + 1])
+def test_a_bundle_of_another_format_is_refused_in_a_line(made: Path, format: int) -> None:
+    assert f"reads bundle format {FORMAT}" in refused(made, text(made, changed("format", format)))
+
+
+def test_a_bundle_of_an_older_format_is_read(made: Path) -> None:
+    made.joinpath(DESCRIPTION).write_text(text(made, changed("format", OLDEST)))
+    assert OLDEST < FORMAT and Bundle.open(made).description.format == OLDEST
 
 
 def test_a_bundle_is_written_with_the_texts_of_its_licences(made: Path, tmp_path: Path) -> None:

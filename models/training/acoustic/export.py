@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from models import files
+from models.bundle import WANTED
 from models.training.acoustic import network
 
 OPSET = 17
@@ -58,11 +59,18 @@ class Graph:
             group=g["groups"],
         )
 
-    def save(self, inputs: dict[str, list[int]], outputs: dict[str, list[int]], path: Path) -> None:
-        values = [
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in d.items()] for d in (inputs, outputs)
-        ]
-        graph = helper.make_graph(self.nodes, path.stem, values[0], values[1], self.constants)
+    def save(
+        self,
+        inputs: dict[str, list[int]],
+        outputs: dict[str, list[int | str]],
+        path: Path,
+        optional: tuple[str, ...] = (),
+    ) -> None:
+        """Writes the graph; of `optional`, int64 [1] inputs, the constants of the same names are the defaults."""
+        given = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()]
+        given += [helper.make_tensor_value_info(n, TensorProto.INT64, [1]) for n in optional]
+        made = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs.items()]
+        graph = helper.make_graph(self.nodes, path.stem, given, made, self.constants)
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="coral-dictation"
         )
@@ -98,7 +106,11 @@ def encoder(module: network.Encoder, window: int, path: Path) -> None:
 
 
 def head(module: network.Head, frames: int, path: Path) -> None:
-    """The head as float ONNX: hidden [1, 256, frames] -> log_probs [1, frames, tokens]."""
+    """The head as float ONNX: hidden [1, 256, frames] -> log_probs [1, wanted, tokens].
+
+    Wanted are the frames from `start` to the one before `end`, all by default. Each attends to all frames, so the last
+    layer has keys and values of all, and the rest of wanted frames alone.
+    """
     g = Graph()
     width, tokens = module.proj_weight.shape
     each = width // network.HEADS
@@ -125,15 +137,20 @@ def head(module: network.Head, frames: int, path: Path) -> None:
         g.constant(n, np.array(v, np.float32)) for n, v in (("sqrt2", np.sqrt(2.0)), ("one", 1.0), ("half", 0.5))
     )
     scale = g.constant("attention_scale", np.array(each**-0.5, np.float32))
-    split, join = shape("split_heads", 1, frames, network.HEADS, each), shape("join_heads", 1, frames, width)
+    split, join = shape("split_heads", 1, -1, network.HEADS, each), shape("join_heads", 1, -1, width)
+    start, end, axis = shape(WANTED[0], 0), shape(WANTED[1], frames), shape("frame_axis", 1)
     x = g.op("Transpose", "frames", "hidden", perm=[0, 2, 1])
-    for index, m in enumerate(module.attention()):
+    layers = list(module.attention())
+    for index, m in enumerate(layers):
         p = f"layer{index}"
-        y = norm(f"{p}.norm1", x, m.norm1_weight, m.norm1_bias)
+        y = asking = norm(f"{p}.norm1", x, m.norm1_weight, m.norm1_bias)
+        if index + 1 == len(layers):
+            x, asking = (g.op("Slice", f"{p}.wanted.{of}", of, start, end, axis) for of in (x, y))
         parts = []
         thirds = zip("qkv", m.qkv_weight.chunk(3, -1), m.qkv_bias.chunk(3, -1), strict=True)
         for role, weight, bias in thirds:
-            flat = g.op("Reshape", f"{p}.{role}.split", dense(f"{p}.{role}", y, weight, bias), split)
+            product = dense(f"{p}.{role}", asking if role == "q" else y, weight, bias)
+            flat = g.op("Reshape", f"{p}.{role}.split", product, split)
             perm = [0, 2, 3, 1] if role == "k" else [0, 2, 1, 3]
             parts.append(g.op("Transpose", f"{p}.{role}.heads", flat, perm=perm))
         scores = g.op("Mul", f"{p}.scaled", g.op("MatMul", f"{p}.scores", parts[0], parts[1]), scale)
@@ -145,7 +162,7 @@ def head(module: network.Head, frames: int, path: Path) -> None:
         gelu = g.op("Mul", f"{p}.gelu", g.op("Mul", f"{p}.half", y, half), g.op("Add", f"{p}.erf1", erf, one))
         x = g.op("Add", f"{p}.sum", x, dense(f"{p}.down", gelu, m.down_weight, m.down_bias))
     g.op("LogSoftmax", "log_probs", dense("logits", x, module.proj_weight, module.proj_bias), axis=-1)
-    g.save({"hidden": [1, width, frames]}, {"log_probs": [1, frames, tokens]}, path)
+    g.save({"hidden": [1, width, frames]}, {"log_probs": [1, "wanted", tokens]}, path, WANTED)
 
 
 def plot(steps: list[int], losses: list[float], path: Path) -> None:

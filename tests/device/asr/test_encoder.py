@@ -51,10 +51,10 @@ def test_fast_kernels_round_differently_but_say_the_same(bundle: Path, windows: 
     fast = answers(bundle, windows, package, reference=False)
     exact = answers(bundle, windows, INSTALLED[0], reference=True)
     assert np.abs(fast.astype(int) - exact).mean() < 0.01 * 256
-    head, phones = OnnxModel(opened.path("head")), []
+    encoder, phones = Encoder(opened, CpuAccelerator(opened.path("encoder"))), []
     for answer in (fast, exact):
-        hidden = [dequantize(a, opened.description.encoder_output)[0].swapaxes(1, 2) for a in answer]
-        phones.append(np.concatenate([head(h)[0].argmax(1) for h in hidden]))
+        hidden = [dequantize(a, opened.description.encoder_output)[0, 0] for a in answer]
+        phones.append(np.concatenate([encoder.head(h).argmax(1) for h in hidden]))
     assert (phones[0] == phones[1]).mean() > 0.93
 
 
@@ -79,6 +79,17 @@ def test_the_head_takes_what_the_encoder_gives_and_adds_up_to_one(bundle: Path, 
     assert log_probs.shape == opened.description.head_output.shape[-2:]
     assert np.exp(log_probs).sum(1) == pytest.approx(1, abs=1e-4)
     assert len(set(log_probs.argmax(1))) > 5, "the head tells sounds apart"
+
+
+@pytest.mark.parametrize("wanted", [slice(60, 240), slice(165, 240), slice(60, 180), slice(0, 1), slice(240, 240)])
+def test_wanted_frames_are_those_of_all(bundle: Path, windows: list[np.ndarray], wanted: slice) -> None:
+    opened = Bundle.open(bundle)
+    encoder = Encoder(opened, CpuAccelerator(opened.path("encoder")))
+    for window in windows:
+        hidden = encoder.hidden(dequantize(window, opened.description.encoder_input)[0, 0])
+        found, expected = encoder.head(hidden, wanted), encoder.head(hidden)[wanted]
+        assert found.shape == expected.shape
+        assert found == pytest.approx(expected, abs=1e-4)
 
 
 @given(st.floats(1e-3, 10), st.integers(-128, 127), st.lists(st.floats(-1e3, 1e3, width=32), min_size=1))

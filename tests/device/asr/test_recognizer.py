@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.asr import factory
+from device.asr.decoder import Decoder
+from device.asr.encoder import Encoder
 from device.asr.endpointing import Endpointing
 from device.asr.recognizer import Recognizer
 from device.asr.results import Event, Final, Partial, Segment
@@ -151,6 +153,33 @@ def test_words_are_shown_while_the_newest_sound_is_heard(live: Recognizer) -> No
     assert live.searched > len(SPEECH) / RATE - 0.35
     final = text(live.finish()).split()
     assert sum(word in shown for word in final) > 0.7 * len(final)
+
+
+class AllFrames:
+    """The encoder, whose head computes all frames whatever is wanted of it."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.wanted: list[slice] = []
+
+    def hidden(self, mel: np.ndarray) -> np.ndarray:
+        return self._encoder.hidden(mel)
+
+    def head(self, hidden: np.ndarray, wanted: slice) -> np.ndarray:
+        self.wanted.append(wanted)
+        return self._encoder.head(hidden)[wanted]
+
+
+def test_words_do_not_depend_on_how_many_frames_the_head_computes(opened: Bundle, live: Recognizer) -> None:
+    everything = AllFrames(Encoder(opened, factory.accelerators(opened, None, "cpu", 1)[0].accelerator))
+    heard = Recognizer(opened, everything, Decoder.of(opened), live=True)
+    samples = np.concatenate([SPEECH, silence(1.5), SPEECH])
+    sizes = [1_600] * (len(samples) // 1_600)
+    assert hear(heard, samples, sizes) == hear(live, samples, sizes)
+    window = opened.window
+    looked = [wanted.stop - wanted.start for wanted in everything.wanted]
+    assert window.live_hop <= window.stride * min(looked)
+    assert window.stride * max(looked) <= window.hop + window.right < window.frames
 
 
 def test_an_utterance_does_not_depend_on_the_one_before(recognizer: Recognizer) -> None:

@@ -30,6 +30,7 @@ def test_windows_cover_the_signal_once(window: Window, chunks: list[int]) -> Non
     asked = 0
     for call in calls:
         assert call.mel.shape == (window.frames, 1)
+        assert call.committed.stop == call.lookahead.start <= call.lookahead.stop <= window.frames // window.stride
         kept = call.committed.stop - call.committed.start
         for position in range(call.committed.start, call.committed.stop):
             frame = asked * window.stride
