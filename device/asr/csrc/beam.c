@@ -34,7 +34,8 @@ struct search {
     hypothesis *beam, *next;             /* next: candidates of the frame */
     uint32_t beam_count, next_count, next_room;
     uint32_t *slots, slot_count;         /* of next, by hash: index + 1 */
-    double best;                         /* of the frame's candidates */
+    double best, least;                  /* of the frame's candidates; what one has to score at least to be kept */
+    double *scores;                      /* of the candidates that stay where they are */
     pool past;
     float *frame;                        /* the frame, raised to the floor */
     uint8_t *allowed;                    /* may the token be new in this frame */
@@ -114,11 +115,14 @@ static uint32_t *slot_of(search *s, const hypothesis *h) {
     }
 }
 
-static int hopeless(const search *s, double score) { return !(score >= s->best - s->is.threshold); }
+static int hopeless(const search *s, double score) { return !(score >= s->least); }
 
 static int offer(search *s, uint32_t place, uint32_t token, uint32_t past, double score) {
     if (hopeless(s, score)) return 0;
-    if (score > s->best) s->best = score;
+    if (score > s->best) {
+        s->best = score;
+        s->least = fmax(s->least, score - s->is.threshold);
+    }
     hypothesis new = {score, place, token, past};
     uint32_t *slot = slot_of(s, &new);
     if (*slot) {
@@ -149,14 +153,21 @@ static int offer_words(search *s, uint32_t place, uint32_t token, uint32_t past,
     return 0;
 }
 
-static int extend(search *s, const hypothesis *h) {
+/* Adds no token: the hypothesis stays where it is. */
+static int stay(search *s, const hypothesis *h) {
     const options *is = &s->is;
-    const node *nodes = s->words->node, *at = &nodes[h->place];
-    float ahead = h->place ? at->best : 0;
     int failed = offer(s, h->place, NONE, h->past, h->score + s->frame[is->blank]);
     if (h->token != NONE) failed |= offer(s, h->place, h->token, h->past, h->score + s->frame[h->token]);
     if (is->boundary != NONE && !h->place && h->token != is->boundary)
         failed |= offer(s, 0, is->boundary, h->past, h->score + s->frame[is->boundary]);
+    return failed;
+}
+
+static int extend(search *s, const hypothesis *h) {
+    const options *is = &s->is;
+    const node *nodes = s->words->node, *at = &nodes[h->place];
+    float ahead = h->place ? at->best : 0;
+    int failed = 0;
     if (is->boundary != NONE && at->words && s->allowed[is->boundary])
         failed |= offer_words(s, h->place, is->boundary, h->past, h->score + s->frame[is->boundary], ahead);
     for (uint32_t c = at->child; c < at->child + at->children && !failed; c++) {
@@ -168,6 +179,33 @@ static int extend(search *s, const hypothesis *h) {
         if (is->boundary == NONE && nodes[c].words) failed |= offer_words(s, c, token, h->past, score, ahead);
     }
     return failed;
+}
+
+/* The `count` best of `n` scores; the last of them; 0 < count <= n. As select_best. */
+static double least_of_best(double *score, ptrdiff_t n, ptrdiff_t count) {
+    ptrdiff_t last = count - 1, low = 0, high = n - 1;
+    while (low < high) {
+        double pivot = score[last];
+        ptrdiff_t i = low, j = high;
+        while (i <= j) {
+            while (score[i] > pivot) i++;
+            while (score[j] < pivot) j--;
+            if (i > j) break;
+            double swap = score[i];
+            score[i++] = score[j];
+            score[j--] = swap;
+        }
+        if (j < last) low = i;
+        if (last < i) high = j;
+    }
+    return score[last];
+}
+
+/* Where what stays would fill the beam, nothing that scores less than it is kept. */
+static void bound(search *s) {
+    if (s->next_count < s->is.beam) return;
+    for (uint32_t i = 0; i < s->next_count; i++) s->scores[i] = s->next[i].score;
+    s->least = fmax(s->least, least_of_best(s->scores, s->next_count, s->is.beam));
 }
 
 /* Brings the `count` best of `n` to the front, in no order (Hoare 1961, as Wirth writes it); 0 < count <= n. */
@@ -208,9 +246,12 @@ static int step(search *s, const float *log_posteriors) {
     for (uint32_t t = 0; t < s->words->tokens; t++)
         s->frame[t] = log_posteriors[t] > s->is.floor ? fminf(log_posteriors[t], 0) : s->is.floor;
     allow(s);
-    s->best = -INFINITY;
+    s->best = s->least = -INFINITY;
     s->next_count = 0;
     memset(s->slots, 0, s->slot_count * sizeof *s->slots);
+    for (uint32_t i = 0; i < s->beam_count; i++)
+        if (stay(s, &s->beam[i])) return NO_MEMORY;
+    bound(s);
     for (uint32_t i = 0; i < s->beam_count; i++)
         if (extend(s, &s->beam[i])) return NO_MEMORY;
     uint32_t kept = 0;
@@ -327,12 +368,13 @@ search *search_new(const lexicon *words, const language *model, const options *c
     s->model = model;
     s->is = *chosen;
     s->beam = malloc(s->is.beam * sizeof *s->beam);
+    s->scores = malloc(3 * (size_t)s->is.beam * sizeof *s->scores);
     s->frame = malloc(n * sizeof *s->frame);
     s->chosen = malloc(n * sizeof *s->chosen);
     s->allowed = malloc(n);
     s->past.room = 64;
     s->past.at = malloc(s->past.room * sizeof *s->past.at);
-    if (!s->beam || !s->frame || !s->chosen || !s->allowed || !s->past.at || widen(s)) {
+    if (!s->beam || !s->scores || !s->frame || !s->chosen || !s->allowed || !s->past.at || widen(s)) {
         search_free(s);
         return NULL;
     }
@@ -362,6 +404,7 @@ search *search_copy(const search *from, uint32_t beam) {
 void search_free(search *s) {
     if (!s) return;
     free(s->beam);
+    free(s->scores);
     free(s->next);
     free(s->slots);
     free(s->past.at);

@@ -25,6 +25,20 @@ LANGUAGE = Model((
     {("<s>", "b"): (-0.2, -0.1), ("b", "ab"): (-0.4, 0), ("ab", "also-b"): (-0.2, -0.3), ("aa", "</s>"): (-0.1, 0)},
     {("<s>", "b", "ab"): (-0.1, 0), ("b", "ab", "also-b"): (-1.7, 0)},
 ))  # fmt: skip
+# Whether there is a boundary, the beam, and the sum of the scores of 200 random utterances: from a search that makes
+# all candidates of a frame before it drops those that the beam has no room for.
+NARROW = [
+    (True, 1, -13869.731),
+    (True, 2, -12692.084),
+    (True, 4, -12249.109),
+    (True, 8, -12095.798),
+    (True, 20, -12041.772),
+    (False, 1, -15681.956),
+    (False, 2, -14954.201),
+    (False, 4, -14526.474),
+    (False, 8, -14370.885),
+    (False, 20, -14339.815),
+]
 Alignments = dict[tuple[tuple[int, ...], int], float]
 
 
@@ -107,6 +121,21 @@ def test_an_unbounded_beam_finds_the_best_there_is(
     assert score == pytest.approx(best, abs=1e-4)
     assert scores[tuple(chosen_words[row] for row in rows)] == pytest.approx(best, abs=1e-4)
     assert 0 <= stable <= len(rows)
+
+
+@pytest.mark.parametrize(("boundary", "beam", "expected"), NARROW)
+def test_a_narrow_beam_keeps_the_best_candidates_of_each_frame(
+    language: beam_search.Language, boundary: bool, beam: int, expected: float
+) -> None:
+    found = search(language, boundary, WORDS, beam=beam)
+    total = 0.0
+    for seed in range(200):
+        frames = -8 * np.random.default_rng(seed).random((30, 4 if boundary else 3))
+        found.advance(frames.astype(np.float32))
+        found.close()
+        total += found.best(closed=True)[2]
+        found.begin()
+    assert total == pytest.approx(expected, abs=1e-2)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
