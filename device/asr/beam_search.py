@@ -111,6 +111,11 @@ class Language:
         load().language_sentence(self.handle, _address(numbers), len(numbers), _address(scores))
         return scores
 
+    def knows(self, word: str) -> bool:
+        """Whether the word is in the model's vocabulary."""
+        written = word.encode()
+        return bool(load().language_word(self.handle, written, len(written)))
+
 
 class WordGraph:
     """Spellings of words as a trie."""

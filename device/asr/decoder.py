@@ -37,9 +37,9 @@ class Decoder:
     ('hello', 'world')
     """
 
-    def __init__(self, lexicon: Lexicon, search: beam_search.Search) -> None:
-        """`search` finds rows of `lexicon`."""
-        self._lexicon, self._search = lexicon, search
+    def __init__(self, lexicon: Lexicon, language: beam_search.Language, search: beam_search.Search) -> None:
+        """`search` finds rows of `lexicon` with the help of `language`."""
+        self.lexicon, self.language, self._search = lexicon, language, search
 
     @classmethod
     def build(
@@ -75,7 +75,7 @@ class Decoder:
             np.log(search.blank_skip),
             LOG_PROB_FLOOR,
         )
-        return cls(lexicon, beam_search.Search.of(words, tokens, options))
+        return cls(lexicon, model, beam_search.Search.of(words, tokens, options))
 
     @classmethod
     def of(
@@ -94,7 +94,7 @@ class Decoder:
 
     def fork(self, beam: int | None = None) -> Decoder:
         """A second decoder that goes on from here, to hear what may turn out otherwise; it keeps `beam` hypotheses."""
-        return Decoder(self._lexicon, self._search.fork(beam or 0))
+        return Decoder(self.lexicon, self.language, self._search.fork(beam or 0))
 
     def advance(self, log_probs: NDArray[np.float32]) -> None:
         """Extends the search by frames [n, tokens] of log posteriors."""
@@ -117,7 +117,7 @@ class Decoder:
     def spelled(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """As `finish`, each word with the spelling that was found, in token indices without the word boundary."""
         rows, _ = self._close()
-        return tuple(zip(self._words(rows), map(self._lexicon.spelling, rows), strict=True))
+        return tuple(zip(self._words(rows), map(self.lexicon.spelling, rows), strict=True))
 
     def _close(self) -> tuple[list[int], float]:
         self._search.close()
@@ -126,4 +126,4 @@ class Decoder:
         return rows, score
 
     def _words(self, rows: Iterable[int]) -> tuple[str, ...]:
-        return tuple(map(self._lexicon.word, rows))
+        return tuple(map(self.lexicon.word, rows))

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from device.config.schema import Effort
 
-BEAMS = (1, 2, 4)
+BEAMS = (1, 2, 4, 8)
+FIRST = 4
+"""The beam before anything was measured."""
 MOST = 0.35
 """Share of a segment's duration that decoding it may take."""
 LITTLE = 0.1
@@ -28,8 +30,8 @@ class Budget:
     """Chooses among BEAMS by an exponential average of decoding time over speech time."""
 
     def __init__(self, effort: Effort) -> None:
-        """`fast` is greedy, `best` the widest, always; `auto` begins with the widest."""
-        self.beam = BEAMS[0] if effort == "fast" else BEAMS[-1]
+        """`fast` is greedy, `best` the widest, always; `auto` begins with FIRST."""
+        self.beam = {"fast": BEAMS[0], "best": BEAMS[-1], "auto": FIRST}[effort]
         self._fixed = effort != "auto"
         self._measured = 0
         self.share: float | None = None

@@ -19,6 +19,7 @@ from device.asr.effort import Budget
 from device.asr.encoder import Encoder
 from device.asr.endpointing import Endpointing
 from device.asr.recognizer import Recognizer, Stage
+from device.asr.rescoring import Rescorer
 from device.asr.second_pass import SecondPass, in_pieces
 from device.asr.two_pass import TwoPass
 from device.config.schema import Effort, Mode
@@ -111,20 +112,31 @@ def recognizer(
         ends, live = second.endpointing(ends), live and not second.accurate
     chosen, pieces = accelerators(bundle, second.bundle if second else None, backend, threads)
     encoder = Encoder(bundle, chosen.accelerator, threads)
-    first = Recognizer(bundle, encoder, Decoder.of(bundle, words, search), live, ends, stage, word_times)
-    heard = _two_pass(first, second, pieces, threads, ends, stage) if second else first
+    decoder = Decoder.of(bundle, words, search)
+    first = Recognizer(bundle, encoder, decoder, live, ends, stage, word_times, posteriors=second is not None)
+    if second is None:
+        return Pipeline(first, chosen.accelerator, chosen.reason, chosen.degraded)
+    d = bundle.description
+    rescorer = Rescorer(decoder.lexicon, decoder.language, d.blank, d.boundary)
+    heard = _two_pass(first, rescorer, second, pieces, threads, ends, stage)
     return Pipeline(heard, chosen.accelerator, chosen.reason, chosen.degraded)
 
 
 def _two_pass(
-    first: Recognizer, second: Second, pieces: dict[str, Invoke], threads: int, ends: Endpointing, stage: Stage
+    first: Recognizer,
+    rescorer: Rescorer,
+    second: Second,
+    pieces: dict[str, Invoke],
+    threads: int,
+    ends: Endpointing,
+    stage: Stage,
 ) -> TwoPass:
     bundle = second.bundle
     linear = in_pieces(bundle.pieces(), bundle.description.frames, pieces)
     decoder = AttentionDecoder.of(bundle, second.words, threads)
     budget = Budget("best" if second.accurate else second.effort)
     again = SecondPass(bundle.weights(), linear, decoder, stage)
-    return TwoPass(first, again, ends, budget, time.monotonic, second.words)
+    return TwoPass(first, again, ends, budget, time.monotonic, second.words, rescorer)
 
 
 def accelerators(

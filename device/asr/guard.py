@@ -8,7 +8,7 @@ Pure functions; what they say of a rejected hypothesis is a reason, never its te
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from device.asr.attention_decoder import Transcript
@@ -22,6 +22,9 @@ LONGEST_UNIT = 12  # words that are looked at as repeated
 DISAGREEMENT = 0.3  # natural log of what each edit between a hypothesis and the witness's words costs
 FAVOUR = 3.0  # natural log of what a user's word that both recognisers heard counts for
 
+Rescore = Callable[[Sequence[str]], Sequence[float]]
+"""Texts to what is added to the log probability of each; device/asr/rescoring.py."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -32,15 +35,20 @@ class Verdict:
 
 
 def judge(
-    hypotheses: Sequence[Transcript], witness: Sequence[str], speech: float, own_words: Collection[str] = ()
+    hypotheses: Sequence[Transcript],
+    witness: Sequence[str],
+    speech: float,
+    own_words: Collection[str] = (),
+    rescore: Rescore = lambda texts: [0.0] * len(texts),
 ) -> Verdict:
     """The best believable hypothesis.
 
     witness: the words that the CTC recogniser heard, at least one. speech: seconds of it without margins. own_words:
-    the user's words, plain (`word_alignment.plain`): one that both heard counts in a hypothesis's favour.
+    the user's words, plain (`word_alignment.plain`): one that both heard counts in a hypothesis's favour. rescore: what
+    is added to the score of each text.
     """
     reasons: list[str] = []
-    for transcript in ranked(hypotheses, witness, own_words):
+    for transcript in ranked(hypotheses, witness, own_words, rescore):
         reason = fault(transcript, witness, speech)
         if not reason:
             return Verdict(transcript, tuple(reasons))
@@ -49,23 +57,27 @@ def judge(
 
 
 def ranked(
-    hypotheses: Sequence[Transcript], witness: Sequence[str], own_words: Collection[str]
+    hypotheses: Sequence[Transcript], witness: Sequence[str], own_words: Collection[str], rescore: Rescore
 ) -> Sequence[Transcript]:
-    """The hypotheses, best first: by their score, how far they agree with the witness, and the user's words in them.
+    """The hypotheses, best first: by their score and what `rescore` adds to it, how far they agree with the witness,
+    and the user's words in them.
 
     Those that have not ended come last: their score is that of a part.
     A user's word that both have counts most: neither would write it by chance.
     """
+    if len(hypotheses) < 2:
+        return hypotheses
     own = {" ".join(map(plain, word.split())) for word in own_words}
     heard = _own_words(witness, own)
 
-    def agreed(transcript: Transcript) -> float:
+    def agreed(transcript: Transcript, added: float) -> tuple[bool, float]:
         words = transcript.text.split()
         found = _own_words(words, own)
         bonus = PER_CHARACTER * sum(map(len, found)) + FAVOUR * len(found & heard)
-        return transcript.score + bonus - DISAGREEMENT * edits(witness, words)
+        return transcript.ended, transcript.score + added + bonus - DISAGREEMENT * edits(witness, words)
 
-    return sorted(hypotheses, key=lambda transcript: (transcript.ended, agreed(transcript)), reverse=True)
+    scores = list(map(agreed, hypotheses, rescore([transcript.text for transcript in hypotheses])))
+    return [hypotheses[at] for at in sorted(range(len(hypotheses)), key=lambda at: scores[at], reverse=True)]
 
 
 def _own_words(words: Sequence[str], own: Collection[str]) -> set[str]:

@@ -31,6 +31,7 @@ Spelled = Sequence[tuple[str, Sequence[int]]]
 PARTIAL_BEAM = 30  # hypotheses of what is said just now
 DEFERRED = 0.2  # seconds; a longer chunk is searched at once
 LEAD = 0.2  # seconds before the first sound of a segment that are searched with it
+KEPT = 30.0  # seconds; a longer segment goes without its posteriors, which would need memory without end
 
 
 class Recognizer:
@@ -52,10 +53,12 @@ class Recognizer:
         endpointing: Endpointing | None = None,
         stage: Stage = lambda name: nullcontext(),
         word_times: bool = False,
+        posteriors: bool = False,
     ) -> None:
         """`live` also shows what the newest sound may be, before enough has been heard after it to be sure.
 
-        `word_times` gives each segment the times of its words, for which its posteriors are kept until it ends.
+        `word_times` gives each segment the times of its words, for which its posteriors are kept until it ends;
+        `posteriors` gives it the posteriors themselves, if it is not longer than KEPT.
 
         A window that is due is then encoded at once, but searched when the next samples come: a short chunk has to wait
         for one of the two only.
@@ -67,7 +70,7 @@ class Recognizer:
         self._frame = d.front_end.hop * d.window.stride / self._rate  # seconds a posterior frame
         self._blank, self._boundary = d.blank, d.boundary
         self._quiet_tokens = [d.blank] if d.boundary is None else [d.blank, d.boundary]
-        self._word_times = word_times
+        self._word_times, self._gives_posteriors = word_times, posteriors
         self._ends, self._stage = endpointing or Endpointing(), stage
         self._set_off = round(self._ends.set_off / self._frame)
         self._settled_after = max(
@@ -84,7 +87,7 @@ class Recognizer:
         self._segment: tuple[int, int] | None = None  # first and newest frame with speech
         self._paused_after: list[tuple[str, ...]] = []  # the words of the segment before each of its pauses
         self._lead: NDArray[np.float32] | None = None  # what was heard last, outside a segment
-        self._segment_posteriors: list[NDArray[np.float32]] = []  # where times of words are wanted
+        self._segment_posteriors: list[NDArray[np.float32]] = []  # where they are asked for
         self._segment_from = 0  # the frame with which they begin
         self._pending: tuple[WindowCall, NDArray[np.float32]] | None = None  # encoded, not searched yet
         self._looked_voiced: tuple[int, int] | None = None  # first and last frame with speech in the last look
@@ -226,7 +229,7 @@ class Recognizer:
             self._lead = log_probs[-round(LEAD / self._frame) :]
             return
         self._lead = None
-        if self._word_times:
+        if self._word_times or (self._gives_posteriors and (end - self._segment[0]) * self._frame <= KEPT):
             self._segment_from = self._segment_from if self._segment_posteriors else end - len(log_probs)
             self._segment_posteriors.append(log_probs)
         with self._stage("search"):
@@ -265,7 +268,10 @@ class Recognizer:
             first, last = self._segment
             pauses = tuple(sorted({at for said in self._paused_after if (at := resumed(said, words))}))
             times = self._times(found, first, last + 1) if self._word_times else ()
-            yield Segment(" ".join(words), first * self._frame, (last + 1) * self._frame, pauses, times)
+            begin, end = first * self._frame, (last + 1) * self._frame
+            kept = self._gives_posteriors and end - begin <= KEPT - self._ends.trailing_silence
+            log_probs = np.concatenate(self._segment_posteriors) if kept else None
+            yield Segment(" ".join(words), begin, end, pauses, times, log_probs=log_probs)
         self._segment, self._shown, self._paused_after, self._segment_posteriors = None, Partial("", "", 0.0), [], []
 
     def _times(self, found: Spelled, first: int, end: int) -> tuple[tuple[float, float], ...]:

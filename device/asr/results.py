@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Segment:
     """Start and end of each word of `text.split()`, in seconds as `start` and `end`; empty where not asked for."""
     punctuated: bool = False
     """Whether `text` has the recogniser's own capitals and punctuation; otherwise it is lower-case words."""
+    log_probs: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    """The log posteriors [frames, tokens] that the words were found in; None where not asked for."""
 
 
 @dataclass(frozen=True, slots=True)

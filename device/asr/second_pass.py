@@ -25,7 +25,7 @@ SHORTEST = moonshine.SAMPLE_RATE
 
 BATCH = 6_400
 """Samples that the convolutions take at once: each time, all of their weights are read."""
-RIVALS = 1.5
+RIVALS = 2.0
 """Natural log; hypotheses within this of the best are wanted too: the guard may prefer another one."""
 
 

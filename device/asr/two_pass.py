@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -66,6 +67,12 @@ class Decoding(Protocol):
     def reset(self) -> None: ...
 
 
+class Rescore(Protocol):
+    """`device.asr.rescoring.Rescorer`, as far as it is needed here."""
+
+    def __call__(self, texts: Sequence[str], log_probs: NDArray[np.float32]) -> Sequence[float]: ...
+
+
 class Sound:
     """The newest samples of an utterance, by their place in it.
 
@@ -112,11 +119,16 @@ class TwoPass:
         budget: Budget,
         clock: Callable[[], float],
         own_words: Collection[str] = (),
+        rescore: Rescore | None = None,
     ) -> None:
-        """`endpointing` is that of `first`, `clock` gives seconds, `own_words` are written as the user wants them."""
+        """`endpointing` is that of `first`, `clock` gives seconds, `own_words` are written as the user wants them.
+
+        `rescore` compares the hypotheses of segments that come with their posteriors.
+        """
         self._first, self._second, self._ends = first, second, endpointing
         self._budget, self._clock = budget, clock
         self._own_words = tuple(own_words)
+        self._rescore = rescore
         self._start()
 
     def _start(self) -> None:
@@ -203,12 +215,20 @@ class TwoPass:
         began = self._clock()
         self._fill(begin, end)
         self._fed = None
-        verdict = guard.judge(self._second.finish(self._budget.beam), segment.text.split(), speech, self._own_words)
+        verdict = self._judged(self._second.finish(self._budget.beam), segment)
         self._measured(self._clock() - began, speech)
         if verdict.reasons:
             instead = "the next hypothesis" if verdict.transcript else "the first pass's text"
             log.info("second pass: %s; %s is used", ", ".join(verdict.reasons), instead)
         return replaced(segment, verdict.transcript.text) if verdict.transcript else segment
+
+    def _judged(self, hypotheses: Sequence[Transcript], segment: Segment) -> guard.Verdict:
+        """Which of the hypotheses for a segment is believed."""
+        witness, speech = segment.text.split(), segment.end - segment.start
+        if self._rescore is None or segment.log_probs is None:
+            return guard.judge(hypotheses, witness, speech, self._own_words)
+        rescore = partial(self._rescore, log_probs=segment.log_probs)
+        return guard.judge(hypotheses, witness, speech, self._own_words, rescore)
 
     def _silence_after(self, speech: float) -> float:
         """Seconds after the speech of a segment that are surely silent, MARGIN at most; see Recognizer._ended."""

@@ -80,3 +80,15 @@ def test_a_damaged_file_is_refused_or_a_lexicon(tmp_path: Path, damage: list[tup
         assert "\n" not in str(error)
     else:
         assert not lexicon.problem() and len(list(lexicon)) == len(lexicon)
+
+
+COLLIDE = ("plumless", "buckeroo")  # their CRC-32 is the same
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "to", "é", *COLLIDE]), st.lists(st.integers(0, 9)).map(tuple)), min_size=1)
+)
+def test_all_spellings_of_a_word_are_found_and_no_others(rows: list[tuple[str, tuple[int, ...]]]) -> None:
+    lexicon = Lexicon.of(rows, [-1.0] * len(rows))
+    for word in ("a", "to", "é", *COLLIDE, "", "of"):
+        assert lexicon.spellings(word) == tuple(spelling for other, spelling in rows if other == word)

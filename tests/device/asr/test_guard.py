@@ -68,6 +68,14 @@ def test_of_two_good_ones_that_which_agrees_with_the_witness_is_better() -> None
     assert judge(close, "get me a flight roast".split(), 2.0).transcript is close[0]
 
 
+def test_what_rescoring_adds_may_decide_among_those_that_have_ended() -> None:
+    close = [transcript("Hear it is.", -0.10), transcript("Here it is.", -0.12), transcript("Here", -0.01, ended=False)]
+    scores = {"Hear it is.": -2.0, "Here it is.": -1.0, "Here": 9.0}
+    verdict = judge(close, ["it", "is"], 1.0, rescore=lambda texts: [scores[text] for text in texts])
+    assert verdict.transcript is close[1]
+    assert judge(close, ["it", "is"], 1.0).transcript is close[0]
+
+
 def test_the_users_words_keep_their_bonus() -> None:
     close = [transcript("I went to new work", -0.2), transcript("I went to New York.", -0.5)]
     said = "i went to new cork".split()

@@ -14,7 +14,7 @@ from device.asr import factory
 from device.asr.decoder import Decoder
 from device.asr.encoder import Encoder
 from device.asr.endpointing import Endpointing
-from device.asr.recognizer import Recognizer
+from device.asr.recognizer import KEPT, Recognizer
 from device.asr.results import Event, Final, Partial, Segment
 from models.bundle import Bundle
 
@@ -206,3 +206,22 @@ def test_a_chunk_of_the_microphone_waits_for_the_encoder_or_for_the_search(opene
         stages.clear()
     assert sum("encoder" in names for names in seen) > 5
     assert not any({"encoder", "search"} <= names for names in seen)
+
+
+def test_a_segment_has_its_posteriors_where_asked_for_unless_it_is_too_long(opened: Bundle) -> None:
+    plain = factory.recognizer(opened, "cpu").recognizer
+    assert isinstance(plain, Recognizer)
+    assert all(e.log_probs is None for e in hear(plain, SPEECH) if isinstance(e, Segment))
+    d = opened.description
+    decoder = Decoder.of(opened)
+    chosen, _ = factory.accelerators(opened, None, "cpu", 1)
+    ends = Endpointing(soft_limit=99.0, max_segment=99.0)
+    giving = Recognizer(opened, Encoder(opened, chosen.accelerator), decoder, endpointing=ends, posteriors=True)
+    frame = d.front_end.hop * d.window.stride / RATE
+    (segment,) = [e for e in hear(giving, SPEECH) if isinstance(e, Segment)]
+    assert segment.log_probs is not None and segment.log_probs.shape[1] == len(opened.tokens())
+    assert segment.end - segment.start <= len(segment.log_probs) * frame <= len(SPEECH) / RATE + 3
+    speech = SPEECH[round(segment.start * RATE) : round(segment.end * RATE)]
+    long = [e for e in hear(giving, np.tile(speech, round(KEPT / len(speech) * RATE) + 2)) if isinstance(e, Segment)]
+    assert any(e.end - e.start > KEPT for e in long)
+    assert all((e.log_probs is None) == (e.end - e.start > KEPT - ends.trailing_silence) for e in long)

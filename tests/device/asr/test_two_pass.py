@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -262,3 +262,32 @@ def test_partial_results_pass_through() -> None:
     assert TwoPass(Partials(), Kept(), ENDS, Budget("best"), lambda: 0.0).accept_waveform(np.zeros(9, np.int16)) == [
         Partial("a", "b", 1.0)
     ]
+
+
+class WithPosteriors(Energy):
+    """Gives each segment posteriors, of as many frames as it has words."""
+
+    def _close(self) -> Event:
+        segment = super()._close()
+        assert isinstance(segment, Segment)
+        return replace(segment, log_probs=np.zeros((len(segment.text.split()), 3), np.float32))
+
+
+def test_hypotheses_are_rescored_with_the_posteriors_of_their_segment() -> None:
+    asked: list[tuple[tuple[str, ...], int]] = []
+
+    def rescore(texts: Sequence[str], log_probs: NDArray[np.float32]) -> list[float]:
+        asked.append((tuple(texts), len(log_probs)))
+        return [0.0, 5.0]
+
+    second = Kept([Transcript("Word.", (9, 9), -0.1, True), Transcript("Ward.", (9, 9), -0.2, True)])
+    samples = scene([(0.5, 0.8), (2.0, 1.6)])
+
+    def texts(first: Energy) -> list[str]:
+        recognizer = TwoPass(first, second, ENDS, Budget("best"), lambda: 0.0, rescore=rescore)
+        events = [*recognizer.accept_waveform(samples), *recognizer.finish()]
+        return [event.text for event in events if isinstance(event, Segment)]
+
+    assert texts(WithPosteriors()) == ["Ward.", "Ward."]
+    assert asked == [(("Word.", "Ward."), 1), (("Word.", "Ward."), 2)]
+    assert texts(Energy()) == ["Word.", "Word."] and len(asked) == 2
