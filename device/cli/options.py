@@ -87,5 +87,5 @@ def add_recognizer_options(parser: argparse.ArgumentParser) -> None:
         "--effort",
         choices=get_args(schema.Effort),
         default="best",
-        help="hypotheses of the second model: four (best), one (fast), or as many as there is time for (auto)",
+        help="hypotheses of the second model: eight (best), one (fast), or as many as there is time for (auto)",
     )

@@ -63,7 +63,7 @@ class RecognizerSettings:
         help="A second, better model writes the final text; streaming does without; accurate waits for longer pauses.",
     )
     effort: Effort = setting(
-        "auto", help="Hypotheses of the second model: as many as there is time for, one, or always four."
+        "auto", help="Hypotheses of the second model: as many as there is time for, one, or always eight."
     )
     threads: int = setting(2, low=1, high=16, help="CPU threads for what runs on the CPU.")
     beam: int = setting(0, low=0, high=1_000, help="Hypotheses kept at each frame; 0 = as the bundle was tuned.")
