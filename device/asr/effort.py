@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from device.config.schema import Effort
 
-BEAMS = (1, 2, 4, 8)
+BEAMS: tuple[int, ...] = (1, 2, 4, 8)
 FIRST = 4
 """The beam before anything was measured."""
 MOST = 0.35
