@@ -38,9 +38,9 @@ class Session(Protocol):
 class Step:
     """What follows a token in each row."""
 
-    log_probs: Float  # [rows, tokens]
-    best: Float  # [rows, top], the highest of log_probs, highest first
+    best: Float  # [rows, top], the highest log probabilities, highest first
     ids: Int  # [rows, top], their tokens
+    log_probs: Float  # [rows, asked], of the tokens that were asked about
 
 
 class DecoderSteps:
@@ -52,22 +52,24 @@ class DecoderSteps:
         self._step = step
         self._cross = dict(zip(names, cross.run(None, {"hidden": hidden[None]}), strict=True))
         _, heads, _, size = self._cross[names[0]].shape
-        self._names = [name.removeprefix("cross_") for name in names]  # key.0, value.0, key.1, …
-        self._cache = {name: np.zeros((1, heads, 0, size), np.float32) for name in self._names}
+        layers = [name.removeprefix("cross_") for name in names]  # key.0, value.0, key.1, …
+        self._outputs = ["best", "ids", "log_probs", *layers]
+        self._cache = {f"past_{name}": np.zeros((1, heads, 0, size), np.float32) for name in layers}
         self._past: Bool = np.zeros(
             (1, 0), np.bool_
         )  # [rows, entries], which entries of the cache are a row's own past
         self._count = 0  # tokens of each row so far
 
-    def advance(self, tokens: Sequence[int], parents: Sequence[int], top: int) -> Step:
+    def advance(self, tokens: Sequence[int], parents: Sequence[int], top: int, asked: Sequence[int] | Int = ()) -> Step:
         """Row i continues row `parents[i]` of the step before with `tokens[i]`; before the first step there is row 0.
 
-        A text begins with START. It may have POSITIONS tokens.
+        A text begins with START. It may have POSITIONS tokens. Answered are the `top` likeliest tokens, and how likely
+        those in `asked` are.
         """
         rows = len(tokens)
         past = self._forget(self._past[list(parents)])
         self._past = np.concatenate([past, np.eye(rows, dtype=np.bool_)], 1)
-        answer = self._run(tokens, np.full(rows, self._count), self._past, top)
+        answer = self._run(tokens, np.full(rows, self._count), self._past, top, asked)
         self._count += 1
         return answer
 
@@ -77,28 +79,28 @@ class DecoderSteps:
         START goes first, by itself: its activations are far larger than those of words, and the rows of a step are
         quantized together.
         """
-        begun = self.advance([START], [0], 1).log_probs[:, tokens[0]]
+        begun: Float = self.advance([START], [0], 1, tokens[:1]).log_probs[0]
         given = list(tokens[:-1])
         if not given:
             return begun
         past = np.tril(np.ones((len(given), len(given) + 1), np.bool_), 1)
-        step = self._run(given, 1 + np.arange(len(given)), past, 1)
-        rest: Float = step.log_probs[np.arange(len(given)), tokens[1:]]
+        step = self._run(given, 1 + np.arange(len(given)), past, 1, tokens[1:])
+        rest: Float = step.log_probs[np.arange(len(given)), np.arange(len(given))]
         return np.concatenate([begun, rest])
 
-    def _run(self, tokens: Sequence[int], positions: Int, past: Bool, top: int) -> Step:
-        names = ["log_probs", "best", "ids", *self._names]
+    def _run(self, tokens: Sequence[int], positions: Int, past: Bool, top: int, asked: Sequence[int] | Int) -> Step:
         feeds = {
             "tokens": np.array([tokens], np.int64),
             "positions": positions[None].astype(np.int64),
             "mask": np.where(past, np.float32(0), UNSEEN)[None, None],
             "top": np.array([top], np.int64),
+            "asked": np.asarray(asked, np.int64),
             **self._cross,
-            **{f"past_{name}": value for name, value in self._cache.items()},
+            **self._cache,
         }
-        log_probs, best, ids, *cache = self._step.run(names, feeds)
-        self._cache = dict(zip(self._names, cache, strict=True))
-        return Step(log_probs[0], best[0], ids[0])
+        best, ids, log_probs, *cache = self._step.run(self._outputs, feeds)
+        self._cache = dict(zip(self._cache, cache, strict=True))
+        return Step(best[0], ids[0], log_probs[0])
 
     def _forget(self, past: Bool) -> Bool:
         """`past` without the entries that no row needs, if there are many, and the cache likewise."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ def most_tokens(seconds: float) -> int:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """The vocabulary; a token's number is its place in `tokens`."""
+    """The vocabulary; a token's number is its place in `tokens`. One that spells nothing is not used."""
 
     tokens: Sequence[bytes] = field(repr=False)
 
@@ -51,28 +51,46 @@ class Tokenizer:
 
     @cached_property
     def numbers(self) -> dict[str, int]:
-        """Spelling -> token, the first of those with the same; no BYTES."""
+        """Spelling -> token, the first of those with the same; no BYTES and none that spell nothing."""
         found: dict[str, int] = {}
         for number, spelling in enumerate(self.spellings):
-            if number >= BYTES.stop:
+            if number >= BYTES.stop and spelling:
                 found.setdefault(spelling, number)
         return found
 
     def encode(self, text: str) -> list[int]:
         """The tokens that SentencePiece's byte-pair encoding splits `text` into: the lowest token is merged first."""
-        numbers = self.numbers
         symbols = [*(SPACE + " ".join(text.split())).replace(" ", SPACE)]
-        while True:
-            pairs = ((numbers.get(a + b, len(self.tokens)), i) for i, (a, b) in enumerate(itertools.pairwise(symbols)))
-            number, at = min(pairs, default=(len(self.tokens), 0))
-            if number == len(self.tokens):
-                break
-            symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]
+        for _ in self.merge(symbols):
+            pass
         found: list[int] = []
         for symbol in symbols:
-            known = numbers.get(symbol)
+            known = self.numbers.get(symbol)
             found += [BYTES.start + byte for byte in symbol.encode()] if known is None else [known]
         return found
+
+    def merge(self, symbols: list[str]) -> Iterator[int]:
+        """Merges neighbours in `symbols` while some pair is a token, and says each token that it makes."""
+        numbers, unknown = self.numbers, len(self.tokens)
+        while True:
+            pairs = ((numbers.get(a + b, unknown), i) for i, (a, b) in enumerate(itertools.pairwise(symbols)))
+            number, at = min(pairs, default=(unknown, 0))
+            if number == unknown:
+                return
+            symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]
+            yield number
+
+
+def pack(tokens: Iterable[bytes]) -> bytes:
+    """What `parse` reads; a token has less than 32,768 bytes.
+
+    >>> parse(pack([b"ab", b"", 130 * b"c"])) == [b"ab", b"", 130 * b"c"]
+    True
+    """
+    return b"".join(
+        (bytes([size]) if size < 128 else bytes([128 + size % 128, size // 128])) + token
+        for token, size in ((token, len(token)) for token in tokens)
+    )
 
 
 def parse(content: bytes) -> list[bytes]:

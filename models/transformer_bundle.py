@@ -20,14 +20,15 @@ from models.bundle import BundleError, EdgeTpu, Licence
 from models.moonshine import Weights
 from models.pieces import Piece
 
-KIND, FORMAT = "transformer", 2  # 2: the decoder is two ONNX graphs and their weights; licences with their texts
+KIND = "transformer"
+FORMAT = 3  # 2: the decoder is two ONNX graphs and their weights; licences with their texts. 3: the tokens of English
 FILES = (
     "encoder.npz",  # models.moonshine.Weights, the part on the CPU
     "pieces.npz",  # models.pieces: scales and offsets around the pieces
     "decoder_cross.onnx",  # hidden float32 [1, T, C] -> keys and values of the cross-attention
     "decoder_step.onnx",  # any number of hypotheses a token further; see models/decoder_steps.py
     "decoder.bin",  # the weights of both, which they name by their place in it
-    "tokenizer.bin",  # the tokens, each behind its length
+    "tokenizer.bin",  # the tokens, each behind its length, empty where the decoder does not know it
     "quality.json",  # what the build measured
     "NOTICE",
 )

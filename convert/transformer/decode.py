@@ -18,10 +18,10 @@ Float = NDArray[np.float32]
 class Decoder:
     """Encoder frames to text."""
 
-    def __init__(self, folder: Path, tokenizer: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         """`folder` is what decoder_graph.export wrote."""
         self._cross, self._step = (runtime.session(folder / name) for name in (decoder_graph.CROSS, decoder_graph.STEP))
-        self._tokenizer = Tokenizer.load(tokenizer)
+        self._tokenizer = Tokenizer.load(folder / decoder_graph.TOKENIZER)
 
     def __call__(self, hidden: Float, seconds: float) -> str:
         """The text of `hidden` [T, C], the encoder's output for `seconds` of speech."""

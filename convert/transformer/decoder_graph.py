@@ -16,33 +16,43 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.transformer import decoder_weights
+from convert.transformer import decoder_weights, vocabulary
 from convert.transformer.decoder_weights import Shape
 from convert.transformer.ort_file import Array
+from models.tokenizer import Tokenizer, pack
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
 
-CROSS, STEP = "decoder_cross.onnx", "decoder_step.onnx"
-FILES = (CROSS, STEP, decoder_weights.FILE)
+CROSS, STEP, TOKENIZER = "decoder_cross.onnx", "decoder_step.onnx", "tokenizer.bin"
+FILES = (CROSS, STEP, decoder_weights.FILE, TOKENIZER)
+SHIPPED = (CROSS, STEP, vocabulary.FILE)
+"""What a machine without onnx takes as it is."""
 MICROSOFT = "com.microsoft"
 OPSETS = {"": 17, MICROSOFT: 1}
 IR_VERSION = 9
 EPSILON = 1e-5  # of the layer norms
 
 
-def export(decoder: Path, heads: int, out: Path, graphs: Path | None = None) -> None:
-    """Writes FILES to `out` from the source's merged decoder (.ort), the same bytes on every machine.
+def export(decoder: Path, tokenizer: Path, heads: int, out: Path, given: Path) -> None:
+    """Writes FILES and SHIPPED to `out` from the source's merged decoder (.ort), the same bytes on every machine.
 
-    With `graphs`, a folder that has CROSS and STEP, those are copied and the package onnx is not needed; they are what
-    `build` makes. GraphError where the source is another network.
+    `given` is a lexicon.tsv.gz, for whose words the tokens are chosen, or a folder that has SHIPPED: those are copied
+    then, and the package onnx is not needed. GraphError where the source is another network.
     """
-    weights, shape = decoder_weights.read(decoder, heads)
-    decoder_weights.write(weights, out / decoder_weights.FILE)
-    if graphs is not None:
-        for name in (CROSS, STEP):
-            shutil.copyfile(graphs / name, out / name)
+    whole = Tokenizer.load(tokenizer)
+    if given.is_dir():
+        stays = vocabulary.read(given / vocabulary.FILE, len(whole.tokens))
     else:
+        stays = vocabulary.kept(whole, vocabulary.words(given))
+    weights, shape = decoder_weights.read(decoder, heads, stays)
+    decoder_weights.write(weights, out / decoder_weights.FILE)
+    (out / TOKENIZER).write_bytes(pack(vocabulary.spelled(whole, stays).tokens))
+    if given.is_dir():
+        for name in SHIPPED:
+            shutil.copyfile(given / name, out / name)
+    else:
+        vocabulary.write(stays, out / vocabulary.FILE)
         for name, model in build(weights, shape).items():
             (out / name).write_bytes(model.SerializeToString(deterministic=True))
 
@@ -77,9 +87,10 @@ def _step(weights: Mapping[str, Array], shape: Shape) -> ModelProto:
     """Rows in, log probabilities out; `past` entries of the cache become `total` = past + rows.
 
     Inputs: tokens and positions int64 [1, rows]; mask float32 [1, 1, rows, total], 0 where a row may look and very
-    negative elsewhere, the rows' own entries last; top int64 [1]; for each layer N cross_key.N, cross_value.N,
-    past_key.N, past_value.N. Outputs: log_probs float32 [1, rows, tokens]; the `top` best and their ids,
-    [1, rows, top]; key.N, value.N.
+    negative elsewhere, the rows' own entries last; top int64 [1]; asked int64 [asked], any tokens; for each layer N
+    cross_key.N, cross_value.N, past_key.N, past_value.N. Outputs: the `top` highest log probabilities, best float32
+    [1, rows, top], and their tokens, ids int64 [1, rows, top]; those of the tokens in `asked`, log_probs float32
+    [1, rows, asked]; key.N, value.N. A token that does not stay counts as <unk>.
     """
     from onnx import TensorProto
 
@@ -90,10 +101,12 @@ def _step(weights: Mapping[str, Array], shape: Shape) -> ModelProto:
     made.input("positions", TensorProto.INT64, [1, "rows"])
     made.input("mask", TensorProto.FLOAT, [1, 1, "rows", "total"])
     made.input("top", TensorProto.INT64, [1])
-    made.output("log_probs", TensorProto.FLOAT, [1, "rows", shape.tokens])
     made.output("best", TensorProto.FLOAT, [1, "rows", "top"])
     made.output("ids", TensorProto.INT64, [1, "rows", "top"])
-    made.node("Gather", ["embedding", "tokens"], ["embedded uint8"])
+    made.input("asked", TensorProto.INT64, ["asked"])
+    made.output("log_probs", TensorProto.FLOAT, [1, "rows", "asked"])
+    made.node("Gather", ["places", "tokens"], ["places of tokens"])
+    made.node("Gather", ["embedding", "places of tokens"], ["embedded uint8"])
     made.node("DequantizeLinear", ["embedded uint8", "embedding.scale", "embedding.zero"], ["embedded"])
     stream = _Residual(made, "embedded")
     for n in range(shape.layers):
@@ -138,8 +151,11 @@ def _step(weights: Mapping[str, Array], shape: Shape) -> ModelProto:
             made.output(f"{part}.{n}", TensorProto.FLOAT, [1, shape.heads, "total", shape.head])
     made.node("Transpose", ["embedding"], ["head"], perm=[1, 0])  # ONNX Runtime does it once, on loading
     made.product(stream.norm("norm"), "head", "logits", scales="embedding")
-    made.node("LogSoftmax", ["logits"], ["log_probs"], axis=-1)
-    made.node("TopK", ["log_probs", "top"], ["best", "ids"], axis=-1)
+    made.node("LogSoftmax", ["logits"], ["all"], axis=-1)
+    made.node("TopK", ["all", "top"], ["best", "places of ids"], axis=-1)
+    made.node("Gather", ["kept", "places of ids"], ["ids"])
+    made.node("Gather", ["places", "asked"], ["places of asked"])
+    made.node("Gather", ["all", "places of asked"], ["log_probs"], axis=-1)
     return made.model("step")
 
 

@@ -2,7 +2,8 @@
 
 The source quantizes each matrix to uint8 with one scale and one zero point, and activations as they come. That is kept
 to the bit: products of uint8 by uint8 are exact in every processor's integers, where those of uint8 by int8 saturate on
-x86 without VNNI. Needs NumPy and ONNX Runtime's reader of its own files, no onnx.
+x86 without VNNI. Of the vocabulary only the tokens that stay have weights (vocabulary.py). Needs NumPy and ONNX
+Runtime's reader of its own files, no onnx.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convert.errors import GraphError
 from convert.transformer import ort_file
@@ -33,6 +35,8 @@ Weights = dict[str, Array]
 """Arrays by name, in the order of the file: `product` and with it NAME.scale and NAME.zero, norms, biases, tables.
 
 A product is uint8 [in, out]. Where several were joined side by side, scale and zero point are those of each column.
+`kept` int64 [kept] has the numbers of the tokens that stay, `places` int64 [tokens] where each is among them, or where
+<unk> is, and `embedding` uint8 [kept, width] is theirs.
 """
 
 
@@ -44,7 +48,7 @@ class Shape:
     heads: int
     width: int  # C
     inner: int  # of the MLP, whose first product gives twice as many: values and gates
-    tokens: int
+    kept: int  # of the tokens
     rotated: int  # channels of each head that the rotary embedding turns
 
     @property
@@ -52,8 +56,11 @@ class Shape:
         return self.width // self.heads
 
 
-def read(decoder: Path, heads: int) -> tuple[Weights, Shape]:
-    """The weights in the source's merged decoder (.ort); GraphError where it is another network."""
+def read(decoder: Path, heads: int, stays: NDArray[np.bool_]) -> tuple[Weights, Shape]:
+    """The weights in the source's merged decoder (.ort), of the tokens in `stays` [tokens].
+
+    GraphError where it is another network.
+    """
     found = _Source(ort_file.read(decoder).graph)
     layers = found.layers()
     weights: Weights = {}
@@ -79,12 +86,18 @@ def read(decoder: Path, heads: int) -> tuple[Weights, Shape]:
     embedding = found.constant("model.decoder.embed_tokens.weight")
     if not np.array_equal(embedding.T, head):
         raise GraphError("the decoder's embedding is not its last layer's weights; is it Moonshine's?")
-    weights |= _named("embedding", (np.ascontiguousarray(head.T), scale, zero))
+    if len(embedding) != len(stays):
+        raise GraphError(
+            f"the decoder has {len(embedding)} tokens, not the tokenizer's {len(stays)}; is it Moonshine's?"
+        )
+    weights["kept"] = np.flatnonzero(stays).astype(np.int64)
+    weights["places"] = np.where(stays, np.cumsum(stays) - 1, 0).astype(np.int64)
+    weights |= _named("embedding", (embedding[stays], scale, zero))
     frequencies = found.operand("/model/decoder/rotary_emb/Expand_output_0", 0).astype(np.float64).ravel()
     angles = np.outer(np.arange(POSITIONS), frequencies)
     weights["cosines"], weights["sines"] = (f(angles).astype(np.float32) for f in (np.cos, np.sin))
-    (tokens, width), inner = embedding.shape, len(weights["layers.0.fc2"])
-    return weights, Shape(layers, heads, width, inner, tokens, 2 * len(frequencies))
+    (kept, width), inner = weights["embedding"].shape, len(weights["layers.0.fc2"])
+    return weights, Shape(layers, heads, width, inner, kept, 2 * len(frequencies))
 
 
 def layout(weights: Mapping[str, Array]) -> dict[str, int]:

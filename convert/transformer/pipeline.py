@@ -27,7 +27,9 @@ from models.transformer_bundle import Description, TransformerBundle
 ROOT = Path(__file__).resolve().parents[2]
 CTC_ONLY = ("onnx", "calibration", "comparison")
 DECODER = "decoder"
-"""Folder beside the manifest with the decoder's graphs, for machines without onnx."""
+"""Folder beside the manifest with the decoder's graphs and which tokens it has, for machines without onnx."""
+WORDS = ROOT / "models" / "base" / "lexicon.tsv.gz"
+"""The words that decide which tokens a decoder has."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def draft_transformer(options: Options, chosen: TransformerManifest, stages: Sta
         assets = {role: fetch.fetch(chosen, role, say=note) for role in chosen.source.assets}
         note(chosen.source.package)
     licensed, texts = licences.gather(chosen, {}, assets)
-    decoder = _decoder(stages, chosen, assets["decoder"], chosen.file(DECODER) if options.prebuilt else None)
+    decoder = _decoder(stages, chosen, assets, chosen.file(DECODER) if options.prebuilt else WORDS)
     parts = _shipped(stages, chosen, assets) if options.prebuilt else _convert(options, stages, chosen, assets, decoder)
     with display.stage("mapping") as note:
         predictions = fit.require_together(parts.models)
@@ -60,7 +62,7 @@ def draft_transformer(options: Options, chosen: TransformerManifest, stages: Sta
     files = {path.name: path for path in parts.models.values()}
     files |= {"encoder.npz": parts.weights, "pieces.npz": parts.around, "quality.json": parts.quality}
     files |= {name: decoder / name for name in decoder_graph.FILES}
-    files |= {"tokenizer.bin": assets["tokenizer"], "NOTICE": licences.notice(), **texts}
+    files |= {"NOTICE": licences.notice(), **texts}
 
     def write(compiled: Mapping[str, Path], edge_tpu: EdgeTpu) -> TransformerBundle:
         described = Description(
@@ -78,7 +80,7 @@ def draft_transformer(options: Options, chosen: TransformerManifest, stages: Sta
         if options.ship:
             shipped = [*parts.models.values(), parts.around, parts.quality]
             display.lines(f"shipped: {prebuilt.write_pieces(chosen, {path.name: path for path in shipped})}")
-            for name in (decoder_graph.CROSS, decoder_graph.STEP):
+            for name in decoder_graph.SHIPPED:
                 shutil.copyfile(decoder / name, chosen.file(DECODER) / name)
         display.lines(report.summary(json.loads(parts.quality.read_text())))
         return made
@@ -138,16 +140,17 @@ def _fold(stages: Stages, chosen: TransformerManifest, assets: Mapping[str, Path
     return stages.run("fold", ["convert.transformer.fold"], inputs, make)
 
 
-def _decoder(stages: Stages, chosen: TransformerManifest, source: Path, graphs: Path | None) -> Path:
-    """The decoder's graphs and weights; the graphs are made, or those in the folder `graphs`."""
+def _decoder(stages: Stages, chosen: TransformerManifest, assets: Mapping[str, Path], given: Path) -> Path:
+    """The decoder's graphs, weights and tokenizer; the graphs are made, or those in the folder `given`."""
 
     def make(out: Path) -> None:
         try:
-            decoder_graph.export(source, chosen.encoder.heads, out, graphs)
+            decoder_graph.export(assets["decoder"], assets["tokenizer"], chosen.encoder.heads, out, given)
         except ModuleNotFoundError as error:
             raise not_installed(error) from None
 
-    inputs = {"decoder": source, "heads": chosen.encoder.heads, "graphs": graphs}
+    sources = {role: assets[role] for role in ("decoder", "tokenizer")}
+    inputs = {**sources, "heads": chosen.encoder.heads, "given": given}
     return stages.run("decoder", ["convert.transformer.decoder_graph"], inputs, make)
 
 
@@ -178,7 +181,7 @@ def _measure(
         encoder = weights.read(ort_format.dequantized(ort_format.load(assets["encoder"])), chosen.encoder.heads)
         models = {name: quantized / f"{name}.tflite" for name in encoder.pieces}
         int8 = measure.Int8Pieces(models, pieces.load(quantized / "pieces.npz"), chosen.pieces.frames)
-        decoder = Decoder(exported, assets["tokenizer"])
+        decoder = Decoder(exported)
         otherwise = [assets[role] for role in chosen.calibration.assets]
         measured = measure.measure(encoder, int8, decoder, heard, otherwise)
         (out / "quality.json").write_text(json.dumps(measured, indent=1) + "\n")

@@ -7,7 +7,6 @@ stopped before that: it is for the caller's guard to reject, who gets the other 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from device.asr.word_bonus import State, WordBonus
+from device.asr.word_bonus import Continuations, State, WordBonus
 from device.inference import onnx_model
 from device.inference.interpreter import InterpreterError
 from models.bundle import BundleError
@@ -24,6 +23,7 @@ from models.tokenizer import END, START, Tokenizer, most_tokens
 from models.transformer_bundle import TransformerBundle
 
 Float = NDArray[np.float32]
+Int = NDArray[np.int64]
 BEAM = 4
 
 
@@ -93,8 +93,14 @@ class AttentionDecoder:
         live, parents = [TokenHypothesis((), 0.0, 0.0, State())], [0]
         ended: list[TokenHypothesis] = []
         for _ in range(min(most_tokens(seconds), POSITIONS)):
-            step = steps.advance([h.tokens[-1] if h.tokens else START for h in live], parents, 2 * beam)
-            candidates = sorted(c for row, h in enumerate(live) for c in self._candidates(row, h, step, beam))
+            options = [self._bonus.options(h.state) for h in live]
+            asked = np.unique(np.concatenate([option.ids for option in options]))
+            step = steps.advance([h.tokens[-1] if h.tokens else START for h in live], parents, 2 * beam, asked)
+            candidates = sorted(
+                candidate
+                for row, (hypothesis, option) in enumerate(zip(live, options, strict=True))
+                for candidate in self._candidates(row, hypothesis, step, option, asked, beam)
+            )
             live, parents = [], []
             for candidate in candidates:
                 if candidate.token == END:
@@ -122,16 +128,20 @@ class AttentionDecoder:
         scores = DecoderSteps(self._cross, self._step, hidden).follow([*tokens, END])
         return Transcript(self._tokenizer.text(tokens), tokens, float(scores.sum()), True)
 
-    def _candidates(self, row: int, hypothesis: TokenHypothesis, step: Step, beam: int) -> Iterator[Candidate]:
-        """What may follow `hypothesis`: the likeliest tokens, and those that spell on the user's words."""
-        tokens = step.ids[row].tolist()
-        options = self._bonus.options(hypothesis.state)
+    def _candidates(
+        self, row: int, hypothesis: TokenHypothesis, step: Step, options: Continuations, asked: Int, beam: int
+    ) -> Iterator[Candidate]:
+        """What may follow `hypothesis`: the likeliest tokens, and of `options` those that promise most.
+
+        `asked` int64 [asked], sorted, are the tokens of step.log_probs, with those of `options` among them.
+        """
+        tokens = dict(zip(step.ids[row].tolist(), step.best[row].tolist(), strict=True))
         if len(options.ids):
-            promise = step.log_probs[row, options.ids] + options.gains
-            best = np.argsort(-promise, kind="stable")[: 2 * beam]
-            tokens = list(dict.fromkeys(itertools.chain(tokens, options.ids[best].tolist())))
-        for token in tokens:
-            score = hypothesis.score + float(step.log_probs[row, token])
+            log_probs = step.log_probs[row, np.searchsorted(asked, options.ids)]
+            best = np.argsort(-(log_probs + options.gains), kind="stable")[: 2 * beam]
+            tokens |= dict(zip(options.ids[best].tolist(), log_probs[best].tolist(), strict=True))
+        for token, log_prob in tokens.items():
+            score = hypothesis.score + log_prob
             if token == END:
                 state, gain = hypothesis.state, self._bonus.end(hypothesis.state)
                 spelled = hypothesis.tokens

@@ -42,7 +42,7 @@ class Step:
         log_probs = np.stack([self._row(keys, values, seen) for seen in feeds["mask"][0, 0]])
         ids = np.argsort(-log_probs, axis=1, kind="stable")[:, : int(feeds["top"][0])]
         answer = {
-            "log_probs": log_probs[None],
+            "log_probs": log_probs[None][:, :, feeds["asked"]],
             "best": np.take_along_axis(log_probs, ids, 1)[None],
             "ids": ids[None],
             "key.0": keys[None, None, :, None],

@@ -17,7 +17,7 @@ from convert import fetch
 from convert.errors import GraphError
 from convert.onnx import runtime
 from convert.quality import recordings
-from convert.transformer import decoder_graph, decoder_weights, ort_format
+from convert.transformer import decoder_graph, decoder_weights, ort_format, vocabulary
 from convert.transformer.decode import Decoder
 from models import manifest
 from models.decoder_steps import DecoderSteps
@@ -25,9 +25,11 @@ from models.manifest import TransformerManifest
 from models.tokenizer import END, START, Tokenizer, most_tokens
 
 ROOT = Path(__file__).parents[3]
-MODEL = ROOT / "models" / "moonshine-tiny" / "model.toml"
+SHIPPED = ROOT / "models" / "moonshine-tiny" / "decoder"
+LEXICON = ROOT / "models" / "base" / "lexicon.tsv.gz"
 SAMPLES = 384  # of each encoder frame: the source's mask is at the rate of the sound
 SECONDS = 7
+SOME = range(0, 32_000, 3)
 Float = NDArray[np.float32]
 
 
@@ -68,8 +70,14 @@ def assets() -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def exported(assets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("decoder")
-    decoder_graph.export(assets["decoder"], 8, out)
+    decoder_graph.export(assets["decoder"], assets["tokenizer"], 8, out, LEXICON)
     return out
+
+
+@pytest.fixture(scope="module")
+def stays(exported: Path) -> Any:
+    """Which tokens the decoder has, bool [tokens]."""
+    return vocabulary.read(exported / vocabulary.FILE, 32_768)
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +119,9 @@ def in_float(model: ModelProto) -> Any:
 
 
 def test_without_quantization_the_probabilities_are_the_sources(
-    assets: dict[str, Path], exported: Path, speech: list[Float]
+    assets: dict[str, Path], exported: Path, stays: Any, speech: list[Float]
 ) -> None:
+    """Among the tokens that stay; the others have so little that their absence is within the tolerance."""
     hidden, text = speech[0], [START, 739, 471, 278, 1900, 310, 3064, 29889, 739, 471, 278, 17322, 310, 3064]
     feeds = {
         "encoder_attention_mask": np.ones((1, len(hidden) * SAMPLES), np.int64),
@@ -123,17 +132,21 @@ def test_without_quantization_the_probabilities_are_the_sources(
     expected = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     cross, step = (in_float(onnx.load(exported / name)) for name in (decoder_graph.CROSS, decoder_graph.STEP))
     decoding = DecoderSteps(cross, step, hidden)
-    rows = [decoding.advance([token], [0], 5) for token in text]
-    np.testing.assert_allclose(np.concatenate([row.log_probs for row in rows]), expected, atol=1e-3)
-    for row in rows:
-        np.testing.assert_array_equal(row.best, np.take_along_axis(row.log_probs, row.ids, 1))
-        assert row.ids[0, 0] == row.log_probs[0].argmax()
+    everything = np.arange(len(stays))
+    rows = [decoding.advance([token], [0], 5, everything) for token in text]
+    found = np.concatenate([row.log_probs for row in rows])
+    np.testing.assert_allclose(found[:, stays], expected[:, stays], atol=1e-3)
+    np.testing.assert_array_equal(found[:, ~stays], np.broadcast_to(found[:, :1], found[:, ~stays].shape))
+    for row, all_of in zip(rows, found, strict=True):
+        np.testing.assert_array_equal(row.best[0], all_of[row.ids[0]])
+        np.testing.assert_array_equal(row.best[0], np.sort(all_of[stays])[:-6:-1])
+        assert stays[row.ids].all()
     scores = DecoderSteps(cross, step, hidden).follow([*text[1:], END])
     np.testing.assert_allclose(scores, expected[np.arange(len(text)), [*text[1:], END]], atol=1e-3)
 
 
 def test_the_words_are_the_sources(assets: dict[str, Path], exported: Path, speech: list[Float]) -> None:
-    source, ours = Source(assets["decoder"]), Decoder(exported, assets["tokenizer"])
+    source, ours = Source(assets["decoder"]), Decoder(exported)
     tokenizer = Tokenizer.load(assets["tokenizer"])
     for hidden in speech:
         assert ours(hidden, SECONDS) == tokenizer.text(source.greedy(hidden, most_tokens(SECONDS)))
@@ -146,14 +159,14 @@ def test_hypotheses_are_rows_that_do_not_see_each_other(exported: Path, speech: 
 
     def alone(*text: int) -> Float:
         decoding = DecoderSteps(*sessions, speech[0])
-        return [decoding.advance([token], [0], 1) for token in text][-1].log_probs[0]
+        return [decoding.advance([token], [0], 1, SOME) for token in text][-1].log_probs[0]
 
     together = DecoderSteps(*sessions, speech[0])
     together.advance([START], [0], 1)
     together.advance([306, 739], [0, 0], 1)
     together.advance([471, 505], [1, 0], 1)
     together.advance([263, 278], [1, 0], 1)
-    rows = together.advance([1900, 12561, 17322], [1, 0, 1], 1).log_probs
+    rows = together.advance([1900, 12561, 17322], [1, 0, 1], 1, SOME).log_probs
     np.testing.assert_allclose(rows[0], alone(START, 739, 471, 278, 1900), atol=1e-3)
     np.testing.assert_allclose(rows[1], alone(START, 306, 505, 263, 12561), atol=1e-3)
     np.testing.assert_allclose(rows[2], alone(START, 739, 471, 278, 17322), atol=1e-3)
@@ -167,15 +180,14 @@ def test_bytes_are_the_same_each_time_and_on_a_machine_without_onnx(
         "import sys; sys.modules['onnx'] = None\n"
         "from pathlib import Path\n"
         "from convert.transformer import decoder_graph\n"
-        "decoder_graph.export(Path(sys.argv[1]), 8, Path(sys.argv[2]), Path(sys.argv[3]))\n"
+        "decoder, tokenizer, out, given = map(Path, sys.argv[1:])\n"
+        "decoder_graph.export(decoder, tokenizer, 8, out, given)\n"
     )
-    shipped = MODEL.parent / "decoder"
-    subprocess.run(
-        [sys.executable, "-c", program, str(assets["decoder"]), str(tmp_path), str(shipped)], cwd=ROOT, check=True
-    )
-    for name in decoder_graph.FILES:
+    paths = map(str, (assets["decoder"], assets["tokenizer"], tmp_path, SHIPPED))
+    subprocess.run([sys.executable, "-c", program, *paths], cwd=ROOT, check=True)
+    for name in {*decoder_graph.FILES, *decoder_graph.SHIPPED}:
         assert (tmp_path / name).read_bytes() == (exported / name).read_bytes(), (
-            f"{name}: copy it from models/build/moonshine-tiny to models/moonshine-tiny/decoder"
+            f"{name}: ship it with `python convert/build.py --model moonshine-tiny --ship`"
         )
 
 
@@ -185,8 +197,8 @@ def test_the_graphs_are_small(exported: Path) -> None:
     assert sum((exported / name).stat().st_size for name in (decoder_graph.STEP, decoder_graph.CROSS)) < 1 << 16
 
 
-def test_weights_lie_where_the_graphs_look_for_them(assets: dict[str, Path], exported: Path) -> None:
-    weights, _ = decoder_weights.read(assets["decoder"], 8)
+def test_weights_lie_where_the_graphs_look_for_them(assets: dict[str, Path], exported: Path, stays: Any) -> None:
+    weights, _ = decoder_weights.read(assets["decoder"], 8, stays)
     content = (exported / decoder_weights.FILE).read_bytes()
     found = set()
     for name in (decoder_graph.STEP, decoder_graph.CROSS):
@@ -201,8 +213,10 @@ def test_weights_lie_where_the_graphs_look_for_them(assets: dict[str, Path], exp
 
 def test_another_network_is_refused_in_a_line(assets: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(GraphError, match="no merged graph"):
-        decoder_graph.export(assets["encoder"], 8, tmp_path)
+        decoder_graph.export(assets["encoder"], assets["tokenizer"], 8, tmp_path, SHIPPED)
     damaged = tmp_path / "half.ort"
     damaged.write_bytes(assets["decoder"].read_bytes()[:1_000_000])
     with pytest.raises(GraphError, match="damaged or cut short"):
-        decoder_graph.export(damaged, 8, tmp_path)
+        decoder_graph.export(damaged, assets["tokenizer"], 8, tmp_path, SHIPPED)
+    with pytest.raises(GraphError, match="not the tokenizer's 24"):
+        decoder_weights.read(assets["decoder"], 8, np.ones(24, np.bool_))

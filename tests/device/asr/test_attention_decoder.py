@@ -122,7 +122,7 @@ def test_entries_that_no_hypothesis_needs_are_forgotten() -> None:
     steps.advance([START], [0], 1)
     for _ in range(60):
         steps.advance([FIRST, FIRST + 1, FIRST + 2], [0, 0, 0], 1)
-    entries = steps._cache["key.0"].shape[2]
+    entries = steps._cache["past_key.0"].shape[2]
     assert 60 < entries <= 61 + 3 + IDLE
 
 
