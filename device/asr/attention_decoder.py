@@ -25,6 +25,7 @@ from models.transformer_bundle import TransformerBundle
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
 BEAM = 4
+NONE: Int = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,18 @@ class TokenHypothesis(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A row and a token that may follow it, and their total; sorts by the total, highest first."""
+    """A row and a token that may follow it, and what that makes; sorts by the total, highest first."""
 
-    loss: float
+    loss: float  # the total, negative
     row: int
     token: int
-    hypothesis: TokenHypothesis
+    score: float
+    bonus: float
+    state: State
+
+    def hypothesis(self, before: TokenHypothesis) -> TokenHypothesis:
+        tokens = before.tokens if self.token == END else (*before.tokens, self.token)
+        return TokenHypothesis(tokens, self.score, self.bonus, self.state)
 
 
 class AttentionDecoder:
@@ -94,19 +101,20 @@ class AttentionDecoder:
         ended: list[TokenHypothesis] = []
         for _ in range(min(most_tokens(seconds), POSITIONS)):
             options = [self._bonus.options(h.state) for h in live]
-            asked = np.unique(np.concatenate([option.ids for option in options]))
+            asked = np.unique(np.concatenate([o.ids for o in options])) if any(len(o.ids) for o in options) else NONE
             step = steps.advance([h.tokens[-1] if h.tokens else START for h in live], parents, 2 * beam, asked)
             candidates = sorted(
                 candidate
                 for row, (hypothesis, option) in enumerate(zip(live, options, strict=True))
                 for candidate in self._candidates(row, hypothesis, step, option, asked, beam)
             )
-            live, parents = [], []
+            before, live, parents = live, [], []
             for candidate in candidates:
+                hypothesis = candidate.hypothesis(before[candidate.row])
                 if candidate.token == END:
-                    ended.append(candidate.hypothesis)
+                    ended.append(hypothesis)
                 else:
-                    live.append(candidate.hypothesis)
+                    live.append(hypothesis)
                     parents.append(candidate.row)
                 if len(live) == beam:
                     break
@@ -144,9 +152,7 @@ class AttentionDecoder:
             score = hypothesis.score + log_prob
             if token == END:
                 state, gain = hypothesis.state, self._bonus.end(hypothesis.state)
-                spelled = hypothesis.tokens
             else:
                 state, gain = self._bonus.advance(hypothesis.state, token)
-                spelled = (*hypothesis.tokens, token)
-            after = TokenHypothesis(spelled, score, hypothesis.bonus + gain, state)
-            yield Candidate(-after.total, row, token, after)
+            bonus = hypothesis.bonus + gain
+            yield Candidate(-(score + bonus), row, token, score, bonus, state)
