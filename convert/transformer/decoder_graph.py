@@ -11,6 +11,7 @@ with the cache, and so on: 17 nodes, where the source has about 150.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,18 +68,12 @@ def _cross(weights: Mapping[str, Array], shape: Shape) -> ModelProto:
     from onnx import TensorProto
 
     made = _Maker(weights)
-    names = [f"cross_{part}.{n}" for n in range(shape.layers) for part in ("key", "value")]
-    made.constant("shape", [1, -1, len(names), shape.heads, shape.head])
-    made.constant("one", [1] * len(names))
-    made.constant("first", [0])
-    made.product("hidden", "cross", "all")
-    made.node("Reshape", ["all", "shape"], ["apart"])
-    made.node("Transpose", ["apart"], ["sorted"], perm=[2, 0, 3, 1, 4])
-    made.node("Split", ["sorted", "one"], [f"{name} of all" for name in names], axis=0)
-    for name in names:
-        made.node("Squeeze", [f"{name} of all", "first"], [name])
+    made.constant("shape", [1, -1, shape.heads, shape.head])
     made.input("hidden", TensorProto.FLOAT, [1, "frames", shape.width])
-    for name in names:
+    for n, part in itertools.product(range(shape.layers), ("key", "value")):  # one by one, which takes less memory
+        name = f"cross_{part}.{n}"
+        made.node("Reshape", [made.product("hidden", f"layers.{n}.cross_{part}"), "shape"], [f"{name} apart"])
+        made.node("Transpose", [f"{name} apart"], [name], perm=[0, 2, 1, 3])
         made.output(name, TensorProto.FLOAT, [1, shape.heads, "frames", shape.head])
     return made.model("cross")
 

@@ -70,6 +70,8 @@ def read(decoder: Path, heads: int, stays: NDArray[np.bool_]) -> tuple[Weights, 
         for ours, theirs in (
             ("out", "self_attn/o_proj"),
             ("cross_query", "encoder_attn/q_proj"),
+            ("cross_key", "encoder_attn/k_proj"),
+            ("cross_value", "encoder_attn/v_proj"),
             ("cross_out", "encoder_attn/o_proj"),
             ("fc1", "mlp/fc1"),
             ("fc2", "mlp/fc2"),
@@ -79,8 +81,6 @@ def read(decoder: Path, heads: int, stays: NDArray[np.bool_]) -> tuple[Weights, 
             weights[f"{name}.{fc}.bias"] = found.constant(f"model.decoder.layers.{n}.mlp.{fc}.bias")
         for i, norm in enumerate(NORMS):
             weights[f"{name}.norm{i}"] = found.constant(f"model.decoder.layers.{n}.{norm}.weight")
-    around = [found.product(f"/model/decoder/layers.{n}/encoder_attn/{p}_proj/") for n in range(layers) for p in "kv"]
-    weights |= _joined("cross", around)
     weights["norm"] = found.operand("/model/decoder/norm/LayerNormalization_output_0", 1)
     head, scale, zero = found.product("logits")
     embedding = found.constant("model.decoder.embed_tokens.weight")
