@@ -35,6 +35,7 @@ def load_recognizer(settings: Config, words: tuple[UserWord, ...]) -> LoadedReco
         search=replace(bundle.description.search, beam=wanted.beam) if wanted.beam else None,
         words=own_words(words, bundle),
         second=replace(second, words=tuple(word.written for word in words)) if second else None,
+        background=True,
     )
 
     def on_cpu() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -101,11 +102,12 @@ def recognizer(
     stage: Stage = lambda name: nullcontext(),
     word_times: bool = False,
     second: Second | None = None,
+    background: bool = False,
 ) -> Pipeline:
     """Loads a bundle's models and search graph; `backend` is auto, coral or cpu (device/inference/backends).
 
     With `second`, its segments are decoded again by the second pass, whose pieces share the Coral with the encoder
-    where both bundles were compiled.
+    where both bundles were compiled; in the `background`, while the first pass goes on listening.
     """
     ends = endpointing or Endpointing()
     if second:
@@ -114,29 +116,20 @@ def recognizer(
     encoder = Encoder(bundle, chosen.accelerator, threads)
     decoder = Decoder.of(bundle, words, search)
     first = Recognizer(bundle, encoder, decoder, live, ends, stage, word_times, posteriors=second is not None)
-    if second is None:
-        return Pipeline(first, chosen.accelerator, chosen.reason, chosen.degraded)
-    d = bundle.description
-    rescorer = Rescorer(decoder.lexicon, decoder.language, d.blank, d.boundary)
-    heard = _two_pass(first, rescorer, second, pieces, threads, ends, stage)
+    heard: Recognizer | TwoPass = first
+    if second:
+        again = _second_pass(second, pieces, threads, stage)
+        budget = Budget("best" if second.accurate else second.effort)
+        rescorer = Rescorer(decoder.lexicon, decoder.language, bundle.description.blank, bundle.description.boundary)
+        executor = ThreadPoolExecutor(1, "second pass") if background else None
+        heard = TwoPass(first, again, ends, budget, time.monotonic, second.words, rescorer, executor)
     return Pipeline(heard, chosen.accelerator, chosen.reason, chosen.degraded)
 
 
-def _two_pass(
-    first: Recognizer,
-    rescorer: Rescorer,
-    second: Second,
-    pieces: dict[str, Invoke],
-    threads: int,
-    ends: Endpointing,
-    stage: Stage,
-) -> TwoPass:
+def _second_pass(second: Second, pieces: dict[str, Invoke], threads: int, stage: Stage) -> SecondPass:
     bundle = second.bundle
     linear = in_pieces(bundle.pieces(), bundle.description.frames, pieces)
-    decoder = AttentionDecoder.of(bundle, second.words, threads)
-    budget = Budget("best" if second.accurate else second.effort)
-    again = SecondPass(bundle.weights(), linear, decoder, stage)
-    return TwoPass(first, again, ends, budget, time.monotonic, second.words, rescorer)
+    return SecondPass(bundle.weights(), linear, AttentionDecoder.of(bundle, second.words, threads), stage)
 
 
 def accelerators(

@@ -3,7 +3,8 @@
 second = SecondPass(weights, linear, decoder)
 for chunk in segment:                       # the convolutions run while the speaker speaks
     second.accept_waveform(chunk)
-second.finish(beam=4)[0].text
+decode = second.finish(rest)                # the next segment may begin
+decode(4)[0].text
 """
 
 from __future__ import annotations
@@ -58,28 +59,39 @@ class SecondPass:
         self.samples += len(samples)
         self._waiting.append(samples)
         if sum(map(len, self._waiting)) >= BATCH:
-            self._push()
+            self._push(self._stem, self._waiting)
+            self._waiting = []
 
-    def finish(self, beam: int) -> Sequence[Transcript]:
-        """The segment is over: its hypotheses, best first, and a second pass that is ready for the next segment."""
-        self.accept_waveform(np.zeros(max(0, SHORTEST - self.samples), np.int16))
-        seconds = self.samples / moonshine.SAMPLE_RATE
-        self._push()
-        with self._stage("pieces"):
-            hidden = moonshine.encode(self._weights, self._stem.frames(), self._linear)
+    def finish(self, rest: NDArray[np.int16]) -> Callable[[int], Sequence[Transcript]]:
+        """The segment is over with `rest`, int16 [n]: what decodes it, and a second pass for the next segment.
+
+        Called with how many hypotheses to follow, it gives them, best first: once, in any thread, and not at the same
+        time as that of another segment.
+        """
+        samples = self.samples + len(rest)
+        silence = np.zeros(max(0, SHORTEST - samples), np.int16)
+        seconds = (samples + len(silence)) / moonshine.SAMPLE_RATE
+        stem, waiting = self._stem, [*self._waiting, rest, silence]
+        self._stem = moonshine.Stem(self._weights)
         self.reset()
-        with self._stage("attention"):
-            return self._decoder.decode(hidden, seconds, beam, RIVALS if beam > 1 else 0.0)
+
+        def decode(beam: int) -> Sequence[Transcript]:
+            self._push(stem, waiting)
+            with self._stage("pieces"):
+                hidden = moonshine.encode(self._weights, stem.frames(), self._linear)
+            with self._stage("attention"):
+                return self._decoder.decode(hidden, seconds, beam, RIVALS if beam > 1 else 0.0)
+
+        return decode
 
     def reset(self) -> None:
         """Forget the segment."""
         self._stem.reset()
         self.samples, self._waiting = 0, []
 
-    def _push(self) -> None:
-        samples, self._waiting = np.concatenate([np.zeros(0, np.int16), *self._waiting]), []
+    def _push(self, stem: moonshine.Stem, waiting: Sequence[NDArray[np.int16]]) -> None:
         with self._stage("stem"):
-            self._stem.push(samples.astype(np.float32) / np.float32(32_768))
+            stem.push(np.concatenate(waiting).astype(np.float32) / np.float32(32_768))
 
 
 def in_pieces(around: Mapping[str, Piece], frames: int, invoke: Mapping[str, Invoke]) -> Linear:

@@ -4,6 +4,9 @@ The CTC recogniser gives partial results, endpointing, and whether there is spee
 is decoded again by the second pass from the samples around it, and its text replaced. Where the second pass is not to
 be believed (device/asr/guard.py), the first one's text stays.
 
+With an executor the first pass goes on listening meanwhile: what it finds waits behind the segment that is decoded, so
+the events and their order are the same.
+
     recognizer = TwoPass(Recognizer(...), SecondPass(...), Endpointing(), Budget("auto"), time.monotonic)
     recognizer.accept_waveform(samples)
 """
@@ -11,7 +14,9 @@ be believed (device/asr/guard.py), the first one's text stays.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Protocol
 
@@ -62,7 +67,7 @@ class Decoding(Protocol):
 
     def accept_waveform(self, samples: NDArray[np.int16]) -> None: ...
 
-    def finish(self, beam: int) -> Sequence[Transcript]: ...
+    def finish(self, rest: NDArray[np.int16]) -> Callable[[int], Sequence[Transcript]]: ...
 
     def reset(self) -> None: ...
 
@@ -120,15 +125,17 @@ class TwoPass:
         clock: Callable[[], float],
         own_words: Collection[str] = (),
         rescore: Rescore | None = None,
+        executor: Executor | None = None,
     ) -> None:
         """`endpointing` is that of `first`, `clock` gives seconds, `own_words` are written as the user wants them.
 
-        `rescore` compares the hypotheses of segments that come with their posteriors.
+        `rescore` compares the hypotheses of segments that come with their posteriors. `executor`, of one thread,
+        decodes beside the caller; without one, the call that ends a segment decodes it.
         """
         self._first, self._second, self._ends = first, second, endpointing
         self._budget, self._clock = budget, clock
         self._own_words = tuple(own_words)
-        self._rescore = rescore
+        self._rescore, self._executor = rescore, executor
         self._start()
 
     def _start(self) -> None:
@@ -136,6 +143,7 @@ class TwoPass:
         self._fed: int | None = None  # the place of the first sample that the second pass has been given
         self._previous = 0.0  # seconds; the segment before, with the silence that belongs to it, ends there
         self._second.reset()
+        self._waiting: deque[Event | Future[Segment]] = deque()
 
     @property
     def searched(self) -> float:
@@ -150,20 +158,37 @@ class TwoPass:
     def accept_waveform(self, samples: NDArray[np.int16]) -> list[Event]:
         """Take int16 samples [n]; return what they led to, oldest first."""
         self._sound.push(samples)
-        events = list(self._again(self._first.accept_waveform(samples)))
+        self._heard(self._first.accept_waveform(samples))
         self._feed(0 if self._first.encoded else FEED * len(samples))
-        return events
+        return list(self._ready(wait=False))
 
     def finish(self) -> list[Event]:
         """The utterance is over: return its last segments, and Final; begin a new utterance."""
-        events = list(self._again(self._first.finish()))
+        self._heard(self._first.finish())
+        events = list(self._ready(wait=True))
         self._start()
         return events
 
-    def _again(self, events: Sequence[Event]) -> Iterator[Event]:
-        """The events, the segments among them decoded again."""
+    def _heard(self, events: Sequence[Event]) -> None:
+        """Queues the events, the segments among them to be decoded again."""
         for event in events:
-            yield self._decoded(event) if isinstance(event, Segment) else event
+            if not isinstance(event, Segment):
+                self._waiting.append(event)
+            elif decoding := self._decoding(event):
+                self._waiting.append(_submitted(self._executor, decoding))
+            else:
+                self._waiting.append(event)
+
+    def _ready(self, wait: bool) -> Iterator[Event]:
+        """The oldest events, up to the first segment that is still being decoded; all of them if we `wait` for it."""
+        while self._waiting:
+            event = self._waiting[0]
+            if isinstance(event, Future):
+                if not (wait or event.done()):
+                    return
+                event = event.result()
+            self._waiting.popleft()
+            yield event
 
     def _feed(self, most: int) -> None:
         """Gives the second pass what is surely part of the segment being heard, `most` samples of it; forgets what no
@@ -187,10 +212,14 @@ class TwoPass:
 
     def _fill(self, begin: int, end: int) -> None:
         """The second pass has been given the samples from `begin` to before `end`, afterwards; begins anew if not."""
+        self._keep(begin, end)
+        self._fed = begin
+        self._second.accept_waveform(self._sound.between(begin + self._second.samples, end))
+
+    def _keep(self, begin: int, end: int) -> None:
+        """Makes the second pass forget what it was given, unless those are the first of the samples to decode."""
         if self._fed != begin or self._second.samples > end - begin:
             self._drop()
-            self._fed = begin
-        self._second.accept_waveform(self._sound.between(begin + self._second.samples, end))
 
     def _drop(self) -> None:
         if self._fed is not None:
@@ -202,8 +231,8 @@ class TwoPass:
         early = np.floor((start - MARGIN) / GRID) * GRID
         return max(0, round(float(max(early, self._previous)) * RATE))
 
-    def _decoded(self, segment: Segment) -> Segment:
-        """The segment with the second pass's text, or as it is."""
+    def _decoding(self, segment: Segment) -> Callable[[], Segment] | None:
+        """What gives the segment the second pass's text; None for one that keeps the first pass's."""
         speech = segment.end - segment.start
         after = self._silence_after(speech)
         begin, end = self._begin(segment.start), min(self._sound.end, round((segment.end + after) * RATE))
@@ -211,16 +240,22 @@ class TwoPass:
         if speech > LONGEST:
             self._drop()
             log.info("second pass: speech of %.0f s without a gap; the first pass's text is used", speech)
-            return segment
-        began = self._clock()
-        self._fill(begin, end)
+            return None
+        self._keep(begin, end)
+        rest = self._sound.between(begin + self._second.samples, end)
+        decode = self._second.finish(rest)
         self._fed = None
-        verdict = self._judged(self._second.finish(self._budget.beam), segment)
-        self._measured(self._clock() - began, speech)
-        if verdict.reasons:
-            instead = "the next hypothesis" if verdict.transcript else "the first pass's text"
-            log.info("second pass: %s; %s is used", ", ".join(verdict.reasons), instead)
-        return replaced(segment, verdict.transcript.text) if verdict.transcript else segment
+
+        def decoding() -> Segment:
+            began = self._clock()
+            verdict = self._judged(decode(self._budget.beam), segment)
+            self._measured(self._clock() - began, speech)
+            if verdict.reasons:
+                instead = "the next hypothesis" if verdict.transcript else "the first pass's text"
+                log.info("second pass: %s; %s is used", ", ".join(verdict.reasons), instead)
+            return replaced(segment, verdict.transcript.text) if verdict.transcript else segment
+
+        return decoding
 
     def _judged(self, hypotheses: Sequence[Transcript], segment: Segment) -> guard.Verdict:
         """Which of the hypotheses for a segment is believed."""
@@ -247,6 +282,15 @@ class TwoPass:
             beam = self._budget.beam
             how = f"{beam} hypotheses" if beam > 1 else "one hypothesis"
             log.info("second pass: %s from now on; %.1f s of speech took %.2f s", how, speech, took)
+
+
+def _submitted(executor: Executor | None, decoding: Callable[[], Segment]) -> Future[Segment]:
+    """The result of `decoding`, which the executor calls, or this function where there is none."""
+    if executor:
+        return executor.submit(decoding)
+    done: Future[Segment] = Future()
+    done.set_result(decoding())
+    return done
 
 
 def replaced(segment: Segment, text: str) -> Segment:

@@ -44,7 +44,10 @@ class Accelerator(Protocol):
         ...
 
     def invoke(self, window: NDArray[np.int8], model: int = 0) -> NDArray[np.int8]:
-        """Run one window by a model; the result is the caller's own. Raises ValueError for another shape or dtype."""
+        """Run one window by a model; the result is the caller's own. Raises ValueError for another shape or dtype.
+
+        Different threads may call different models.
+        """
         ...
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -45,6 +46,7 @@ class FallbackAccelerator:
         self._starting: Starting | None = None
         self._coral: Accelerator | None = None
         self._used_since = clock()
+        self._alone = threading.RLock()  # a Coral runs one model after the other
         self.problem: str | None = None
         """Why the Coral is not in use; None while it is, or is being started for the first time."""
         self.missed = False
@@ -59,16 +61,17 @@ class FallbackAccelerator:
         return self._cpu.shapes
 
     def invoke(self, window: NDArray[np.int8], model: int = 0) -> NDArray[np.int8]:
-        self.wait(0.0)
-        if self._coral is not None:
-            try:
-                return self._coral.invoke(window, model)
-            except CoralError as error:
-                self._coral, self.missed = None, True
-                if self._clock() - self._used_since >= LONGEST_RETRY_S:
-                    self._pause_s = self._retry_s
-                self._failed(str(error))
-                self._on_change(Change(self._cpu.name, str(error)))
+        with self._alone:
+            self.wait(0.0)
+            if self._coral is not None:
+                try:
+                    return self._coral.invoke(window, model)
+                except CoralError as error:
+                    self._coral, self.missed = None, True
+                    if self._clock() - self._used_since >= LONGEST_RETRY_S:
+                        self._pause_s = self._retry_s
+                    self._failed(str(error))
+                    self._on_change(Change(self._cpu.name, str(error)))
         return self._cpu.invoke(window, model)
 
     def wait(self, wait_s: float) -> None:
@@ -91,10 +94,11 @@ class FallbackAccelerator:
             self._failed(str(error))
 
     def close(self) -> None:
-        for part in (self._starting, self._coral, self._cpu):
-            if part is not None:
-                part.close()
-        self._starting = self._coral = None
+        with self._alone:
+            for part in (self._starting, self._coral, self._cpu):
+                if part is not None:
+                    part.close()
+            self._starting = self._coral = None
 
     def _use(self, coral: Accelerator) -> None:
         if (compiled := list(coral.shapes)) != (plain := list(self.shapes)):

@@ -39,6 +39,9 @@ class Kept:
         return [Transcript("words", (9,), -0.1, True)]
 
 
+NOTHING = np.zeros(0, np.int16)
+
+
 def sound(samples: int, seed: int = 0) -> NDArray[np.int16]:
     return np.random.default_rng(seed).integers(-9_000, 9_000, samples).astype(np.int16)
 
@@ -49,7 +52,7 @@ def heard(samples: NDArray[np.int16], cuts: Sequence[int] = ()) -> tuple[Float, 
     for begin, end in pairwise([0, *sorted(cuts), len(samples)]):
         second.accept_waveform(samples[begin:end])
     assert second.samples == len(samples)
-    second.finish(2)
+    second.finish(NOTHING)(2)
     ((hidden, seconds, beam),) = decoder.given
     assert beam == 2
     return hidden, seconds
@@ -69,10 +72,24 @@ def test_a_segment_does_not_depend_on_the_one_before() -> None:
         if given_up:
             second.reset()
         else:
-            second.finish(4)
+            second.finish(NOTHING)(4)
     second.accept_waveform(sound(20_000))
-    second.finish(4)
+    second.finish(NOTHING)(4)
     np.testing.assert_array_equal(decoder.given[-1][0], heard(sound(20_000))[0])
+
+
+def test_a_segment_may_be_decoded_while_the_next_one_comes() -> None:
+    decoder = Kept()
+    second = SecondPass(weights(), linear, decoder)
+    one, other = sound(20_000, seed=1), sound(18_000, seed=2)
+    second.accept_waveform(one[:7_000])
+    decode_one = second.finish(one[7_000:])
+    second.accept_waveform(other[:9_000])
+    decode_one(4)
+    second.finish(other[9_000:])(1)
+    for (hidden, seconds, beam), (samples, wanted) in zip(decoder.given, ((one, 4), (other, 1)), strict=True):
+        np.testing.assert_allclose(hidden, heard(samples)[0], atol=1e-4)
+        assert (seconds, beam) == (len(samples) / 16_000, wanted)
 
 
 def test_a_short_segment_is_filled_up_with_silence() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -106,11 +108,15 @@ class Kept:
     def accept_waveform(self, samples: NDArray[np.int16]) -> None:
         self.now.append(samples.copy())
 
-    def finish(self, beam: int) -> Sequence[Transcript]:
-        self.given.append(np.concatenate(self.now))
-        self.beams.append(beam)
+    def finish(self, rest: NDArray[np.int16]) -> Callable[[int], Sequence[Transcript]]:
+        self.given.append(np.concatenate([*self.now, rest]))
         self.now = []
-        return self.answer
+
+        def decode(beam: int) -> Sequence[Transcript]:
+            self.beams.append(beam)
+            return self.answer
+
+        return decode
 
     def reset(self) -> None:
         self.resets += 1
@@ -291,3 +297,91 @@ def test_hypotheses_are_rescored_with_the_posteriors_of_their_segment() -> None:
     assert texts(WithPosteriors()) == ["Ward.", "Ward."]
     assert asked == [(("Word.", "Ward."), 1), (("Word.", "Ward."), 2)]
     assert texts(Energy()) == ["Word.", "Word."] and len(asked) == 2
+
+
+class Held(Kept):
+    """A second pass that decodes only when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = threading.Event()
+
+    def finish(self, rest: NDArray[np.int16]) -> Callable[[int], Sequence[Transcript]]:
+        decode = super().finish(rest)
+
+        def held(beam: int) -> Sequence[Transcript]:
+            assert self.may.wait(30)
+            return decode(beam)
+
+        return held
+
+
+@pytest.fixture
+def executor() -> Iterator[Executor]:
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+def test_the_first_pass_goes_on_while_a_segment_is_decoded(executor: Executor) -> None:
+    second = Held()
+    recognizer = TwoPass(Energy(), second, ENDS, Budget("best"), lambda: 0.0, executor=executor)
+    samples = scene([(0.5, 1.0), (2.0, 1.0)])
+    assert recognizer.accept_waveform(samples) == [] and recognizer.searched > 4
+    second.may.set()
+    events = recognizer.finish()
+    assert [type(event) for event in events] == [Segment, Segment, Final]
+    assert events == hear(TwoPass(Energy(), Kept(), ENDS, Budget("best"), lambda: 0.0), samples, [])
+
+
+def test_a_segment_comes_as_soon_as_it_is_decoded_and_what_came_after_it_behind_it(executor: Executor) -> None:
+    class Shows(Energy):
+        def accept_waveform(self, samples: NDArray[np.int16]) -> list[Event]:
+            return [*super().accept_waveform(samples), Partial("", "now", len(samples))]
+
+    second = Held()
+    recognizer = TwoPass(Shows(), second, ENDS, Budget("best"), lambda: 0.0, executor=executor)
+    first, rest = np.split(scene([(0.5, 1.0), (2.0, 0.1)]), [3 * RATE])
+    assert recognizer.accept_waveform(first) == []
+    assert recognizer.accept_waveform(rest[:100]) == []
+    second.may.set()
+    executor.submit(lambda: None).result(30)
+    segment, *shown = recognizer.accept_waveform(rest[100:200])
+    assert isinstance(segment, Segment) and segment.text == "Word."
+    assert shown == [Partial("", "now", len(first)), Partial("", "now", 100), Partial("", "now", 100)]
+
+
+def test_what_was_given_up_is_not_told_later(executor: Executor) -> None:
+    second = Held()
+    recognizer = TwoPass(Energy(), second, ENDS, Budget("best"), lambda: 0.0, executor=executor)
+    recognizer.accept_waveform(scene([(0.5, 1.0), (2.0, 0.1)]))
+    recognizer.reset()
+    second.may.set()
+    assert recognizer.finish() == [Final(0.0)]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.2, 2), st.floats(0.1, 2)), min_size=1, max_size=4),
+    st.lists(st.integers(1, 12_000), max_size=20),
+)
+@settings(deadline=None)
+def test_in_the_background_events_and_samples_are_the_same(spans: list[tuple[float, float]], sizes: list[int]) -> None:
+    samples, second, other = scene(spans), Kept(), Kept()
+    at_once = hear(recognizer(second), samples, sizes)
+    with ThreadPoolExecutor(1) as executor:
+        beside = TwoPass(Energy(), other, ENDS, Budget("best"), lambda: 0.0, executor=executor)
+        assert hear(beside, samples, sizes) == at_once
+    for given_beside, given_at_once in zip(other.given, second.given, strict=True):
+        np.testing.assert_array_equal(given_beside, given_at_once)
+
+
+def test_a_fault_in_the_background_is_told_to_the_caller(executor: Executor) -> None:
+    class Broken(Kept):
+        def finish(self, rest: NDArray[np.int16]) -> Callable[[int], Sequence[Transcript]]:
+            def decode(beam: int) -> Sequence[Transcript]:
+                raise MemoryError("no room")
+
+            return decode
+
+    recognizer = TwoPass(Energy(), Broken(), ENDS, Budget("best"), lambda: 0.0, executor=executor)
+    with pytest.raises(MemoryError, match="no room"):
+        hear(recognizer, scene([(0.5, 1.0)]), [])

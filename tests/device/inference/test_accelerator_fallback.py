@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -148,3 +150,31 @@ def test_a_coral_that_is_there_and_fails_is_missed() -> None:
     accelerator = FallbackAccelerator(Scripted("cpu"), start, lambda change: None, Clock(), RETRY_S)
     accelerator.wait(0.0)
     assert accelerator.missed
+
+
+class OneAtATime(Scripted):
+    """A Coral that fails where a window comes before the last one's result is out."""
+
+    busy = False
+
+    def invoke(self, window: NDArray[np.int8], model: int = 0) -> NDArray[np.int8]:
+        if self.busy:
+            raise CoralError("two at once")
+        self.busy = True
+        time.sleep(0.001)
+        self.busy = False
+        return super().invoke(window)
+
+
+def test_threads_take_turns_on_the_coral() -> None:
+    class Ready:
+        def poll(self, wait_s: float = 0.0) -> OneAtATime:
+            return OneAtATime("coral")
+
+        def close(self) -> None:
+            pass
+
+    accelerator = FallbackAccelerator(Scripted("cpu"), Ready)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda n: accelerator.invoke(np.full(SHAPE, n, np.int8)), range(100)))
+    assert accelerator.name == "coral" and not accelerator.missed
