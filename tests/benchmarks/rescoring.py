@@ -1,4 +1,4 @@
-"""What the first pass's posteriors and language model are worth in choosing among hypotheses: word error rates.
+"""What following more hypotheses is worth, and choosing among them by the first pass's posteriors and language model.
 
     .venv/bin/python tests/benchmarks/rescoring.py DIR... [--weights LANGUAGE:POSTERIORS ...] [--beams N ...]
 
@@ -9,6 +9,7 @@ pass's words as a witness (device/asr/guard.py).
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 from device.asr import effort, factory, rescoring
@@ -27,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, metavar="DIR", nargs="+")
     parser.add_argument("--weights", nargs="+", default=WEIGHTS, metavar="LANGUAGE:POSTERIORS")
-    parser.add_argument("--beams", nargs="+", type=int, default=[4, 8], metavar="N")
+    parser.add_argument("--beams", nargs="+", type=int, default=[1, 4, 8], metavar="N")
     arguments = parser.parse_args()
     bundles = places.default_bundles(None)
     bundle, again = Bundle.open(bundles.dir), TransformerBundle.open(bundles.second_pass)
@@ -35,22 +36,25 @@ def main() -> None:
         folder: [(list(WaveFile(file)), text) for file, text in read_transcripts(folder) if text]
         for folder in arguments.folders
     }
-    print(f"| beam | weights | {' | '.join(f'{folder.name} %' for folder in spoken)} |")
+    print(f"| beam | weights | {' | '.join(f'{folder.name}' for folder in spoken)} |")
     print(f"|--:|--:|{'--:|' * len(spoken)}")
     for beam in arguments.beams:
         effort.BEAMS = (1, beam)
-        for weights in arguments.weights:
+        for weights in arguments.weights if beam > 1 else arguments.weights[:1]:
             rescoring.LANGUAGE, rescoring.POSTERIORS = map(float, weights.split(":"))
             second = factory.Second(again, effort="best")
             recognizer = factory.recognizer(bundle, "cpu", second=second).recognizer
-            rates = []
+            cells = []
             for pairs in spoken.values():
-                texts = []
+                texts, seconds, began = [], 0.0, time.process_time()
                 for chunks, _ in pairs:
                     events = [event for chunk in chunks for event in recognizer.accept_waveform(chunk.samples)]
-                    texts.append(joined(events + recognizer.finish()))
-                rates.append(score([text for _, text in pairs], texts).wer)
-            print(f"| {beam} | {weights} | {' | '.join(f'{100 * rate:.2f}' for rate in rates)} |", flush=True)
+                    events += recognizer.finish()
+                    seconds += events[-1].end
+                    texts.append(joined(events))
+                cost = (time.process_time() - began) / seconds
+                cells.append(f"{100 * score([text for _, text in pairs], texts).wer:.2f} at {cost:.3f}")
+            print(f"| {beam} | {weights} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""PocketSphinx with the model, lexicon and trigram language model that it ships, chunk by chunk."""
+"""PocketSphinx with the model, lexicon and trigram language model that it ships.
+
+Listening, it hears chunk by chunk. A recording is given to it whole, so that it normalizes the cepstra of each utterance
+by their own mean; chunk by chunk, 71 % instead of 55 % of the words of short commands were wrong.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,8 @@ def missing(job: Job) -> str:
 def load(job: Job) -> Engine:
     import pocketsphinx
 
-    return Sphinx(pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL"), Path(pocketsphinx.get_model_path()) / "en-us")
+    decoder = pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL")
+    return (Sphinx if job.live else WholeSphinx)(decoder, Path(pocketsphinx.get_model_path()) / "en-us")
 
 
 class Sphinx:
@@ -50,5 +55,27 @@ class Sphinx:
         return text
 
     def _text(self) -> str:
+        hypothesis = self._decoder.hyp()
+        return str(hypothesis.hypstr) if hypothesis else ""
+
+
+class WholeSphinx:
+    """The same, deaf until the utterance is over."""
+
+    def __init__(self, decoder: Any, folder: Path) -> None:
+        self._decoder, self.model = decoder, [folder]
+        self._samples: list[NDArray[np.int16]] = []
+
+    def accept_waveform(self, samples: NDArray[np.int16]) -> float | None:
+        self._samples.append(samples)
+        return None
+
+    def finish(self) -> str:
+        samples, self._samples = self._samples, []
+        if not samples:
+            return ""
+        self._decoder.start_utt()
+        self._decoder.process_raw(np.concatenate(samples).tobytes(), full_utt=True)
+        self._decoder.end_utt()
         hypothesis = self._decoder.hyp()
         return str(hypothesis.hypstr) if hypothesis else ""
