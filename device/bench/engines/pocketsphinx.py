@@ -1,7 +1,7 @@
 """PocketSphinx with the model, lexicon and trigram language model that it ships.
 
-Listening, it hears chunk by chunk. A recording is given to it whole, so that it normalizes the cepstra of each utterance
-by their own mean; chunk by chunk, 71 % instead of 55 % of the words of short commands were wrong.
+Listening, it hears chunk by chunk. A recording is given to it whole, so that it normalizes the cepstra of each
+utterance by their own mean; chunk by chunk, 71 % instead of 55 % of the words of short commands were wrong.
 """
 
 from __future__ import annotations
