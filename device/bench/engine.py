@@ -118,7 +118,7 @@ CONFIGURATIONS = {
         Configuration("whisper", "Whisper tiny.en, int8", "whisper", streams=False, ours=False),
         Configuration("pocketsphinx", "PocketSphinx", "pocketsphinx", ours=False),
         Configuration("trt", "ONNX Runtime on TensorRT, float32", "tensorrt"),
-        Configuration("webgpu", "ONNX Runtime Web, float32", "webgpu"),
+        Configuration("webgpu", "ORT Web, float32", "webgpu"),
     )
 }
 

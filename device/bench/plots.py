@@ -9,7 +9,7 @@ from device.bench.figures import late, middle, named, percentiles, pooled
 from device.bench.record import BenchReport, CaseRow
 from device.drawing import svg
 
-WIDTH, ROW, LABELS, VALUES = 960, 40, 200, 150
+WIDTH, ROW, LABELS, VALUES = 960, 40, 290, 150
 TICKS = 400
 """Chunks drawn for a row at most; percentiles are of all."""
 
@@ -110,11 +110,22 @@ def _dots(
     y = svg.spanning([p.y for p in points], bottom, top)
     yield from svg.across(x, bottom, top, x_title)
     yield from svg.upright(y, left, right - 130, y_title)
-    labels = svg.apart([(x(p.x), y(p.y) + 4, 11 + 7.0 * len(p.name)) for p in points], 14)
-    for point, label in zip(points, labels, strict=True):
+    widths = [7.0 * len(p.name) for p in points]
+    after = [x(p.x) + 11 + width <= right for p, width in zip(points, widths, strict=True)]
+    labels = svg.apart(
+        [
+            (x(p.x) + (11 if behind else -11 - width), y(p.y) + 4, width)
+            for p, width, behind in zip(points, widths, after, strict=True)
+        ],
+        14,
+        [(x(p.x) - 6, y(p.y) + 4, 12) for p in points],
+        bottom - 4,
+    )
+    for point, label, behind in zip(points, labels, after, strict=True):
         hint = f"{point.name}: {point.x:.3g}, {point.y:.3g}"
         yield svg.dot(x(point.x), y(point.y), point.colour, 6, hint=hint)
-        yield svg.text(x(point.x) + 11, label, point.name, paint=point.colour)
+        side = (11, "start") if behind else (-11, "end")
+        yield svg.text(x(point.x) + side[0], label, point.name, side[1], paint=point.colour)
 
 
 def windows(report: BenchReport) -> str:

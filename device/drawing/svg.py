@@ -137,21 +137,30 @@ def upright(axis: Axis, x: float, right: float, title: str = "") -> Iterator[str
     yield text(x, min(axis.start, axis.end) - 12, title, "start", "soft")
 
 
-def apart(labels: Sequence[tuple[float, float, float]], least: float) -> list[float]:
-    """Heights for labels that would like to be at (x, y) and are so wide, moved down where they would overlap.
+Place = tuple[float, float, float]
+"""Where text begins, its height in the picture, and its width."""
+
+
+def apart(labels: Sequence[Place], least: float, taken: Sequence[Place] = (), lowest: float = math.inf) -> list[float]:
+    """The heights nearest to those of `labels` at which none is closer than `least` to another, or to what is `taken`.
+
+    None is below `lowest`; heights grow downwards.
 
     >>> apart([(0.0, 10.0, 50.0), (90.0, 11.0, 50.0), (20.0, 12.0, 50.0)], 8.0)
     [10.0, 11.0, 18.0]
+    >>> apart([(0.0, 10.0, 50.0), (20.0, 12.0, 50.0)], 8.0, lowest=13.0)
+    [10.0, 2.0]
     """
-    placed: dict[int, float] = {}
+    placed = list(taken)
+    heights = [0.0] * len(labels)
     for index in sorted(range(len(labels)), key=lambda i: labels[i][1]):
         x, y, width = labels[index]
-        beside = [at for i, at in placed.items() if labels[i][0] < x + width and x < labels[i][0] + labels[i][2]]
-        for at in sorted(beside):
-            if abs(at - y) < least:
-                y = at + least
-        placed[index] = y
-    return [placed[index] for index in range(len(labels))]
+        beside = [at for other, at, wide in placed if other < x + width and x < other + wide]
+        options = [min(y, lowest), *(at + step for at in beside for step in (-least, least))]
+        free = [at for at in options if at <= lowest and all(abs(at - other) > least - 1e-6 for other in beside)]
+        heights[index] = min(free, key=lambda at: abs(at - y))
+        placed.append((x, heights[index], width))
+    return heights
 
 
 def picture(width: int, height: int, title: str, shapes: Iterable[str]) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from xml.etree import ElementTree
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.drawing.svg import COLOURS, OTHER, Axis, across, apart, box, dot, picture, spanning, text, upright
+from device.drawing.svg import COLOURS, OTHER, Axis, Place, across, apart, box, dot, picture, spanning, text, upright
 
 positive = st.floats(1e-6, 1e9)
 words = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cn", "Co"]))
@@ -35,13 +35,17 @@ def test_ticks_are_few_and_on_the_axis(values: list[float], logarithmic: bool) -
 place = st.tuples(st.floats(0, 1_000), st.floats(0, 1_000), st.floats(1, 200))
 
 
-@given(st.lists(place, max_size=12), st.floats(1, 30))
-def test_labels_that_would_overlap_keep_their_distance(labels: list[tuple[float, float, float]], least: float) -> None:
-    heights = apart(labels, least)
-    assert all(height >= y for height, (_, y, _) in zip(heights, labels, strict=True))
-    for (a, (x, _, width)), (b, (other, _, wide)) in combinations(zip(heights, labels, strict=True), 2):
+@given(st.lists(place, max_size=12), st.floats(1, 30), st.lists(place, max_size=4), st.floats(500, 2_000))
+def test_labels_that_would_overlap_keep_their_distance(
+    labels: list[Place], least: float, taken: list[Place], lowest: float
+) -> None:
+    heights = apart(labels, least, taken, lowest)
+    assert all(height <= lowest for height in heights)
+    drawn = [(x, at, width) for at, (x, _, width) in zip(heights, labels, strict=True)]
+    for (x, a, width), (other, b, wide) in (*combinations(drawn, 2), *product(drawn, taken)):
         if x < other + wide and other < x + width:
-            assert abs(a - b) >= least - 1e-6
+            assert abs(a - b) >= least - 1e-5
+    assert apart(labels[:1], least) == [y for _, y, _ in labels[:1]]
 
 
 @given(words)
