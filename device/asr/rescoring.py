@@ -35,7 +35,7 @@ UNKNOWN = -18.0
 """Natural log probability of a word that the language model does not have."""
 WILDCARD = -0.5
 """Natural log probability of each frame of a word without a spelling, relative to the likeliest token's."""
-IMPOSSIBLE = -1e6
+NO_PATH = -1e6
 """Log probability of words that need more frames than there are."""
 SURE = np.log(0.999)
 """Log posterior of silence above which a frame that follows such a one is left out."""
@@ -172,4 +172,4 @@ class _Lattice:
         for emission in emissions:
             reached[:states] = reached[ways].max(0) + emission
         scores = np.array([reached[ends].max() for ends in self._ends])
-        return np.maximum(scores, IMPOSSIBLE)
+        return np.maximum(scores, NO_PATH)

@@ -158,18 +158,18 @@ class TwoPass:
     def accept_waveform(self, samples: NDArray[np.int16]) -> list[Event]:
         """Take int16 samples [n]; return what they led to, oldest first."""
         self._sound.push(samples)
-        self._heard(self._first.accept_waveform(samples))
+        self._enqueue(self._first.accept_waveform(samples))
         self._feed(0 if self._first.encoded else FEED * len(samples))
         return list(self._ready(wait=False))
 
     def finish(self) -> list[Event]:
         """The utterance is over: return its last segments, and Final; begin a new utterance."""
-        self._heard(self._first.finish())
+        self._enqueue(self._first.finish())
         events = list(self._ready(wait=True))
         self._start()
         return events
 
-    def _heard(self, events: Sequence[Event]) -> None:
+    def _enqueue(self, events: Sequence[Event]) -> None:
         """Queues the events, the segments among them to be decoded again."""
         for event in events:
             if not isinstance(event, Segment):

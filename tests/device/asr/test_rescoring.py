@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kenlm_trie import Model
 
 from device.asr.decoder import USER_SCORE, Decoder
-from device.asr.rescoring import IMPOSSIBLE, LANGUAGE, POSTERIORS, UNKNOWN, WILDCARD, Rescorer, path_scores, words
+from device.asr.rescoring import NO_PATH, LANGUAGE, POSTERIORS, UNKNOWN, WILDCARD, Rescorer, path_scores, words
 from models.bundle import Search
 from models.lexicon import Lexicon
 
@@ -67,7 +67,7 @@ def test_the_best_of_all_paths_is_found(lattice: tuple[np.ndarray, Text]) -> Non
         if (between := gaps(path, spelled)) is not None
     ]
     (found,) = path_scores(log_probs, [text], BLANK, BOUNDARY)
-    assert found == pytest.approx(max(paths, default=IMPOSSIBLE), abs=1e-4)
+    assert found == pytest.approx(max(paths, default=NO_PATH), abs=1e-4)
 
 
 @given(lattices(), lattices())
@@ -103,8 +103,8 @@ def test_a_word_without_spellings_fits_less_than_what_was_said_and_better_than_w
 def test_without_a_boundary_words_need_nothing_between_them() -> None:
     heard = frames(0, 1)
     assert path_scores(heard, [[[(0,)], [(1,)]]], BLANK, None)[0] == pytest.approx(2 * math.log(0.97))
-    assert path_scores(heard, [[[(0,)], [(1,)]]], BLANK, BOUNDARY)[0] == IMPOSSIBLE
-    assert path_scores(frames(0, 0), [[[(0,)], [(0,)]]], BLANK, None)[0] == IMPOSSIBLE
+    assert path_scores(heard, [[[(0,)], [(1,)]]], BLANK, BOUNDARY)[0] == NO_PATH
+    assert path_scores(frames(0, 0), [[[(0,)], [(0,)]]], BLANK, None)[0] == NO_PATH
 
 
 @given(st.text(alphabet="aB'\u2019-. é7", max_size=30))
