@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kenlm_trie import Model
 
 from device.asr.decoder import USER_SCORE, Decoder
-from device.asr.rescoring import NO_PATH, LANGUAGE, POSTERIORS, UNKNOWN, WILDCARD, Rescorer, path_scores, words
+from device.asr.rescoring import LANGUAGE, NO_PATH, POSTERIORS, UNKNOWN, WILDCARD, Rescorer, path_scores, words
 from models.bundle import Search
 from models.lexicon import Lexicon
 
