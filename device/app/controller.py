@@ -195,7 +195,8 @@ class Appliance:
         self._samples += len(chunk.samples)
         self._dictated_s += len(chunk.samples) / SAMPLE_RATE
         self._listen(lambda recognizer: recognizer.accept_waveform(chunk.samples))
-        if self._dictated_s - self._spoken_s >= self._dependencies.silence_s:
+        behind = self._recognizer is not None and self._recognizer.recognizer.pending
+        if not behind and self._dictated_s - self._spoken_s >= self._dependencies.silence_s:
             self._ending = self._clock()
             self._dependencies.gestures.stopped()
         if self._ending is not None:

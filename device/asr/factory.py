@@ -121,9 +121,16 @@ def recognizer(
         again = _second_pass(second, pieces, threads, stage)
         budget = Budget("best" if second.accurate else second.effort)
         rescorer = Rescorer(decoder.lexicon, decoder.language, bundle.description.blank, bundle.description.boundary)
-        executor = ThreadPoolExecutor(1, "second pass") if background else None
+        executor = _started() if background else None
         heard = TwoPass(first, again, ends, budget, time.monotonic, second.words, rescorer, executor)
     return Pipeline(heard, chosen.accelerator, chosen.reason, chosen.degraded)
+
+
+def _started() -> ThreadPoolExecutor:
+    """A thread for the second pass, which runs from now on where the caller may run."""
+    executor = ThreadPoolExecutor(1, "second pass")
+    executor.submit(lambda: None).result()
+    return executor
 
 
 def _second_pass(second: Second, pieces: dict[str, Invoke], threads: int, stage: Stage) -> SecondPass:

@@ -110,6 +110,11 @@ class Recognizer:
         return spans[0][0] * self._frame, (max(last for _, last in spans) + 1) * self._frame
 
     @property
+    def pending(self) -> bool:
+        """Never: whatever was found has been told."""
+        return False
+
+    @property
     def encoded(self) -> bool:
         """Whether the last samples made a window due, and so cost more than others."""
         return self._pending is not None

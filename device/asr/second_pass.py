@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from typing import Protocol
 
 import numpy as np
@@ -63,16 +64,16 @@ class SecondPass:
             self._waiting = []
 
     def finish(self, rest: NDArray[np.int16]) -> Callable[[int], Sequence[Transcript]]:
-        """The segment is over with `rest`, int16 [n]: what decodes it, and a second pass for the next segment.
+        """Ends the segment with `rest`, int16 [n], and returns the function that decodes it; the next one may begin.
 
-        Called with how many hypotheses to follow, it gives them, best first: once, in any thread, and not at the same
-        time as that of another segment.
+        Called with how many hypotheses to follow, the function gives them, best first: once, in any thread, and not at
+        the same time as that of another segment.
         """
         samples = self.samples + len(rest)
         silence = np.zeros(max(0, SHORTEST - samples), np.int16)
         seconds = (samples + len(silence)) / moonshine.SAMPLE_RATE
         stem, waiting = self._stem, [*self._waiting, rest, silence]
-        self._stem = moonshine.Stem(self._weights)
+        self._stem = copy(stem)  # its weights are shared; what it has heard is forgotten
         self.reset()
 
         def decode(beam: int) -> Sequence[Transcript]:

@@ -17,6 +17,10 @@ class StreamingRecognizer(Protocol):
     def accept_waveform(self, samples: NDArray[np.int16]) -> Sequence[Event]:
         """Take int16 samples [n] at 16 kHz; return what they led to."""
 
+    @property
+    def pending(self) -> bool:
+        """Whether events wait for a segment that is still being decoded."""
+
     def finish(self) -> Sequence[Event]:
         """The utterance is over: return its last segments and Final."""
 

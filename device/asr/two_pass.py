@@ -135,6 +135,7 @@ class TwoPass:
         self._first, self._second, self._ends = first, second, endpointing
         self._budget, self._clock = budget, clock
         self._own_words = tuple(own_words)
+        self._waiting: deque[Event | Future[Segment]] = deque()
         self._rescore, self._executor = rescore, executor
         self._start()
 
@@ -143,12 +144,20 @@ class TwoPass:
         self._fed: int | None = None  # the place of the first sample that the second pass has been given
         self._previous = 0.0  # seconds; the segment before, with the silence that belongs to it, ends there
         self._second.reset()
-        self._waiting: deque[Event | Future[Segment]] = deque()
+        for given_up in self._waiting:
+            if isinstance(given_up, Future):
+                given_up.cancel()  # unless it is being decoded
+        self._waiting.clear()
 
     @property
     def searched(self) -> float:
         """Seconds of the utterance that have been searched for words by the first pass."""
         return self._first.searched
+
+    @property
+    def pending(self) -> bool:
+        """Whether events wait for a segment that is still being decoded."""
+        return bool(self._waiting)
 
     def reset(self) -> None:
         """Forget everything heard; the next sample begins an utterance."""
@@ -183,12 +192,10 @@ class TwoPass:
         """The oldest events, up to the first segment that is still being decoded; all of them if we `wait` for it."""
         while self._waiting:
             event = self._waiting[0]
-            if isinstance(event, Future):
-                if not (wait or event.done()):
-                    return
-                event = event.result()
+            if isinstance(event, Future) and not (wait or event.done()):
+                return
             self._waiting.popleft()
-            yield event
+            yield event.result() if isinstance(event, Future) else event
 
     def _feed(self, most: int) -> None:
         """Gives the second pass what is surely part of the segment being heard, `most` samples of it; forgets what no
@@ -248,7 +255,11 @@ class TwoPass:
 
         def decoding() -> Segment:
             began = self._clock()
-            verdict = self._judged(decode(self._budget.beam), segment)
+            try:
+                verdict = self._judged(decode(self._budget.beam), segment)
+            except Exception:
+                log.exception("second pass: it failed; the first pass's text is used")
+                return segment
             self._measured(self._clock() - began, speech)
             if verdict.reasons:
                 instead = "the next hypothesis" if verdict.transcript else "the first pass's text"

@@ -25,7 +25,8 @@ class FallbackAccelerator:
     """The Coral while it works, the CPU while it does not; tries the Coral again later, and says so.
 
     `start` begins to start a Coral and returns at once (or raises CoralError); `clock` gives seconds. A Coral
-    that becomes ready is used from the next window on. The pause between tries doubles up to five minutes, and is
+    that becomes ready is used from the next window on; once it is closed, the CPU alone. `on_change` is called in the
+    thread that calls `invoke`. The pause between tries doubles up to five minutes, and is
     short again only after a Coral has worked for that long, so that one that keeps failing rarely stalls a window.
     """
 
@@ -47,6 +48,7 @@ class FallbackAccelerator:
         self._coral: Accelerator | None = None
         self._used_since = clock()
         self._alone = threading.RLock()  # a Coral runs one model after the other
+        self._closed = False
         self.problem: str | None = None
         """Why the Coral is not in use; None while it is, or is being started for the first time."""
         self.missed = False
@@ -54,7 +56,8 @@ class FallbackAccelerator:
 
     @property
     def name(self) -> str:
-        return self._cpu.name if self._coral is None else self._coral.name
+        coral = self._coral  # another thread may let go of it
+        return self._cpu.name if coral is None else coral.name
 
     @property
     def shapes(self) -> Sequence[Shapes]:
@@ -76,7 +79,7 @@ class FallbackAccelerator:
 
     def wait(self, wait_s: float) -> None:
         """Take the Coral if it is, or within `wait_s` becomes, ready; begin another try if one is due."""
-        if self._coral is not None:
+        if self._coral is not None or self._closed:
             return
         try:
             if self._starting is None:
@@ -95,6 +98,7 @@ class FallbackAccelerator:
 
     def close(self) -> None:
         with self._alone:
+            self._closed = True
             for part in (self._starting, self._coral, self._cpu):
                 if part is not None:
                     part.close()

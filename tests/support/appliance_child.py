@@ -46,6 +46,8 @@ def marker(number: int) -> str:
 class Scripted:
     """Stands in for the recogniser."""
 
+    pending = False
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._blocks = 0

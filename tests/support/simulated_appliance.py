@@ -134,6 +134,8 @@ class Tones:
         self._world.coral.check()
         return self._world.coral
 
+    pending = False
+
     def accept_waveform(self, samples: NDArray[np.int16]) -> Sequence[Event]:
         if self._world.broken:
             raise RuntimeError("the recogniser is broken")

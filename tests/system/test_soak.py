@@ -338,6 +338,7 @@ from device.text.formatter import TextFormatter
 
 class Scripted:  # stands in for the recogniser
     blocks = 0
+    pending = False
     def accept_waveform(self, samples):
         self.blocks += 1
         return [Partial("so much", "text", self.blocks / 10)] if self.blocks % 5 else [Segment("and so on", 0.0, 0.5)]

@@ -26,6 +26,6 @@ def load(job: Job) -> Engine:
 
     bundle, second = stream.opened(job.bundle, job), TransformerBundle.open(job.second_pass)
     wanted = factory.Second(second, accurate=job.configuration == "accurate", effort="best")
-    pipeline = factory.recognizer(bundle, "cpu", job.threads, live=job.live, second=wanted, background=True)
+    pipeline = factory.recognizer(bundle, "cpu", job.threads, live=job.live, second=wanted, background=job.live)
     files: list[Path] = [second.root / name for name in second.files if not name.endswith("_edgetpu.tflite")]
     return stream.StreamingEngine(pipeline.recognizer, [*stream.files(bundle, "encoder", "head"), *files])

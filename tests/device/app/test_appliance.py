@@ -43,6 +43,8 @@ class Scripted:
     behind: bool = False
     """It looks ahead no more: words are found at the end."""
     resets: int = 0
+    pending: bool = False
+    """A segment is still being decoded."""
 
     def accept_waveform(self, samples: np.ndarray) -> Sequence[Event]:
         if self.fails:
@@ -577,6 +579,18 @@ def test_a_dictation_ends_by_silence_after_the_last_word(bench: Bench) -> None:
     assert bench.appliance.phase is Phase.LISTENING, "words begin the silence anew"
     bench.sound(0.2, loud=False)
     assert bench.appliance.phase is Phase.READY and bench.screen == "Word word"
+
+
+def test_a_dictation_does_not_end_while_what_was_said_is_still_decoded(bench: Bench) -> None:
+    bench.appliance._dependencies = replace(bench.appliance._dependencies, silence_s=2.0)
+    bench.appliance.handle(ControlRequest.BEGIN)
+    bench.sound(1.0)
+    bench.script.pending = True
+    bench.sound(3.0, loud=False)
+    assert bench.appliance.phase is Phase.LISTENING
+    bench.script.pending = False
+    bench.sound(0.2, loud=False)
+    assert bench.appliance.phase is Phase.READY
 
 
 @pytest.mark.parametrize("said", [0.0, 1.0])

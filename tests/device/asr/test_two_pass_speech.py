@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -34,8 +36,9 @@ Load = Callable[..., Pipeline]
 def load(bundle: Path, second_bundle: Path) -> Load:
     opened, second = Bundle.open(bundle), TransformerBundle.open(second_bundle)
 
-    def loaded(live: bool = False, **options: Any) -> Pipeline:
-        return factory.recognizer(opened, "cpu", live=live, second=Second(second, effort="best", **options))
+    def loaded(live: bool = False, background: bool = False, **options: Any) -> Pipeline:
+        wanted = Second(second, effort="best", **options)
+        return factory.recognizer(opened, "cpu", live=live, second=wanted, background=background)
 
     return loaded
 
@@ -79,6 +82,21 @@ def test_chunks_and_listening_change_no_word(load: Load, pipeline: Pipeline) -> 
     assert len(read) == 2 and segments(hear(pipeline, twice, size=7_777)) == read
     events = hear(load(live=True), twice)
     assert segments(events) == read and any(isinstance(event, Partial) for event in events)
+
+
+def test_in_the_background_words_are_the_same_on_the_cores_that_it_was_loaded_on(load: Load) -> None:
+    twice = np.concatenate([SPEECH, silence(1.0), SPEECH])
+    before, may = set(threading.enumerate()), os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {max(may)})
+        pipeline = load(live=True, background=True)
+        os.sched_setaffinity(0, {min(may)})
+        events = hear(pipeline, twice)
+    finally:
+        os.sched_setaffinity(0, may)
+    assert segments(events) == segments(hear(load(live=True), twice))
+    (thread,) = (t for t in threading.enumerate() if t not in before and t.name.startswith("second pass"))
+    assert thread.native_id and os.sched_getaffinity(thread.native_id) == {max(may)}
 
 
 def test_whole_utterances_are_decoded_in_the_mode_accurate(load: Load) -> None:

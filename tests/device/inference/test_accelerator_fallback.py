@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from accelerator_stand_ins import Clock
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,29 +153,58 @@ def test_a_coral_that_is_there_and_fails_is_missed() -> None:
     assert accelerator.missed
 
 
-class OneAtATime(Scripted):
-    """A Coral that fails where a window comes before the last one's result is out."""
+@dataclass
+class Ready:
+    """A Coral that is there at once; counts its starts."""
 
-    busy = False
+    coral: Scripted
+    starts: int = 0
+
+    def __call__(self) -> Ready:
+        self.starts += 1
+        return self
+
+    def poll(self, wait_s: float = 0.0) -> Scripted:
+        return self.coral
+
+    def close(self) -> None:
+        pass
+
+
+class Busy(Scripted):
+    """A Coral that keeps its first window until `free`, and notes if another one comes meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__("coral")
+        self.entered, self.free, self.inside, self.most = threading.Event(), threading.Event(), 0, 0
 
     def invoke(self, window: NDArray[np.int8], model: int = 0) -> NDArray[np.int8]:
-        if self.busy:
-            raise CoralError("two at once")
-        self.busy = True
-        time.sleep(0.001)
-        self.busy = False
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        self.entered.set()
+        assert self.free.wait(30)
+        self.inside -= 1
         return super().invoke(window)
 
 
 def test_threads_take_turns_on_the_coral() -> None:
-    class Ready:
-        def poll(self, wait_s: float = 0.0) -> OneAtATime:
-            return OneAtATime("coral")
+    coral = Busy()
+    accelerator = FallbackAccelerator(Scripted("cpu"), Ready(coral))
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(accelerator.invoke, np.zeros(SHAPE, np.int8))
+        assert coral.entered.wait(30)
+        second = threads.submit(accelerator.invoke, np.ones(SHAPE, np.int8))
+        with pytest.raises(TimeoutError):
+            second.result(0.05)  # long enough for it to come to the Coral, were it let
+        coral.free.set()
+        assert not first.result(30).any() and second.result(30).all()
+    assert coral.most == 1
 
-        def close(self) -> None:
-            pass
 
-    accelerator = FallbackAccelerator(Scripted("cpu"), Ready)
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda n: accelerator.invoke(np.full(SHAPE, n, np.int8)), range(100)))
-    assert accelerator.name == "coral" and not accelerator.missed
+def test_once_closed_no_other_coral_is_started() -> None:
+    start = Ready(Scripted("coral"))
+    accelerator = FallbackAccelerator(Scripted("cpu"), start)
+    accelerator.wait(0.0)
+    accelerator.close()
+    accelerator.invoke(np.zeros(SHAPE, np.int8))
+    assert start.starts == 1 and accelerator.name == "cpu"
