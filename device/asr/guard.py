@@ -76,7 +76,8 @@ def ranked(
         bonus = PER_CHARACTER * sum(map(len, found)) + FAVOUR * len(found & heard)
         return transcript.ended, transcript.score + added + bonus - DISAGREEMENT * edits(witness, words)
 
-    scores = list(map(agreed, hypotheses, rescore([transcript.text for transcript in hypotheses])))
+    added = rescore([transcript.text for transcript in hypotheses])
+    scores = [agreed(*pair) for pair in zip(hypotheses, added, strict=True)]
     return [hypotheses[at] for at in sorted(range(len(hypotheses)), key=lambda at: scores[at], reverse=True)]
 
 

@@ -52,13 +52,14 @@ class Rescorer:
         """`lexicon` and `language` are those of the first pass's search, `blank` and `boundary` its tokens."""
         self._lexicon, self._language = lexicon, language
         self._blank, self._boundary = blank, boundary
-        self.spellings: Callable[[str], Spellings] = functools.lru_cache(4096)(lexicon.spellings)
+        self._spellings: Callable[[str], Spellings] = functools.lru_cache(4096)(lexicon.spellings)
+        self._phrases = _phrases(lexicon)
 
     def __call__(self, texts: Sequence[str], log_probs: Float) -> list[float]:
         """A score to add to the log probability of each text; log_probs: the segment's posteriors [frames, tokens]."""
-        said = [words(text) for text in texts]
+        said = [self._said(text) for text in texts]
         paths = path_scores(
-            log_probs, [[self.spellings(word) for word in text] for text in said], self._blank, self._boundary
+            log_probs, [[self._spellings(word) for word in text] for text in said], self._blank, self._boundary
         )
         return [
             LANGUAGE * self.language(text) + POSTERIORS * path for text, path in zip(said, paths.tolist(), strict=True)
@@ -72,8 +73,20 @@ class Rescorer:
             for word, score in zip(said, scores, strict=True)
         )
 
+    def _said(self, text: str) -> Sequence[str]:
+        """The words of a text, those of the user that have several parts in one."""
+        said = " ".join(words(text))
+        return (self._phrases.sub(lambda found: found[0].replace(" ", "_"), said) if self._phrases else said).split()
+
     def _unknown(self, word: str) -> float:
-        return float(np.log(10) * USER_SCORE) if self.spellings(word) else UNKNOWN
+        return float(np.log(10) * USER_SCORE) if self._spellings(word) else UNKNOWN
+
+
+def _phrases(lexicon: Lexicon) -> re.Pattern[str] | None:
+    """What finds the lexicon's words of several parts, which it joins by "_"; None where it has none."""
+    joined = [word for word in lexicon.words if "_" in word] if b"_" in lexicon.text else []
+    parts = (re.escape(word.replace("_", " ")) for word in sorted(joined, key=len, reverse=True))
+    return re.compile(rf"(?<!\S)(?:{'|'.join(parts)})(?!\S)") if joined else None
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -111,7 +124,10 @@ def _quiet(log_probs: Float, blank: int, boundary: int | None) -> Float:
 
 
 def _without_silence(log_probs: Float, blank: int, boundary: int | None) -> Float:
-    """The frames but those that are surely silent after others that are: every path goes through them alike."""
+    """The frames but those that are surely silent after others that are: every path goes through them alike.
+
+    Words that have more tokens than frames remain get NO_PATH, even if they would have fitted with the silence.
+    """
     sure = _quiet(log_probs, blank, boundary) > SURE
     kept: Float = log_probs[~(sure & np.append(False, sure[:-1]))]
     return kept

@@ -118,7 +118,9 @@ def test_words_are_without_marks_and_capitals(text: str) -> None:
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> Decoder:
     language = str(HOMOPHONES.trie(tmp_path_factory.mktemp("lm") / "tiny.bin"))
     lexicon = Lexicon.of(ROWS, [-1.0, -1.2, -0.7, -0.9])
-    return Decoder.build(lexicon, language, TOKENS, BLANK, BOUNDARY, Search(), [("ada", (0, 0))])
+    return Decoder.build(
+        lexicon, language, TOKENS, BLANK, BOUNDARY, Search(), [("ada", (0, 0)), ("ada_xyz", (0, 1, 0))]
+    )
 
 
 def test_homophones_are_told_apart_by_the_language_model(decoder: Decoder) -> None:
@@ -152,6 +154,15 @@ def test_an_unknown_word_has_one_price_and_the_users_own_word_a_lower_one(decode
     assert rescore.language(["it", "xyz"]) == rescore.language(["it", "zyx"])
     assert end < UNKNOWN / 2
     assert rescore.language(["ada"]) - rescore.language(["xyz"]) == pytest.approx(math.log(10) * USER_SCORE - UNKNOWN)
+
+
+def test_a_users_word_of_several_parts_is_one_word(decoder: Decoder) -> None:
+    rescore = Rescorer(decoder.lexicon, decoder.language, BLANK, BOUNDARY)
+    heard = frames(0, 1, 0, BLANK)
+    whole, parts = rescore(["Ada Xyz.", "Ada xyzzy."], heard)
+    language = rescore.language(["ada_xyz"])
+    assert whole == pytest.approx(LANGUAGE * language + POSTERIORS * path_scores(heard, [[[(0, 1, 0)]]], 2, 3)[0])
+    assert whole > parts
 
 
 def test_no_text_is_no_score(decoder: Decoder) -> None:
