@@ -78,7 +78,7 @@ def _locked(lock: Path, waiting: Callable[[], object]) -> int:
     """A descriptor of the file `lock`, locked, while the file has that name: who had it before may have removed it."""
     told = False
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -108,10 +108,11 @@ def _has(target: Path, lock: Lock) -> bool:
 def _scratch(cache: Path, waiting: Callable[[], object]) -> Iterator[Path]:
     """A directory in the cache that is gone afterwards, as are those of runs that were killed; for one at a time."""
     with ExitStack() as stack:
-        stack.callback(_remove_if_empty, cache)
         try:
-            cache.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(alone(cache / PROGRAM, waiting))
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone(cache, waiting))
+            stack.callback(_remove_if_empty, cache)
+            cache.mkdir(exist_ok=True)
             for stale in cache.glob(PARTIAL + "*"):
                 shutil.rmtree(stale, ignore_errors=True)
             path = stack.enter_context(tempfile.TemporaryDirectory(prefix=PARTIAL, dir=cache))

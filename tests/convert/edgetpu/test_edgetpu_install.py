@@ -163,7 +163,7 @@ def test_a_second_installation_waits_for_the_first_and_takes_what_it_made(tmp_pa
         install.install(lock, tmp_path / "made")
         second = threading.Thread(target=lambda: commands.append(install.install(lock, cache, waiting=waiting.set)))
         first.mkdir(parents=True)
-        with alone(cache / install.PROGRAM):
+        with alone(cache):
             second.start()
             assert waiting.wait(60) and first.exists()
             next((tmp_path / "made").iterdir()).rename(cache / f"edgetpu_compiler-{VERSION}")
