@@ -289,7 +289,8 @@ def read(root: Path, kind: str, format: int, oldest: int | None = None) -> dict[
     if not isinstance(described, dict) or (
         described.get("kind", KIND) == kind and described.get("format") not in formats
     ):
-        raise BundleError(f"{root}: this program reads bundle format {format}; build the bundle again with it")
+        readable = f"{formats[0]} to {format}" if len(formats) > 1 else format
+        raise BundleError(f"{root}: this program reads bundle format {readable}; build the bundle again with it")
     if described.get("kind", KIND) != kind:
         raise BundleError(f"{root}: a bundle of the kind {described['kind']!r}, but a {kind!r} one is needed here")
     return raw

@@ -63,8 +63,8 @@ class DecoderSteps:
     def advance(self, tokens: Sequence[int], parents: Sequence[int], top: int, asked: Sequence[int] | Int = ()) -> Step:
         """Row i continues row `parents[i]` of the step before with `tokens[i]`; before the first step there is row 0.
 
-        A text begins with START. It may have POSITIONS tokens. Answered are the `top` likeliest tokens, and how likely
-        those in `asked` are.
+        A text begins with START. It may have POSITIONS tokens. Returns the `top` likeliest tokens, and the log
+        probabilities of those in `asked`.
         """
         rows = len(tokens)
         past = self._forget(self._past[list(parents)])

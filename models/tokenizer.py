@@ -70,7 +70,7 @@ class Tokenizer:
         return found
 
     def merge(self, symbols: list[str]) -> Iterator[int]:
-        """Merges neighbours in `symbols` while some pair is a token, and says each token that it makes."""
+        """Merges neighbours in `symbols` while some pair is a token, and yields each token that it makes."""
         numbers, unknown = self.numbers, len(self.tokens)
         while True:
             pairs = ((numbers.get(a + b, unknown), i) for i, (a, b) in enumerate(itertools.pairwise(symbols)))

@@ -48,7 +48,6 @@ class Shape:
     heads: int
     width: int  # C
     inner: int  # of the MLP, whose first product gives twice as many: values and gates
-    kept: int  # of the tokens
     rotated: int  # channels of each head that the rotary embedding turns
 
     @property
@@ -96,8 +95,8 @@ def read(decoder: Path, heads: int, stays: NDArray[np.bool_]) -> tuple[Weights, 
     frequencies = found.operand("/model/decoder/rotary_emb/Expand_output_0", 0).astype(np.float64).ravel()
     angles = np.outer(np.arange(POSITIONS), frequencies)
     weights["cosines"], weights["sines"] = (f(angles).astype(np.float32) for f in (np.cos, np.sin))
-    (kept, width), inner = weights["embedding"].shape, len(weights["layers.0.fc2"])
-    return weights, Shape(layers, heads, width, inner, kept, 2 * len(frequencies))
+    width, inner = weights["embedding"].shape[1], len(weights["layers.0.fc2"])
+    return weights, Shape(layers, heads, width, inner, 2 * len(frequencies))
 
 
 def layout(weights: Mapping[str, Array]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The tokens that English text needs, of a tokenizer made for many languages and for programs.
 
 What is left out is never right in dictation, and every step of the decoder would compute it: of Moonshine's 32,768
-tokens a third. Any text can still be spelled, from shorter tokens or from bytes.
+tokens almost a third. Any text can still be spelled, from shorter tokens or from bytes.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from models.transformer_bundle import TransformerBundle
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
 BEAM = 4
-NONE: Int = np.zeros(0, np.int64)
+NO_TOKENS: Int = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,9 @@ class AttentionDecoder:
         ended: list[TokenHypothesis] = []
         for _ in range(min(most_tokens(seconds), POSITIONS)):
             options = [self._bonus.options(h.state) for h in live]
-            asked = np.unique(np.concatenate([o.ids for o in options])) if any(len(o.ids) for o in options) else NONE
+            asked = (
+                np.unique(np.concatenate([o.ids for o in options])) if any(len(o.ids) for o in options) else NO_TOKENS
+            )
             step = steps.advance([h.tokens[-1] if h.tokens else START for h in live], parents, 2 * beam, asked)
             candidates = sorted(
                 candidate

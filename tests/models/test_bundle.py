@@ -187,7 +187,7 @@ def test_a_licence_without_its_text_is_refused(made: Path) -> None:
 
 @pytest.mark.parametrize("format", [OLDEST - 1, FORMAT + 1])
 def test_a_bundle_of_another_format_is_refused_in_a_line(made: Path, format: int) -> None:
-    assert f"reads bundle format {FORMAT}" in refused(made, text(made, changed("format", format)))
+    assert f"reads bundle format {OLDEST} to {FORMAT}" in refused(made, text(made, changed("format", format)))
 
 
 def test_a_bundle_of_an_older_format_is_read(made: Path) -> None:

@@ -181,7 +181,7 @@ static int extend(search *s, const hypothesis *h) {
     return failed;
 }
 
-/* The `count` best of `n` scores; the last of them; 0 < count <= n. As select_best. */
+/* The count-th highest of n scores, which it reorders; 0 < count <= n. Quickselect, as select_best. */
 static double least_of_best(double *score, ptrdiff_t n, ptrdiff_t count) {
     ptrdiff_t last = count - 1, low = 0, high = n - 1;
     while (low < high) {

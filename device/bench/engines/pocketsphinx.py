@@ -59,11 +59,11 @@ class Sphinx:
         return str(hypothesis.hypstr) if hypothesis else ""
 
 
-class WholeSphinx:
+class WholeSphinx(Sphinx):
     """The same, deaf until the utterance is over."""
 
     def __init__(self, decoder: Any, folder: Path) -> None:
-        self._decoder, self.model = decoder, [folder]
+        super().__init__(decoder, folder)
         self._samples: list[NDArray[np.int16]] = []
 
     def accept_waveform(self, samples: NDArray[np.int16]) -> float | None:
@@ -77,5 +77,4 @@ class WholeSphinx:
         self._decoder.start_utt()
         self._decoder.process_raw(np.concatenate(samples).tobytes(), full_utt=True)
         self._decoder.end_utt()
-        hypothesis = self._decoder.hyp()
-        return str(hypothesis.hypstr) if hypothesis else ""
+        return self._text()
