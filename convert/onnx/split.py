@@ -1,10 +1,10 @@
 """Cuts a model in three: the front end as arrays, the encoder for the Edge TPU, the head for the CPU.
 
 In the split directory: `encoder.onnx` log_mel [1, mels, frames] -> hidden [1, C, frames / stride], `head.onnx` hidden
--> log_probs [1, frames / stride, tokens], both float32, with static shapes unless a trained head takes WANTED; `front_end.npz` with dft [2 * bins, fft] and
-mel [bins, mels], bins = fft // 2 + 1; where the manifest brings trained weights, also the source's own
-`source_encoder.onnx` and `source_head.onnx`, which verify compares with. The source's two parts, one after the other,
-are run beside the source's whole graph and must answer alike.
+-> log_probs [1, frames / stride, tokens], both float32, with static shapes unless a trained head takes WANTED;
+`front_end.npz` with dft [2 * bins, fft] and mel [bins, mels], bins = fft // 2 + 1; where the manifest brings trained
+weights, also the source's own `source_encoder.onnx` and `source_head.onnx`, which verify compares with. The source's
+two parts, one after the other, are run beside the source's whole graph and must answer alike.
 """
 
 from __future__ import annotations
