@@ -42,7 +42,7 @@ SURE = np.log(0.999)
 
 
 class Rescorer:
-    """Scores the texts of one segment.
+    """Scores the texts of a segment.
 
     rescore = Rescorer(decoder.lexicon, decoder.language, blank=190, boundary=189)
     rescore(["Here it is.", "Hear it is."], log_probs)
@@ -50,8 +50,7 @@ class Rescorer:
 
     def __init__(self, lexicon: Lexicon, language: Language, blank: int, boundary: int | None) -> None:
         """`lexicon` and `language` are those of the first pass's search, `blank` and `boundary` its tokens."""
-        self._lexicon, self._language = lexicon, language
-        self._blank, self._boundary = blank, boundary
+        self._language, self._blank, self._boundary = language, blank, boundary
         self._spellings: Callable[[str], Spellings] = functools.lru_cache(4096)(lexicon.spellings)
         self._phrases = _phrases(lexicon)
 
@@ -118,8 +117,9 @@ def path_scores(
 
 def _quiet(log_probs: Float, blank: int, boundary: int | None) -> Float:
     """Log probability [frames] of no phone."""
-    tokens = [blank] if boundary is None else [blank, boundary]
-    quiet: Float = np.logaddexp.reduce(log_probs[:, tokens], axis=1)
+    quiet: Float = log_probs[:, blank]
+    if boundary is not None:
+        quiet = np.logaddexp(quiet, log_probs[:, boundary])
     return quiet
 
 
@@ -187,5 +187,5 @@ class _Lattice:
         reached[self._starts] = 0.0
         for emission in emissions:
             reached[:states] = reached[ways].max(0) + emission
-        scores = np.array([reached[ends].max() for ends in self._ends])
-        return np.maximum(scores, NO_PATH)
+        scores: NDArray[np.float64] = np.array([max(NO_PATH, *reached[ends]) for ends in self._ends], np.float64)
+        return scores

@@ -181,12 +181,8 @@ class TwoPass:
     def _enqueue(self, events: Sequence[Event]) -> None:
         """Queues the events, the segments among them to be decoded again."""
         for event in events:
-            if not isinstance(event, Segment):
-                self._waiting.append(event)
-            elif decoding := self._decoding(event):
-                self._waiting.append(_submitted(self._executor, decoding))
-            else:
-                self._waiting.append(event)
+            decoding = self._decoding(event) if isinstance(event, Segment) else None
+            self._waiting.append(_submitted(self._executor, decoding) if decoding else event)
 
     def _ready(self, wait: bool) -> Iterator[Event]:
         """The oldest events, up to the first segment that is still being decoded; all of them if we `wait` for it."""
