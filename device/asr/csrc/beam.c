@@ -35,7 +35,7 @@ struct search {
     uint32_t beam_count, next_count, next_room;
     uint32_t *slots, slot_count;         /* of next, by hash: index + 1 */
     double best, least;                  /* of the frame's candidates; what one has to score at least to be kept */
-    double *scores;                      /* of the candidates that stay where they are */
+    hypothesis *staying;                 /* the candidates that stay where they are, copied to be put in order */
     pool past;
     float *frame;                        /* the frame, raised to the floor */
     uint8_t *allowed;                    /* may the token be new in this frame */
@@ -181,34 +181,8 @@ static int extend(search *s, const hypothesis *h) {
     return failed;
 }
 
-/* The count-th highest of n scores, which it reorders; 0 < count <= n. Quickselect, as select_best. */
-static double least_of_best(double *score, ptrdiff_t n, ptrdiff_t count) {
-    ptrdiff_t last = count - 1, low = 0, high = n - 1;
-    while (low < high) {
-        double pivot = score[last];
-        ptrdiff_t i = low, j = high;
-        while (i <= j) {
-            while (score[i] > pivot) i++;
-            while (score[j] < pivot) j--;
-            if (i > j) break;
-            double swap = score[i];
-            score[i++] = score[j];
-            score[j--] = swap;
-        }
-        if (j < last) low = i;
-        if (last < i) high = j;
-    }
-    return score[last];
-}
-
-/* Where what stays would fill the beam, nothing that scores less than it is kept. */
-static void bound(search *s) {
-    if (s->next_count < s->is.beam) return;
-    for (uint32_t i = 0; i < s->next_count; i++) s->scores[i] = s->next[i].score;
-    s->least = fmax(s->least, least_of_best(s->scores, s->next_count, s->is.beam));
-}
-
-/* Brings the `count` best of `n` to the front, in no order (Hoare 1961, as Wirth writes it); 0 < count <= n. */
+/* Brings the `count` best of `n` to the front, the worst of them last (Hoare 1961, as Wirth writes it);
+ * 0 < count <= n. */
 static void select_best(hypothesis *h, ptrdiff_t n, ptrdiff_t count) {
     ptrdiff_t last = count - 1, low = 0, high = n - 1;
     while (low < high) {
@@ -225,6 +199,15 @@ static void select_best(hypothesis *h, ptrdiff_t n, ptrdiff_t count) {
         if (j < last) low = i;
         if (last < i) high = j;
     }
+}
+
+/* Where what stays would fill the beam, nothing that scores less than it is kept. */
+static void bound(search *s) {
+    uint32_t beam = s->is.beam;
+    if (s->next_count < beam) return;
+    memcpy(s->staying, s->next, s->next_count * sizeof *s->staying);
+    select_best(s->staying, s->next_count, beam);
+    s->least = fmax(s->least, s->staying[beam - 1].score);
 }
 
 /* Marks the `beam_tokens` likeliest tokens of the frame. */
@@ -368,13 +351,13 @@ search *search_new(const lexicon *words, const language *model, const options *c
     s->model = model;
     s->is = *chosen;
     s->beam = malloc(s->is.beam * sizeof *s->beam);
-    s->scores = malloc(3 * (size_t)s->is.beam * sizeof *s->scores);
+    s->staying = malloc(3 * (size_t)s->is.beam * sizeof *s->staying);
     s->frame = malloc(n * sizeof *s->frame);
     s->chosen = malloc(n * sizeof *s->chosen);
     s->allowed = malloc(n);
     s->past.room = 64;
     s->past.at = malloc(s->past.room * sizeof *s->past.at);
-    if (!s->beam || !s->scores || !s->frame || !s->chosen || !s->allowed || !s->past.at || widen(s)) {
+    if (!s->beam || !s->staying || !s->frame || !s->chosen || !s->allowed || !s->past.at || widen(s)) {
         search_free(s);
         return NULL;
     }
@@ -404,7 +387,7 @@ search *search_copy(const search *from, uint32_t beam) {
 void search_free(search *s) {
     if (!s) return;
     free(s->beam);
-    free(s->scores);
+    free(s->staying);
     free(s->next);
     free(s->slots);
     free(s->past.at);
