@@ -54,6 +54,14 @@ def spread(frames: int, words: int) -> NDArray[np.intp]:
     return np.stack([edges[:-1], edges[1:]], axis=1)
 
 
+def quiet(log_probs: NDArray[np.float32], blank: int, boundary: int | None) -> NDArray[np.float32]:
+    """Log probability [frames] of what stands between words: of the blank or, where there is one, the boundary."""
+    between: NDArray[np.float32] = log_probs[:, blank]
+    if boundary is not None:
+        between = np.logaddexp(between, log_probs[:, boundary])
+    return between
+
+
 def _graph(
     log_probs: NDArray[np.float32], tokens: NDArray[np.intp], begins: Sequence[int], blank: int, boundary: int | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -68,9 +76,9 @@ def _graph(
     skips = np.zeros(2 * len(tokens) + 1, np.bool_)
     skips[3::2] = tokens[1:] != tokens[:-1]
     if boundary is not None:
-        quiet = np.logaddexp(log_probs[:, blank], log_probs[:, boundary])
+        gap = quiet(log_probs, blank, boundary)
         for place in (*begins, len(tokens)):
-            emissions[:, 2 * place] = quiet
+            emissions[:, 2 * place] = gap
         skips[[2 * place + 1 for place in begins]] = False
     return emissions, skips
 

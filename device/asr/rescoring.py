@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from device.asr.alignment import FLOOR
+from device.asr.alignment import FLOOR, quiet
 from device.asr.beam_search import Language
 from device.asr.decoder import USER_SCORE
 from models.lexicon import Lexicon
@@ -115,20 +115,12 @@ def path_scores(
     return lattice.best(heard)
 
 
-def _quiet(log_probs: Float, blank: int, boundary: int | None) -> Float:
-    """Log probability [frames] of no phone."""
-    quiet: Float = log_probs[:, blank]
-    if boundary is not None:
-        quiet = np.logaddexp(quiet, log_probs[:, boundary])
-    return quiet
-
-
 def _without_silence(log_probs: Float, blank: int, boundary: int | None) -> Float:
     """The frames but those that are surely silent after others that are: every path goes through them alike.
 
     Words that have more tokens than frames remain get NO_PATH, even if they would have fitted with the silence.
     """
-    sure = _quiet(log_probs, blank, boundary) > SURE
+    sure = quiet(log_probs, blank, boundary) > SURE
     kept: Float = log_probs[~(sure & np.append(False, sure[:-1]))]
     return kept
 
@@ -177,8 +169,8 @@ class _Lattice:
     def best(self, log_probs: Float) -> NDArray[np.float64]:
         """The log probability [texts] of each text's best path."""
         any_token = log_probs.max(1, initial=FLOOR) + np.float32(WILDCARD)
-        quiet = _quiet(log_probs, self._blank, self._boundary)
-        emissions = np.column_stack([log_probs, any_token, quiet])[:, self._emits]  # ANY and GAP count from the end
+        gap = quiet(log_probs, self._blank, self._boundary)
+        emissions = np.column_stack([log_probs, any_token, gap])[:, self._emits]  # ANY and GAP count from the end
         states = len(self._emits)
         ways = np.full((1 + max(map(len, self._before), default=0), states), states, np.intp)
         for state, before in enumerate(self._before):

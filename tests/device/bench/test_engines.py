@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from device.bench.engines.pocketsphinx import Sphinx, WholeSphinx
@@ -30,22 +31,17 @@ class Decoder:
 SAMPLES: NDArray[np.int16] = np.zeros(2_500, np.int16)
 
 
-def test_listening_each_chunk_is_heard_as_it_comes() -> None:
+@pytest.mark.parametrize(
+    ("kind", "heard"),
+    [(Sphinx, ["1600 samples", "900 samples"]), (WholeSphinx, ["2500 samples, whole"])],
+    ids=["listening, each chunk as it comes", "a recording whole"],
+)
+def test_what_pocketsphinx_is_given(kind: type[Sphinx], heard: list[str]) -> None:
     decoder = Decoder()
-    engine = Sphinx(decoder, Path("model"))
-    for _ in range(2):
-        assert engine.accept_waveform(SAMPLES[:1_600]) is None
-        engine.accept_waveform(SAMPLES[1_600:])
-        assert engine.finish() == ""
-    assert decoder.calls == 2 * ["start", "1600 samples", "900 samples", "end"]
-
-
-def test_a_recording_is_heard_whole() -> None:
-    decoder = Decoder()
-    engine = WholeSphinx(decoder, Path("model"))
+    engine = kind(decoder, Path("model"))
     for _ in range(2):
         assert engine.accept_waveform(SAMPLES[:1_600]) is None
         engine.accept_waveform(SAMPLES[1_600:])
         assert engine.finish() == ""
     assert engine.finish() == ""
-    assert decoder.calls == 2 * ["start", "2500 samples, whole", "end"]
+    assert decoder.calls == 2 * ["start", *heard, "end"]
